@@ -1,0 +1,18 @@
+//! Layer 0: ids, values, context, time, seeds. Checked once, at the border, into types.
+//!
+//! Invariant: nothing here knows any other module, reads a clock, draws a random number, or can be serialised by itself.
+
+pub mod context;
+pub mod id;
+pub mod probability;
+pub mod seed;
+pub mod time;
+
+pub use context::{Context, Value};
+pub use id::{
+    AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, SegmentKey, Slot,
+    VariationKey, VisitorId,
+};
+pub use probability::Probability;
+pub use seed::Seed;
+pub use time::{Span, Timestamp};

@@ -1,0 +1,7 @@
+//! Mabel: a personalization service that learns. Sites ask which variation to show a visitor; each segment's traffic
+//! moves to what works there, by Thompson sampling with exactly known probabilities.
+//!
+//! Modules are layers; imports point down only, which `tests/architecture.rs` checks. `docs/ARCHITECTURE.md` is the map.
+
+pub mod domain;
+pub mod policy;

@@ -1,0 +1,2 @@
+//! Mabel.
+fn main() {}
