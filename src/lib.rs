@@ -4,4 +4,7 @@
 //! Modules are layers; imports point down only, which `tests/architecture.rs` checks. `docs/ARCHITECTURE.md` is the map.
 
 pub mod domain;
+pub mod engine;
 pub mod policy;
+pub mod posterior;
+pub mod store;

@@ -89,6 +89,10 @@ text_id!(
     GoalKey, "goal key", is_key, KEY_RULE
 );
 text_id!(
+    /// The name of a segment given by a rule.
+    RuleName, "segment name", is_key, KEY_RULE
+);
+text_id!(
     /// The name of an attribute: a CEL identifier, so that every attribute can stand in a condition.
     AttributeName, "attribute name", is_name, NAME_RULE
 );
@@ -168,6 +172,13 @@ impl DecisionId {
     pub fn new(at: crate::domain::Timestamp, tail: u128) -> Self {
         let time = u128::from(at.as_millis() & 0xffff_ffff_ffff) << Self::TAIL_BITS;
         Self(time | (tail & ((1 << Self::TAIL_BITS) - 1)))
+    }
+
+    /// The time it begins with.
+    #[must_use]
+    pub fn time(self) -> crate::domain::Timestamp {
+        let millis = u64::try_from(self.0 >> Self::TAIL_BITS).expect("48 bits are left");
+        crate::domain::Timestamp::from_millis(millis)
     }
 
     /// Bytes in an order that sorts like the ids.

@@ -10,7 +10,7 @@ pub mod time;
 
 pub use context::{Context, Value};
 pub use id::{
-    AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, SegmentKey, Slot,
+    AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
     VariationKey, VisitorId,
 };
 pub use probability::Probability;

@@ -4,6 +4,10 @@
 //! Invariant: a policy never chooses, never sees a clock, a segment's name or a store, and gives the same shares for the
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
+pub mod parameters;
+
+pub use parameters::{Parameter, Parameters};
+
 use std::fmt;
 
 use crate::domain::Seed;

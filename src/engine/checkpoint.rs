@@ -1,0 +1,96 @@
+//! The state as plain data, on its way to a checkpoint or back. A store's `record` gives these bytes; nothing else does.
+
+use std::sync::Arc;
+
+use crate::domain::{ExperimentKey, GoalKey, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::engine::definition::{Definition, Status};
+use crate::engine::event::Shares;
+use crate::posterior::bucket::{BucketLengths, Buckets};
+
+/// One thing that changed since the last checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StateRecord {
+    /// An experiment, without its segments.
+    Experiment(ExperimentState),
+    /// One segment of one epoch.
+    Segment(SegmentState),
+    /// A deleted experiment: its key stays taken. Takes the place of its [`StateRecord::Experiment`].
+    Deleted(ExperimentKey),
+}
+
+/// See [`StateRecord::Experiment`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExperimentState {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// Its version.
+    pub version: u32,
+    /// Deciding or not.
+    pub status: Status,
+    /// Every variation there ever was, by slot.
+    pub variations: Vec<VariationKey>,
+    /// Every goal there ever was, by slot.
+    pub goals: Vec<GoalKey>,
+    /// Epochs that can still receive rewards, oldest first; the last is the current one.
+    pub epochs: Vec<EpochState>,
+    /// What segments without evidence are allocated by.
+    pub initial: Shares,
+    /// Fates of rewards.
+    pub rewards: RewardCounts,
+}
+
+/// One epoch's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochState {
+    /// From 0.
+    pub number: u32,
+    /// How its buckets are cut.
+    pub lengths: BucketLengths,
+    /// When the next epoch began; `None` for the current one.
+    pub closed_at: Option<Timestamp>,
+    /// The longest window in it.
+    pub longest_window: Span,
+    /// The goal its policy maximised.
+    pub primary: Slot,
+}
+
+/// What became of rewards, by the fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RewardCounts {
+    /// First of their kind, in time.
+    pub recorded: u64,
+    /// Known already.
+    pub repeated: u64,
+    /// After their window.
+    pub late: u64,
+    /// Arrival of the newest one that was learned from.
+    pub newest_learned: Option<Timestamp>,
+}
+
+/// See [`StateRecord::Segment`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentState {
+    /// Of which experiment.
+    pub experiment: ExperimentKey,
+    /// Of which epoch.
+    pub epoch: u32,
+    /// Which; `None` for all together, where pooling is complete.
+    pub segment: Option<SegmentKey>,
+    /// Tallies that train.
+    pub learning: Buckets,
+    /// The control group's.
+    pub control: Buckets,
+    /// The allocation in force.
+    pub allocation: Option<AllocationState>,
+}
+
+/// An allocation in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AllocationState {
+    /// The definition whose policy computed it.
+    pub definition: u32,
+    /// Events in the tallies it was computed from.
+    pub evidence: u64,
+    /// What was computed.
+    pub shares: Shares,
+}

@@ -1,0 +1,156 @@
+//! Everything that happened, carrying all that its effect needs, so that a replay decides nothing anew.
+
+use std::sync::Arc;
+
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::engine::definition::{Definition, Status};
+
+/// What is known of one decision: in its exposure's event and inside its receipt alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionRecord {
+    /// Where it was made.
+    pub experiment: ExperimentKey,
+    /// The epoch whose tallies it belongs to.
+    pub epoch: u32,
+    /// The version of the definition it used.
+    pub definition: u32,
+    /// The visitor's segment.
+    pub segment: SegmentKey,
+    /// The variation shown.
+    pub variation: Slot,
+    /// The allocation it was drawn from.
+    pub allocation: AllocationId,
+    /// The probability with which it was shown, in (0, 1]; 1 in the control group.
+    pub propensity: f64,
+    /// Whether the visitor is in the control group.
+    pub control: bool,
+    /// Its id, which begins with its time.
+    pub decision: DecisionId,
+}
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An experiment was created or its definition changed.
+    ExperimentSaved(Arc<ExperimentSaved>),
+    /// An experiment was started, paused or ended.
+    StatusChanged {
+        /// Which.
+        experiment: ExperimentKey,
+        /// From now on.
+        status: Status,
+        /// When.
+        at: Timestamp,
+    },
+    /// An experiment was deleted: its key is never used again.
+    ExperimentDeleted {
+        /// Which.
+        experiment: ExperimentKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// A decision counted as one trial.
+    Exposed(Exposed),
+    /// A deferred decision was seen, and so became an exposure.
+    Activated(Activated),
+    /// A value of a goal arrived for a decision.
+    Rewarded(Rewarded),
+    /// A new allocation, which later exposures name.
+    AllocationComputed(Arc<AllocationComputed>),
+}
+
+/// See [`Event::ExperimentSaved`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExperimentSaved {
+    /// The definition, every default written out.
+    pub definition: Definition,
+    /// Its version, from 1, one more with every save.
+    pub version: u32,
+    /// From 0, one more when segments, buckets, or a goal's window change.
+    pub epoch: u32,
+    /// Of the experiment, unchanged by a save after the first.
+    pub status: Status,
+    /// When it was saved.
+    pub at: Timestamp,
+    /// What segments without any evidence are allocated by.
+    pub initial: Shares,
+}
+
+/// See [`Event::Exposed`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exposed {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Variations the request excluded.
+    pub excluded: Box<[Slot]>,
+}
+
+/// See [`Event::Activated`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activated {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// The shortest window of the experiment: later than this after the decision is late.
+    pub window: Span,
+}
+
+/// See [`Event::Rewarded`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rewarded {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Whether the decision was deferred: then it must have been activated to be learned from.
+    pub deferred: bool,
+    /// The goal.
+    pub goal: Slot,
+    /// The goal's value: 0 or 1 for conversions.
+    pub value: i64,
+    /// Distinguishes rewards of one decision and goal.
+    pub reward_id: RewardId,
+    /// When it arrived.
+    pub arrived_at: Timestamp,
+    /// When it happened, if the site says so: between the decision and the arrival.
+    pub occurred_at: Option<Timestamp>,
+    /// The goal's window.
+    pub window: Span,
+}
+
+/// See [`Event::AllocationComputed`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct AllocationComputed {
+    /// Of which experiment.
+    pub experiment: ExperimentKey,
+    /// Of which epoch.
+    pub epoch: u32,
+    /// The definition whose policy computed it.
+    pub definition: u32,
+    /// For which segment; `None`: for all, by complete pooling.
+    pub segment: Option<SegmentKey>,
+    /// The time up to which evidence was weighed: the newest decision's.
+    pub at: Timestamp,
+    /// Events in the tallies it was computed from.
+    pub evidence: u64,
+    /// What was computed.
+    pub shares: Shares,
+}
+
+/// The policy's share of each variation, before exclusions and floor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shares {
+    /// A hash of everything they were computed from.
+    pub id: AllocationId,
+    /// The definition's variations in order of their keys.
+    pub variations: Box<[Slot]>,
+    /// One share each; they sum to 1.
+    pub shares: Box<[f64]>,
+}
+
+impl DecisionRecord {
+    /// When it was decided.
+    #[must_use]
+    pub fn decided_at(&self) -> Timestamp {
+        self.decision.time()
+    }
+}

@@ -1,0 +1,109 @@
+//! Who came first, live and at replay.
+
+use crate::domain::*;
+use crate::engine::event::*;
+use crate::engine::ledger::*;
+
+fn record() -> DecisionRecord {
+    DecisionRecord {
+        experiment: ExperimentKey::new("hero").expect("a key"),
+        epoch: 0,
+        definition: 1,
+        segment: SegmentKey::new("all"),
+        variation: Slot(1),
+        allocation: AllocationId(7),
+        propensity: 0.5,
+        control: false,
+        decision: DecisionId::new(Timestamp::from_millis(1_000), 42),
+    }
+}
+
+fn reward(id: &str, value: i64, arrived: u64, deferred: bool) -> Event {
+    Event::Rewarded(Rewarded {
+        record: record(),
+        deferred,
+        goal: Slot(0),
+        value,
+        reward_id: RewardId::new(id).expect("an id"),
+        arrived_at: Timestamp::from_millis(arrived),
+        occurred_at: None,
+        window: Span::from_millis(500),
+    })
+}
+
+fn activation(at: u64) -> Event {
+    Event::Activated(Activated { record: record(), at: Timestamp::from_millis(at), window: Span::from_millis(500) })
+}
+
+/// Judges a history live, then again as a replay does: with the whole ledger known beforehand.
+fn check(history: &[Event]) -> Vec<Judgement> {
+    let at = |index: usize| Position { block: 1, index: u32::try_from(index).expect("short") };
+    let mut ledger = Vec::new();
+    let mut live = Vec::new();
+    for (index, event) in history.iter().enumerate() {
+        let judgement = judge(event, at(index), &ledger);
+        ledger.extend(judgement.entry.clone());
+        live.push(judgement);
+    }
+    let replayed: Vec<_> = history.iter().enumerate().map(|(index, event)| judge(event, at(index), &ledger)).collect();
+    assert_eq!(live, replayed, "a replay judges as the first time");
+    live
+}
+
+fn fates(history: &[Event]) -> Vec<(Outcome, Standing)> {
+    check(history).iter().map(|j| (j.outcome, j.standing)).collect()
+}
+
+use Outcome::{Late, Recorded, Repeated};
+use Standing::{AfterWindow, AlreadyConverted, AwaitsActivation, Learned};
+
+#[test]
+fn the_first_reward_wins_and_a_repeat_changes_nothing() {
+    assert_eq!(
+        fates(&[reward("a", 1, 1_100, false), reward("a", 0, 1_200, false)]),
+        [(Recorded, Learned), (Repeated, Learned)]
+    );
+}
+
+#[test]
+fn a_second_conversion_under_another_id_is_kept_and_not_counted_twice() {
+    assert_eq!(
+        fates(&[reward("a", 1, 1_100, false), reward("b", 1, 1_200, false)]),
+        [(Recorded, Learned), (Recorded, AlreadyConverted)]
+    );
+    assert_eq!(fates(&[reward("a", 0, 1_100, false), reward("b", 1, 1_200, false)])[1], (Recorded, Learned));
+}
+
+#[test]
+fn a_reward_after_its_window_is_late_and_its_repeat_says_so() {
+    assert_eq!(fates(&[reward("a", 1, 1_500, false), reward("b", 1, 1_501, false)])[1], (Late, AfterWindow));
+    assert_eq!(
+        fates(&[reward("a", 1, 1_501, false), reward("a", 1, 1_502, false)]),
+        [(Late, AfterWindow), (Repeated, AfterWindow)]
+    );
+}
+
+#[test]
+fn what_happened_in_time_but_arrived_after_is_in_time() {
+    let Event::Rewarded(mut rewarded) = reward("a", 1, 9_000, false) else { unreachable!("a reward") };
+    rewarded.occurred_at = Some(Timestamp::from_millis(1_400));
+    assert_eq!(fates(&[Event::Rewarded(rewarded)]), [(Recorded, Learned)]);
+}
+
+#[test]
+fn a_reward_never_activates_but_waits_for_the_activation() {
+    let judged =
+        check(&[reward("a", 1, 1_100, true), reward("b", 1, 1_150, true), activation(1_200), activation(1_300)]);
+    assert_eq!(judged[0].standing, AwaitsActivation);
+    assert_eq!(judged[1].standing, AlreadyConverted);
+    assert_eq!(judged[2].released, [Slot(0)]);
+    assert_eq!((judged[3].outcome, judged[3].released.len()), (Repeated, 0));
+    assert_eq!(fates(&[activation(1_100), reward("a", 1, 1_200, true)])[1], (Recorded, Learned));
+}
+
+#[test]
+fn a_late_activation_releases_nothing() {
+    let judged = check(&[reward("a", 1, 1_100, true), activation(1_501), reward("b", 1, 1_400, true)]);
+    assert_eq!((judged[1].outcome, judged[1].released.len()), (Late, 0));
+    assert_ne!(judged[2].standing, Learned);
+}

@@ -1,0 +1,188 @@
+//! Additive counts of one cell: a commutative monoid under field-wise integer addition (STATISTICS §1). Everything that
+//! is believed is a function of these; only integers are ever merged, so that no order of merging changes a bit.
+
+use crate::domain::Slot;
+
+/// Exposures per variation and conversions per variation and goal. Absent slots count as zero, so tallies of any shape
+/// merge. One flat vector: 10,000 segments keep dozens of these each.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    goals: usize,
+    /// Per variation slot: exposures, then conversions by goal slot.
+    counts: Vec<u64>,
+}
+
+impl Tally {
+    /// Nothing happened.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { goals: 0, counts: Vec::new() }
+    }
+
+    /// Exposures of a variation.
+    #[must_use]
+    pub fn exposures(&self, variation: Slot) -> u64 {
+        self.counts.get(variation.index() * self.stride()).copied().unwrap_or(0)
+    }
+
+    /// Conversions of a variation for a goal.
+    #[must_use]
+    pub fn conversions(&self, variation: Slot, goal: Slot) -> u64 {
+        if goal.index() >= self.goals {
+            return 0;
+        }
+        self.counts.get(variation.index() * self.stride() + 1 + goal.index()).copied().unwrap_or(0)
+    }
+
+    /// Exposures of all variations.
+    #[must_use]
+    pub fn all_exposures(&self) -> u64 {
+        self.counts.iter().step_by(self.stride()).sum()
+    }
+
+    /// Everything counted: what an allocation may have changed by.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// One more trial.
+    pub fn add_exposures(&mut self, variation: Slot, count: u64) {
+        self.reach(variation.index() + 1, 0);
+        let at = variation.index() * self.stride();
+        self.counts[at] += count;
+    }
+
+    /// One more success.
+    pub fn add_conversions(&mut self, variation: Slot, goal: Slot, count: u64) {
+        self.reach(variation.index() + 1, goal.index() + 1);
+        let at = variation.index() * self.stride() + 1 + goal.index();
+        self.counts[at] += count;
+    }
+
+    /// Adds all of another tally.
+    pub fn merge(&mut self, other: &Self) {
+        self.reach(other.variations(), other.goals);
+        let (mine, theirs) = (self.stride(), other.stride());
+        for (row, counts) in self.counts.chunks_exact_mut(mine).zip(other.counts.chunks_exact(theirs)) {
+            for (to, from) in row.iter_mut().zip(counts) {
+                *to += from;
+            }
+        }
+    }
+
+    /// Slots this tally has seen: variations and goals.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        (self.variations(), self.goals)
+    }
+
+    /// The counts in slot order, for a record: per variation its exposures, then its conversions by goal.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// From a record made of [`Self::counts`] and the number of goals in [`Self::shape`]; `None` if they do not fit.
+    #[must_use]
+    pub fn from_counts(goals: usize, counts: Vec<u64>) -> Option<Self> {
+        counts.len().is_multiple_of(goals + 1).then_some(Self { goals, counts })
+    }
+
+    const fn stride(&self) -> usize {
+        1 + self.goals
+    }
+
+    const fn variations(&self) -> usize {
+        self.counts.len() / self.stride()
+    }
+
+    /// Makes room for so many variations and goals; existing counts keep their slots.
+    fn reach(&mut self, variations: usize, goals: usize) {
+        if goals > self.goals {
+            let (old, new) = (self.stride(), 1 + goals);
+            let mut counts = vec![0; self.variations() * new];
+            for (to, from) in counts.chunks_exact_mut(new).zip(self.counts.chunks_exact(old)) {
+                to[..old].copy_from_slice(from);
+            }
+            self.goals = goals;
+            self.counts = counts;
+        }
+        if variations > self.variations() {
+            self.counts.resize(variations * self.stride(), 0);
+        }
+    }
+}
+
+impl PartialEq for Tally {
+    /// Equal counts in every slot, whatever room was made for slots that never counted.
+    fn eq(&self, other: &Self) -> bool {
+        let variations = self.variations().max(other.variations());
+        let goals = self.goals.max(other.goals);
+        let slot = |index: usize| Slot(u16::try_from(index).unwrap_or(u16::MAX));
+        (0..variations).all(|v| {
+            self.exposures(slot(v)) == other.exposures(slot(v))
+                && (0..goals).all(|g| self.conversions(slot(v), slot(g)) == other.conversions(slot(v), slot(g)))
+        })
+    }
+}
+
+impl Eq for Tally {}
+
+#[cfg(test)]
+mod tests {
+    //! The monoid's laws.
+
+    use crate::domain::Slot;
+    use crate::posterior::tally::Tally;
+    use proptest::prelude::*;
+
+    fn tally() -> impl Strategy<Value = Tally> {
+        proptest::collection::vec((0_u16..5, proptest::option::of(0_u16..3), 0_u64..1_000), 0..20).prop_map(|events| {
+            let mut tally = Tally::new();
+            for (variation, goal, count) in events {
+                match goal {
+                    None => tally.add_exposures(Slot(variation), count),
+                    Some(goal) => tally.add_conversions(Slot(variation), Slot(goal), count),
+                }
+            }
+            tally
+        })
+    }
+
+    fn merged(parts: &[&Tally]) -> Tally {
+        parts.iter().fold(Tally::new(), |mut sum, part| {
+            sum.merge(part);
+            sum
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative_commutative_and_has_an_identity(a in tally(), b in tally(), c in tally()) {
+            prop_assert_eq!(merged(&[&a, &b]), merged(&[&b, &a]));
+            prop_assert_eq!(merged(&[&merged(&[&a, &b]), &c]), merged(&[&a, &merged(&[&b, &c])]));
+            prop_assert_eq!(merged(&[&a, &Tally::new()]), a.clone());
+            prop_assert_eq!(merged(&[&a, &b]).events(), a.events() + b.events());
+        }
+
+        #[test]
+        fn a_record_reads_back(a in tally()) {
+            let back = Tally::from_counts(a.shape().1, a.counts().to_vec()).expect("its own counts fit");
+            prop_assert_eq!(back, a);
+        }
+    }
+
+    #[test]
+    fn room_for_later_goals_moves_nothing() {
+        let mut tally = Tally::new();
+        tally.add_exposures(Slot(1), 7);
+        tally.add_conversions(Slot(1), Slot(0), 2);
+        tally.add_conversions(Slot(0), Slot(3), 1);
+        assert_eq!((tally.exposures(Slot(1)), tally.conversions(Slot(1), Slot(0))), (7, 2));
+        assert_eq!((tally.exposures(Slot(0)), tally.conversions(Slot(0), Slot(3))), (0, 1));
+        assert_eq!(tally.exposures(Slot(9)), 0);
+        assert_ne!(tally, Tally::new());
+        assert_eq!(Tally::from_counts(2, vec![1, 2]), None);
+    }
+}
