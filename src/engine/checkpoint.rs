@@ -40,7 +40,7 @@ pub struct ExperimentState {
 }
 
 /// One epoch's settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochState {
     /// From 0.
     pub number: u32,
@@ -48,10 +48,8 @@ pub struct EpochState {
     pub lengths: BucketLengths,
     /// When the next epoch began; `None` for the current one.
     pub closed_at: Option<Timestamp>,
-    /// The longest window in it.
-    pub longest_window: Span,
-    /// The goal its policy maximised.
-    pub primary: Slot,
+    /// The window of every goal that was ever in it, by goal slot: a reward of a decision in this epoch is judged by it.
+    pub windows: Vec<(Slot, Span)>,
 }
 
 /// What became of rewards, by the fold.

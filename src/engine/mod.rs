@@ -1,6 +1,149 @@
-//! Layer 4: all state in memory. Invariant: no I/O, no async, no clock, no ambient randomness, nothing serialisable.
+//! Layer 4: all state in memory. Request threads read it (one look-up, one swap of a pointer); the one writer applies
+//! events to it in journal order.
+//!
+//! Invariant: no I/O, no async, no clock, no ambient randomness, nothing serialisable.
 
+pub mod allocation;
+pub mod apply;
 pub mod checkpoint;
+pub mod decide;
 pub mod definition;
+pub mod error;
 pub mod event;
+pub mod experiment;
 pub mod ledger;
+pub mod receipt;
+pub mod refresh;
+pub mod restore;
+pub mod reward;
+pub mod save;
+pub mod secret;
+pub mod segment;
+pub mod settings;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::ExperimentKey;
+use crate::engine::decide::{Decision, Explain, Request};
+use crate::engine::error::NoExperiment;
+use crate::engine::event::DecisionRecord;
+use crate::engine::experiment::Experiment;
+use crate::engine::receipt::Sealer;
+use crate::engine::secret::Secret;
+use crate::engine::settings::Settings;
+use crate::engine::table::Table;
+
+/// All experiments of a server, or of one simulated run.
+#[derive(Debug)]
+pub struct Engine {
+    secret: Secret,
+    sealer: Sealer,
+    experiments: Table<ExperimentKey, Experiment>,
+    /// Deleted keys, and whether a checkpoint knows. Looked at only when a key is not found.
+    buried: Mutex<BTreeMap<ExperimentKey, bool>>,
+}
+
+impl Engine {
+    /// An empty engine. `nonce_seed` must be drawn anew for every process that shares the secret: it keeps receipts'
+    /// nonces apart.
+    #[must_use]
+    pub fn new(secret: Secret, nonce_seed: u64) -> Self {
+        let sealer = Sealer::new(&secret, nonce_seed);
+        Self { secret, sealer, experiments: Table::new(), buried: Mutex::default() }
+    }
+
+    /// An experiment by key.
+    ///
+    /// # Errors
+    /// [`NoExperiment`] if there is none, or none any more.
+    pub fn experiment(&self, key: &str) -> Result<Arc<Experiment>, NoExperiment> {
+        self.experiments.get(key).ok_or_else(|| self.missing(key))
+    }
+
+    /// All experiments, in order of their keys.
+    #[must_use]
+    pub fn experiments(&self) -> Vec<Arc<Experiment>> {
+        self.experiments.sorted()
+    }
+
+    /// Decides. Changes nothing: the answer's event, once applied, does.
+    ///
+    /// # Errors
+    /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
+    pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
+        self.experiments
+            .with(experiment, |_, experiment| decide::decide(experiment, request, explain))
+            .ok_or_else(|| self.missing(experiment))
+    }
+
+    /// The receipt of a decision.
+    #[must_use]
+    pub fn seal(&self, record: &DecisionRecord, deferred: bool, settings: &Settings, visitor: &str) -> String {
+        self.sealer.seal(record, deferred, decide::visitor_hash(settings, visitor))
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Gives up a refresh that could not be queued; the segment's next event makes a new one.
+    pub fn abandon(&self, job: &refresh::RefreshJob) {
+        let Ok(experiment) = self.experiment(job.settings().definition.key.as_str()) else { return };
+        let active = experiment.active();
+        let segment = match job.segment() {
+            Some(key) => active.epoch(job.settings().epoch).and_then(|epoch| epoch.segments.get(key.as_str())),
+            None => active.pooled.clone(),
+        };
+        if let Some(segment) = segment {
+            segment.tallies().refreshing = false;
+        }
+    }
+
+    pub(crate) fn with_experiment(&self, key: &ExperimentKey, act: impl FnOnce(&Experiment)) {
+        // A copy of the pointer, not a guard: the writer may change the table while it acts.
+        if let Some(experiment) = self.experiments.get(key.as_str()) {
+            act(&experiment);
+        }
+    }
+
+    pub(crate) fn insert(&self, key: ExperimentKey, experiment: Arc<Experiment>) {
+        self.experiments.insert(key, experiment);
+    }
+
+    pub(crate) fn remove(&self, key: &ExperimentKey) {
+        self.experiments.remove(key.as_str());
+        self.buried().insert(key.clone(), false);
+    }
+
+    pub(crate) fn restore_buried(&self, key: ExperimentKey) {
+        self.buried().insert(key, true);
+    }
+
+    pub(crate) fn take_buried(&self) -> Vec<ExperimentKey> {
+        let mut buried = self.buried();
+        let fresh = buried.iter_mut().filter(|(_, saved)| !**saved);
+        fresh
+            .map(|(key, saved)| {
+                *saved = true;
+                key.clone()
+            })
+            .collect()
+    }
+
+    fn buried(&self) -> std::sync::MutexGuard<'_, BTreeMap<ExperimentKey, bool>> {
+        self.buried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn missing(&self, key: &str) -> NoExperiment {
+        if self.buried().contains_key(key) { NoExperiment::Deleted } else { NoExperiment::Unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! Invariant: a policy never chooses, never sees a clock, a segment's name or a store, and gives the same shares for the
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
+pub mod allocation;
 pub mod parameters;
 
 pub use parameters::{Parameter, Parameters};
@@ -47,4 +48,29 @@ pub trait Policy: Send + Sync + fmt::Debug {
 
     /// The share of each arm, in the order given: finite, not negative, summing to 1 within 1e-9.
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64>;
+
+    /// Whether evidence changes its shares.
+    fn learns(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct StubUniform;
+impl Policy for StubUniform {
+    fn pooling(&self) -> Pooling {
+        Pooling::None
+    }
+    fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
+        vec![1.0 / evidence.arms.len() as f64; evidence.arms.len()]
+    }
+}
+#[derive(Debug)]
+pub struct PolicyError {
+    pub field: String,
+    pub given: String,
+    pub allowed: String,
+}
+pub fn build(_: &str, _: &Parameters, _: &[crate::domain::VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
+    Ok(Box::new(StubUniform))
 }

@@ -98,14 +98,10 @@ impl Condition {
         }
     }
 
-    /// Whether the condition can depend on an attribute. Says yes where it cannot know, as for a name that stands in the
-    /// source of a condition on `ctx`.
-    #[must_use]
-    pub fn mentions(&self, attribute: &str) -> bool {
-        let references = self.program.references();
-        references.has_variable(attribute)
-            || references.has_variable(CONTEXT_NAME)
-                && self.source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == attribute)
+    /// Names of attributes the condition can depend on, and perhaps other words of its source: an attribute that is not
+    /// among them has no effect.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
     }
 }
 
@@ -233,7 +229,7 @@ mod tests {
     #[test]
     fn a_condition_knows_what_it_depends_on() {
         let condition = Condition::compile(r#"country == "FR" && has(ctx.device)"#).expect("compiles");
-        assert!(condition.mentions("country") && condition.mentions("device"));
-        assert!(!condition.mentions("visits"));
+        let names: Vec<&str> = condition.names().collect();
+        assert!(names.contains(&"country") && names.contains(&"device") && !names.contains(&"visits"));
     }
 }

@@ -122,13 +122,14 @@ impl Segmentation {
         failed
     }
 
-    /// Whether the segment can depend on an attribute.
+    /// Names of attributes the segment can depend on, and perhaps other words: an attribute that is not among them has
+    /// no effect.
     #[must_use]
-    pub fn mentions(&self, attribute: &str) -> bool {
+    pub fn names(&self) -> Vec<&str> {
         match self {
-            Self::All => false,
-            Self::CrossProduct(by) => by.iter().any(|name| name.as_str() == attribute),
-            Self::Rules(rules) => rules.iter().any(|(_, condition)| condition.mentions(attribute)),
+            Self::All => Vec::new(),
+            Self::CrossProduct(by) => by.iter().map(AttributeName::as_str).collect(),
+            Self::Rules(rules) => rules.iter().flat_map(|(_, condition)| condition.names()).collect(),
         }
     }
 }
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(key(&rules, &context(1)), ("new-mobile".into(), 0));
         assert_eq!(key(&rules, &context(2)), ("mobile".into(), 0));
         assert_eq!(key(&rules, &Context::new()), ("other".into(), 2));
-        assert!(rules.mentions("visits") && !rules.mentions("country"));
+        assert!(rules.names().contains(&"visits") && !rules.names().contains(&"country"));
     }
 
     #[test]

@@ -1,0 +1,38 @@
+//! Layer 8: the command line. One file per command, all cut alike: arguments, `run`, helpers.
+
+mod demo;
+mod exit;
+mod experiment;
+mod serve;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Personalization that learns: which variation to show which visitor, by Thompson sampling with known probabilities.
+#[derive(Debug, Parser)]
+#[command(name = "mabel", version, propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Experiment(experiment::Arguments),
+    Demo(demo::Arguments),
+    Simulate(simulate::Arguments),
+}
+
+/// Runs the command of this process's arguments; prints a failure in one line.
+pub(crate) fn run() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Experiment(arguments) => experiment::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+    };
+    exit::code(result)
+}

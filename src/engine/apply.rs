@@ -1,0 +1,178 @@
+//! The fold: one event after another, in journal order, by one writer. Server, recovery, replay and simulation all come
+//! through here, and nothing else changes what the engine holds.
+
+use std::sync::Arc;
+
+use crate::domain::{ExperimentKey, Slot};
+use crate::engine::Engine;
+use crate::engine::checkpoint::RewardCounts;
+use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
+use crate::engine::experiment::{Active, Experiment};
+use crate::engine::ledger::{Judgement, Outcome, Standing};
+use crate::engine::refresh::RefreshJob;
+use crate::engine::segment::{Place, Segment, Tallies};
+use crate::engine::settings::{Settings, Slots};
+use crate::policy::Pooling;
+
+impl Engine {
+    /// Applies one event. Only the one writer calls this, in the order of the journal, after the event is durable. Segments
+    /// whose allocation is due are pushed to `jobs`; each must be computed, or abandoned by [`Self::abandon`].
+    pub fn apply(&self, event: &Event, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
+        match event {
+            Event::ExperimentSaved(saved) => self.apply_saved(saved, jobs),
+            Event::StatusChanged { experiment, status, at: _ } => {
+                if let Ok(experiment) = self.experiment(experiment.as_str()) {
+                    experiment.set_status(*status);
+                }
+            }
+            Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
+            Event::Exposed(exposed) => self.count(&exposed.record, &[], true, jobs),
+            Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
+            Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
+            Event::AllocationComputed(computed) => self.apply_computed(computed, jobs),
+        }
+    }
+
+    fn apply_saved(&self, saved: &ExperimentSaved, jobs: &mut Vec<RefreshJob>) {
+        let key = &saved.definition.key;
+        let known = self.experiment(key.as_str()).ok();
+        let before = known.as_ref().map(|experiment| experiment.active_full());
+        let mut slots = before.as_ref().map(|before| Slots::clone(&before.slots)).unwrap_or_default();
+        slots.extend(&saved.definition);
+        let definition = Arc::new(saved.definition.clone());
+        let settings = Settings::compile(definition, saved.version, saved.epoch, &slots, self.secret())
+            .expect("a definition in the journal was compiled before it was written");
+        let active = Active::saved(before.as_deref(), saved, settings, slots);
+        let experiment = match known {
+            Some(experiment) => {
+                experiment.set_active(active);
+                experiment
+            }
+            None => {
+                let experiment = Experiment::new(key.clone(), saved.status, active, RewardCounts::default());
+                self.insert(key.clone(), Arc::clone(&experiment));
+                experiment
+            }
+        };
+        experiment.due(jobs);
+    }
+
+    fn bury(&self, key: &ExperimentKey) {
+        self.remove(key);
+    }
+
+    fn apply_activated(&self, activated: &Activated, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
+        if judgement.outcome == Outcome::Recorded {
+            self.count(&activated.record, &judgement.released, true, jobs);
+        }
+    }
+
+    fn apply_rewarded(&self, rewarded: &Rewarded, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
+        let Ok(experiment) = self.experiment(rewarded.record.experiment.as_str()) else { return };
+        let learned = judgement.standing == Standing::Learned && judgement.outcome == Outcome::Recorded;
+        {
+            let mut counts = experiment.rewards_for_writing();
+            match judgement.outcome {
+                Outcome::Recorded => counts.recorded += 1,
+                Outcome::Repeated => counts.repeated += 1,
+                Outcome::Late => counts.late += 1,
+            }
+            if learned && !rewarded.record.control {
+                counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));
+            }
+        }
+        experiment.mark_changed();
+        if learned && rewarded.value > 0 {
+            self.count(&rewarded.record, &[rewarded.goal], false, jobs);
+        }
+    }
+
+    /// Adds an exposure, conversions, or both to the cell of a decision. What belongs to an experiment that was deleted, or
+    /// to an epoch whose receipts have expired, counts for nobody.
+    fn count(&self, record: &DecisionRecord, converted: &[Slot], exposure: bool, jobs: &mut Vec<RefreshJob>) {
+        self.with_experiment(&record.experiment, |experiment| {
+            let active = experiment.active();
+            let Some(epoch) = active.epoch(record.epoch) else { return };
+            let place = Place {
+                variation: record.variation,
+                decided: record.decided_at(),
+                control: record.control,
+                lengths: epoch.lengths,
+            };
+            let segment = epoch.segment_for_writing(&record.segment, &active);
+            let current = epoch.number == active.settings.epoch;
+            add(&segment, place, converted, exposure);
+            if current && let Some(pooled) = &active.pooled {
+                add(pooled, place, converted, exposure);
+            }
+            if current && !record.control {
+                let judged = active.pooled.as_ref().unwrap_or(&segment);
+                jobs.extend(RefreshJob::if_due(judged, &active));
+            }
+        });
+    }
+
+    fn apply_computed(&self, computed: &AllocationComputed, jobs: &mut Vec<RefreshJob>) {
+        let Ok(experiment) = self.experiment(computed.experiment.as_str()) else { return };
+        let active = experiment.active();
+        let Some(epoch) = active.epoch(computed.epoch) else { return };
+        let segment = match &computed.segment {
+            Some(key) => epoch.segments.get(key.as_str()),
+            None => active.pooled.clone(),
+        };
+        let Some(segment) = segment else { return };
+        segment.tallies().refreshing = false;
+        // An allocation of an older definition would be projected all the same; the one in force is at least as new.
+        if computed.definition == active.settings.version {
+            segment.set_allocation(active.settings.allocation(computed.evidence, computed.shares.clone()));
+            segment.mark_changed();
+        }
+        if epoch.number == active.settings.epoch {
+            jobs.extend(RefreshJob::if_due(&segment, &active));
+        }
+    }
+}
+
+fn add(segment: &Segment, place: Place, converted: &[Slot], exposure: bool) {
+    let mut tallies = segment.tallies();
+    if exposure {
+        tallies.add_exposure(place);
+    }
+    for goal in converted {
+        tallies.add_conversion(place, *goal);
+    }
+    drop(tallies);
+    segment.mark_changed();
+}
+
+impl Active {
+    /// Whether one allocation serves all segments.
+    pub(crate) fn pools(&self) -> bool {
+        self.settings.policy().learns() && self.settings.policy().pooling() == Pooling::Complete
+    }
+
+    /// All segments of the current epoch as one, if the policy wants it.
+    pub(crate) fn pool(&self) -> Option<Arc<Segment>> {
+        self.pools().then(|| {
+            let mut all = Tallies::default();
+            for segment in self.segments() {
+                all.absorb(&segment.tallies(), self.current().lengths);
+            }
+            Segment::new(None, all, Arc::clone(&self.initial))
+        })
+    }
+}
+
+impl Experiment {
+    /// Pushes every segment of the current epoch whose allocation is due.
+    pub(crate) fn due(&self, jobs: &mut Vec<RefreshJob>) {
+        let active = self.active();
+        if !active.settings.policy().learns() {
+            return;
+        }
+        match &active.pooled {
+            Some(pooled) => jobs.extend(RefreshJob::if_due(pooled, &active)),
+            None => jobs.extend(active.segments().iter().filter_map(|segment| RefreshJob::if_due(segment, &active))),
+        }
+    }
+}

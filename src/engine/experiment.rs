@@ -1,0 +1,249 @@
+//! One experiment: settings that readers swap in whole, epochs of segments, fates of rewards.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::domain::{ExperimentKey, SegmentKey, Slot, Span, Timestamp};
+use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
+use crate::engine::definition::Status;
+use crate::engine::event::Shares;
+use crate::engine::segment::{Segment, Tallies};
+use crate::engine::settings::{LATE_SPAN, Settings, Slots};
+use crate::engine::table::Table;
+use crate::posterior::bucket::BucketLengths;
+
+/// Most segments of one epoch; visitors of further ones are counted in `other`.
+pub const MAX_SEGMENTS: usize = 10_000;
+
+/// An experiment as the engine holds it.
+#[derive(Debug)]
+pub struct Experiment {
+    key: ExperimentKey,
+    status: AtomicU8,
+    active: ArcSwap<Active>,
+    rewards: Mutex<RewardCounts>,
+    changed: AtomicBool,
+    /// Conditions that could not be decided since the start.
+    failed_conditions: AtomicU64,
+}
+
+/// What a save replaces, in one piece.
+#[derive(Debug)]
+pub struct Active {
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    pub(crate) slots: Arc<Slots>,
+    /// Oldest first; the last is the current one.
+    pub(crate) epochs: Vec<Arc<Epoch>>,
+    /// All segments together, where the policy pools completely.
+    pub(crate) pooled: Option<Arc<Segment>>,
+    /// What segments without evidence are allocated by.
+    pub(crate) initial: Arc<crate::engine::allocation::Allocation>,
+    pub(crate) initial_shares: Shares,
+}
+
+/// Segments between two changes of what a segment is.
+#[derive(Debug)]
+pub(crate) struct Epoch {
+    pub(crate) number: u32,
+    pub(crate) lengths: BucketLengths,
+    pub(crate) windows: Vec<(Slot, Span)>,
+    pub(crate) closed_at: Option<Timestamp>,
+    /// Shared by every version of the same epoch.
+    pub(crate) segments: Arc<Table<SegmentKey, Segment>>,
+}
+
+impl Epoch {
+    pub(crate) fn new(number: u32, settings: &Settings) -> Self {
+        let segments = Arc::new(Table::new());
+        Self { number, lengths: settings.lengths(), windows: Vec::new(), closed_at: None, segments }
+            .with_windows(settings)
+    }
+
+    /// The same epoch, knowing the windows of a definition's goals. A goal's window never changes within an epoch.
+    pub(crate) fn with_windows(&self, settings: &Settings) -> Self {
+        let mut windows = self.windows.clone();
+        for (index, goal) in settings.definition.goals.iter().enumerate() {
+            let slot = settings.goal_slot(index);
+            if !windows.iter().any(|(known, _)| *known == slot) {
+                windows.push((slot, goal.window));
+            }
+        }
+        Self { windows, segments: Arc::clone(&self.segments), ..*self }
+    }
+
+    pub(crate) fn closed(&self, at: Timestamp) -> Self {
+        Self {
+            closed_at: Some(self.closed_at.unwrap_or(at)),
+            windows: self.windows.clone(),
+            segments: Arc::clone(&self.segments),
+            ..*self
+        }
+    }
+
+    /// Whether receipts of this epoch can still be valid.
+    pub(crate) fn receives(&self, now: Timestamp) -> bool {
+        let longest = self.windows.iter().map(|(_, window)| *window).max().unwrap_or_default();
+        self.closed_at.is_none_or(|closed| now <= closed + longest + LATE_SPAN)
+    }
+
+    pub(crate) fn window(&self, goal: Slot) -> Option<Span> {
+        self.windows.iter().find(|(slot, _)| *slot == goal).map(|(_, window)| *window)
+    }
+
+    pub(crate) fn state(&self) -> EpochState {
+        EpochState {
+            number: self.number,
+            lengths: self.lengths,
+            closed_at: self.closed_at,
+            windows: self.windows.clone(),
+        }
+    }
+
+    /// The segment of a key; a new one if there is room, else `other`. For the writer alone.
+    pub(crate) fn segment_for_writing(&self, key: &SegmentKey, active: &Active) -> Arc<Segment> {
+        if let Some(segment) = self.segments.get(key.as_str()) {
+            return segment;
+        }
+        let key = if self.segments.len() < MAX_SEGMENTS { key.clone() } else { SegmentKey::new(SegmentKey::OTHER) };
+        if let Some(other) = self.segments.get(key.as_str()) {
+            return other;
+        }
+        let segment = Segment::new(Some(key.clone()), Tallies::default(), Arc::clone(&active.initial));
+        self.segments.insert(key, Arc::clone(&segment));
+        segment
+    }
+}
+
+impl Active {
+    pub(crate) fn epoch(&self, number: u32) -> Option<&Arc<Epoch>> {
+        self.epochs.iter().rev().find(|epoch| epoch.number == number)
+    }
+
+    pub(crate) fn current(&self) -> &Arc<Epoch> {
+        self.epochs.last().expect("an experiment has an epoch")
+    }
+
+    /// Segments of the current epoch, in order of their keys.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Arc<Segment>> {
+        self.current().segments.sorted()
+    }
+
+    /// All segments together, where the policy pools completely.
+    #[must_use]
+    pub fn pooled(&self) -> Option<&Arc<Segment>> {
+        self.pooled.as_ref()
+    }
+}
+
+impl Experiment {
+    pub(crate) fn new(key: ExperimentKey, status: Status, active: Active, rewards: RewardCounts) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            status: AtomicU8::new(status_code(status)),
+            active: ArcSwap::from_pointee(active),
+            rewards: Mutex::new(rewards),
+            changed: AtomicBool::new(true),
+            failed_conditions: AtomicU64::new(0),
+        })
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &ExperimentKey {
+        &self.key
+    }
+
+    /// Deciding or not, by what was last said; its schedule is another matter.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        status_of(self.status.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_status(&self, status: Status) {
+        self.status.store(status_code(status), Ordering::Relaxed);
+        self.mark_changed();
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn active(&self) -> arc_swap::Guard<Arc<Active>> {
+        self.active.load()
+    }
+
+    /// What is in force now, to keep.
+    #[must_use]
+    pub fn active_full(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    pub(crate) fn set_active(&self, active: Active) {
+        self.active.store(Arc::new(active));
+        self.mark_changed();
+    }
+
+    /// Fates of rewards so far.
+    #[must_use]
+    pub fn reward_counts(&self) -> RewardCounts {
+        *self.rewards_for_writing()
+    }
+
+    pub(crate) fn rewards_for_writing(&self) -> MutexGuard<'_, RewardCounts> {
+        self.rewards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mark_changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_failed_conditions(&self, count: u32) {
+        if count > 0 {
+            self.failed_conditions.fetch_add(u64::from(count), Ordering::Relaxed);
+        }
+    }
+
+    /// Conditions that could not be decided since the start (a missing attribute, a wrong type).
+    #[must_use]
+    pub fn failed_conditions(&self) -> u64 {
+        self.failed_conditions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn state(&self) -> ExperimentState {
+        let active = self.active_full();
+        ExperimentState {
+            definition: Arc::clone(&active.settings.definition),
+            version: active.settings.version,
+            status: self.status(),
+            variations: active.slots.variations.clone(),
+            goals: active.slots.goals.clone(),
+            epochs: active.epochs.iter().map(|epoch| epoch.state()).collect(),
+            initial: active.initial_shares.clone(),
+            rewards: self.reward_counts(),
+        }
+    }
+}
+
+const fn status_code(status: Status) -> u8 {
+    match status {
+        Status::Draft => 0,
+        Status::Running => 1,
+        Status::Paused => 2,
+        Status::Ended => 3,
+    }
+}
+
+const fn status_of(code: u8) -> Status {
+    match code {
+        0 => Status::Draft,
+        1 => Status::Running,
+        2 => Status::Paused,
+        _ => Status::Ended,
+    }
+}

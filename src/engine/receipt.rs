@@ -1,0 +1,191 @@
+//! Receipts: a decision, encrypted and authenticated, so that whoever brings it back with a reward brings everything
+//! needed to learn from it, and nobody can read it or make one.
+//!
+//! `base64url(version 1 byte, key id 4, nonce 12, AES-256-GCM(record), tag 16)`, at most 1,200 characters. A nonce is six
+//! bytes drawn when the process starts and a counter of six: unique within a process, and across restarts up to the
+//! chance that two of them draw the same six bytes (1 in 10^9 for a thousand restarts).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, SegmentKey, Slot};
+use crate::engine::event::DecisionRecord;
+use crate::engine::secret::Secret;
+
+/// Longest receipt, in characters.
+pub const MAX_CHARACTERS: usize = 1_200;
+
+const VERSION: u8 = 1;
+const HEADER: usize = 5;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+const CONTROL: u8 = 1;
+const DEFERRED: u8 = 2;
+
+/// What a receipt holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Whether it was deferred.
+    pub deferred: bool,
+    /// A hash of the visitor it was made for.
+    pub visitor: u64,
+}
+
+/// Why a receipt is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// It is not the text of any receipt.
+    #[error("the receipt is not one of ours: it is cut, or not base64url of the right length")]
+    Malformed,
+    /// It was made under a key that is not known here.
+    #[error("the receipt was made by another server, or under a key that is no longer known")]
+    Foreign,
+    /// It was not made here, or changed since.
+    #[error("the receipt was forged or altered")]
+    Forged,
+    /// Its time is over.
+    #[error("the receipt has expired")]
+    Expired,
+}
+
+/// Makes and opens receipts.
+pub(crate) struct Sealer {
+    cipher: Aes256Gcm,
+    header: [u8; HEADER],
+    nonce_prefix: [u8; 6],
+    counter: AtomicU64,
+}
+
+impl Sealer {
+    /// `nonce_seed` must be drawn anew for every process that uses the same secret.
+    pub(crate) fn new(secret: &Secret, nonce_seed: u64) -> Self {
+        let key = secret.derive("receipt", &[]);
+        let id = secret.derive("receipt key id", &[]);
+        let prefix = nonce_seed.to_le_bytes();
+        Self {
+            cipher: Aes256Gcm::new(&key.into()),
+            header: [VERSION, id[0], id[1], id[2], id[3]],
+            nonce_prefix: [prefix[0], prefix[1], prefix[2], prefix[3], prefix[4], prefix[5]],
+            counter: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: u64) -> String {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&self.header);
+        bytes.extend_from_slice(&self.nonce_prefix);
+        bytes.extend_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_le_bytes()[..6]);
+        write_record(record, deferred, visitor, &mut bytes);
+        let (head, body) = bytes.split_at_mut(HEADER + NONCE);
+        let nonce: [u8; NONCE] = head[HEADER..].try_into().expect("twelve bytes were just written");
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&nonce.into(), &self.header, body.into())
+            .expect("a record of some hundred bytes is far below the cipher's bound of 64 GB");
+        bytes.extend_from_slice(&tag);
+        let text = URL_SAFE_NO_PAD.encode(&bytes);
+        assert!(text.len() <= MAX_CHARACTERS, "a receipt of {} characters was made", text.len());
+        text
+    }
+
+    pub(crate) fn open(&self, text: &str) -> Result<Receipt, ReceiptError> {
+        if text.len() > MAX_CHARACTERS {
+            return Err(ReceiptError::Malformed);
+        }
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ReceiptError::Malformed)?;
+        if bytes.len() < HEADER + NONCE + TAG || bytes[0] != VERSION {
+            return Err(ReceiptError::Malformed);
+        }
+        if bytes[..HEADER] != self.header {
+            return Err(ReceiptError::Foreign);
+        }
+        let (head, rest) = bytes.split_at_mut(HEADER + NONCE);
+        let (body, tag) = rest.split_at_mut(rest.len() - TAG);
+        let nonce: [u8; NONCE] = head[HEADER..].try_into().map_err(|_| ReceiptError::Malformed)?;
+        let tag: [u8; TAG] = (&*tag).try_into().map_err(|_| ReceiptError::Malformed)?;
+        self.cipher
+            .decrypt_inout_detached(&nonce.into(), &self.header, (&mut *body).into(), &tag.into())
+            .map_err(|_| ReceiptError::Forged)?;
+        // Authenticated, so written by us; a record that still does not read is of a version we never wrote.
+        read_record(body).ok_or(ReceiptError::Malformed)
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealer(…)")
+    }
+}
+
+fn write_record(record: &DecisionRecord, deferred: bool, visitor: u64, to: &mut Vec<u8>) {
+    let experiment = record.experiment.as_str().as_bytes();
+    to.push(u8::try_from(experiment.len()).expect("a key has at most 64 bytes"));
+    to.extend_from_slice(experiment);
+    to.extend_from_slice(&record.epoch.to_le_bytes());
+    to.extend_from_slice(&record.definition.to_le_bytes());
+    let segment = record.segment.as_str().as_bytes();
+    to.extend_from_slice(&u16::try_from(segment.len()).expect("a segment key has at most 560 bytes").to_le_bytes());
+    to.extend_from_slice(segment);
+    to.extend_from_slice(&record.variation.0.to_le_bytes());
+    to.extend_from_slice(&record.allocation.0.to_le_bytes());
+    to.extend_from_slice(&record.propensity.to_bits().to_le_bytes());
+    to.push(if record.control { CONTROL } else { 0 } | if deferred { DEFERRED } else { 0 });
+    to.extend_from_slice(&record.decision.to_bytes());
+    to.extend_from_slice(&visitor.to_le_bytes());
+}
+
+fn read_record(bytes: &[u8]) -> Option<Receipt> {
+    let mut rest = bytes;
+    let experiment_length = usize::from(u8::from_le_bytes(take(&mut rest)?));
+    let experiment = ExperimentKey::new(take_text(&mut rest, experiment_length)?).ok()?;
+    let epoch = u32::from_le_bytes(take(&mut rest)?);
+    let definition = u32::from_le_bytes(take(&mut rest)?);
+    let segment_length = usize::from(u16::from_le_bytes(take(&mut rest)?));
+    if segment_length > SegmentKey::MAX_BYTES {
+        return None;
+    }
+    let segment = SegmentKey::new(take_text(&mut rest, segment_length)?);
+    let variation = Slot(u16::from_le_bytes(take(&mut rest)?));
+    let allocation = AllocationId(u64::from_le_bytes(take(&mut rest)?));
+    let propensity = f64::from_bits(u64::from_le_bytes(take(&mut rest)?));
+    let [flags] = take(&mut rest)?;
+    let decision = DecisionId::from_bytes(take(&mut rest)?);
+    let visitor = u64::from_le_bytes(take(&mut rest)?);
+    let sound = rest.is_empty() && flags & !(CONTROL | DEFERRED) == 0 && propensity > 0.0 && propensity <= 1.0;
+    sound.then_some(Receipt {
+        record: DecisionRecord {
+            experiment,
+            epoch,
+            definition,
+            segment,
+            variation,
+            allocation,
+            propensity,
+            control: flags & CONTROL != 0,
+            decision,
+        },
+        deferred: flags & DEFERRED != 0,
+        visitor,
+    })
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a str> {
+    let (first, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    std::str::from_utf8(first).ok()
+}
+
+#[cfg(test)]
+mod tests;

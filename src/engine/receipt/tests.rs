@@ -1,0 +1,76 @@
+//! Receipts come back whole or are refused by name.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+
+use crate::domain::*;
+use crate::engine::event::DecisionRecord;
+use crate::engine::receipt::*;
+use crate::engine::secret::Secret;
+
+fn sealer(secret: u8) -> Sealer {
+    Sealer::new(&Secret::new([secret; 32]), 99)
+}
+
+fn record(segment: &str, propensity: f64) -> DecisionRecord {
+    DecisionRecord {
+        experiment: ExperimentKey::new(&"k".repeat(64)).expect("a key"),
+        epoch: u32::MAX,
+        definition: 7,
+        segment: SegmentKey::new(segment),
+        variation: Slot(255),
+        allocation: AllocationId(u64::MAX),
+        propensity,
+        control: false,
+        decision: DecisionId(u128::MAX),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_sealed_opens(segment in "[ -~é]{0,200}", propensity in 1e-9..1.0_f64, deferred: bool, visitor: u64) {
+        let sealer = sealer(1);
+        let record = record(&segment, propensity);
+        let text = sealer.seal(&record, deferred, visitor);
+        prop_assert_eq!(sealer.open(&text), Ok(Receipt { record, deferred, visitor }));
+    }
+
+    #[test]
+    fn any_changed_byte_is_refused(at: prop::sample::Index, bit in 0_u8..8) {
+        let sealer = sealer(1);
+        let text = sealer.seal(&record("device=mobile", 0.25), false, 3);
+        let mut bytes = URL_SAFE_NO_PAD.decode(&text).expect("base64");
+        let index = at.index(bytes.len());
+        bytes[index] ^= 1 << bit;
+        let refused = sealer.open(&URL_SAFE_NO_PAD.encode(&bytes)).expect_err("altered");
+        let expected = match index {
+            0 => ReceiptError::Malformed,
+            1..5 => ReceiptError::Foreign,
+            _ => ReceiptError::Forged,
+        };
+        prop_assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn any_text_is_refused_without_a_panic(text in ".{0,300}") {
+        prop_assert!(sealer(1).open(&text).is_err());
+    }
+}
+
+#[test]
+fn the_longest_receipt_fits() {
+    let text = sealer(1).seal(&record(&"s".repeat(SegmentKey::MAX_BYTES), 1.0), true, u64::MAX);
+    assert!(text.len() <= MAX_CHARACTERS, "{}", text.len());
+}
+
+#[test]
+fn another_servers_receipt_is_foreign_and_no_two_look_alike() {
+    let (ours, theirs) = (sealer(1), sealer(2));
+    let record = record("all", 0.5);
+    assert_eq!(ours.open(&theirs.seal(&record, false, 1)), Err(ReceiptError::Foreign));
+    assert_ne!(ours.seal(&record, false, 1), ours.seal(&record, false, 1));
+    let cut = ours.seal(&record, false, 1);
+    assert_eq!(ours.open(&cut[..cut.len() / 2]), Err(ReceiptError::Forged));
+    assert_eq!(ours.open("abc"), Err(ReceiptError::Malformed));
+}

@@ -1,0 +1,94 @@
+//! When an allocation is due, and computing it off the request path.
+//!
+//! Due when the evidence has grown by one event while small, then by 1 %: a new allocation at every event would decide no
+//! better (STATISTICS §18).
+
+use std::sync::Arc;
+
+use crate::domain::{SegmentKey, Timestamp};
+use crate::engine::event::{AllocationComputed, Event};
+use crate::engine::experiment::Active;
+use crate::engine::segment::{Segment, Tallies};
+use crate::engine::settings::Settings;
+use crate::policy::Arm;
+use crate::posterior::bucket::BucketLengths;
+
+/// A copy of everything an allocation is computed from, handed over by the writer.
+#[derive(Debug)]
+pub struct RefreshJob {
+    settings: Arc<Settings>,
+    segment: Option<SegmentKey>,
+    arms: Vec<Arm>,
+    evidence: u64,
+    at: Timestamp,
+}
+
+/// Evidence grown by less than this part keeps its allocation.
+const GROWTH: u64 = 100;
+
+impl RefreshJob {
+    /// A job if the segment's allocation is due and none is under way.
+    pub(crate) fn if_due(segment: &Segment, active: &Active) -> Option<Self> {
+        let settings = &active.settings;
+        if !settings.policy().learns() {
+            return None;
+        }
+        let mut tallies = segment.tallies();
+        if tallies.refreshing {
+            return None;
+        }
+        let allocation = segment.allocation();
+        let arms = settings.arms(&tallies.learning_total);
+        let evidence = evidence(&arms);
+        let known = allocation.evidence();
+        let outdated = allocation.definition() != settings.version && evidence > 0;
+        let grown = evidence.saturating_sub(known) >= (known / GROWTH).max(1);
+        (outdated || grown).then(|| {
+            tallies.refreshing = true;
+            let at = tallies.newest.floor_to(settings.definition.bucket);
+            Self { settings: Arc::clone(settings), segment: segment.key().cloned(), arms, evidence, at }
+        })
+    }
+
+    /// Asks the policy: the expensive part, for a background thread.
+    #[must_use]
+    pub fn compute(&self) -> Event {
+        let shares = self.settings.compute(self.segment.as_ref().map(SegmentKey::as_str), &self.arms);
+        Event::AllocationComputed(Arc::new(AllocationComputed {
+            experiment: self.settings.definition.key.clone(),
+            epoch: self.settings.epoch,
+            definition: self.settings.version,
+            segment: self.segment.clone(),
+            at: self.at,
+            evidence: self.evidence,
+            shares,
+        }))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn segment(&self) -> Option<&SegmentKey> {
+        self.segment.as_ref()
+    }
+}
+
+fn evidence(arms: &[Arm]) -> u64 {
+    arms.iter().map(|arm| arm.exposures + arm.conversions).sum()
+}
+
+impl Tallies {
+    /// Adds all of another segment's counts.
+    pub(crate) fn absorb(&mut self, other: &Self, lengths: BucketLengths) {
+        for bucket in other.learning.as_slice() {
+            self.learning.at_mut(bucket.start, lengths).merge(&bucket.tally);
+        }
+        for bucket in other.control.as_slice() {
+            self.control.at_mut(bucket.start, lengths).merge(&bucket.tally);
+        }
+        self.learning_total.merge(&other.learning_total);
+        self.control_total.merge(&other.control_total);
+        self.newest = self.newest.max(other.newest);
+    }
+}

@@ -1,0 +1,147 @@
+//! To a checkpoint and back. Restoring and then replaying the tail gives what never stopped would have.
+
+use std::sync::Arc;
+
+use crate::domain::ExperimentKey;
+use crate::engine::Engine;
+use crate::engine::checkpoint::{AllocationState, ExperimentState, SegmentState, StateRecord};
+use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::refresh::RefreshJob;
+use crate::engine::segment::{Segment, Tallies};
+use crate::engine::settings::{Settings, Slots};
+use crate::engine::table::Table;
+
+/// A checkpoint that does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the checkpoint does not fit together: {0}")]
+pub struct RestoreError(String);
+
+impl Engine {
+    /// Everything that changed since this was last asked, in a fixed order. For the one writer, between two commits.
+    #[must_use]
+    pub fn changes(&self) -> Vec<StateRecord> {
+        let mut records: Vec<StateRecord> = Vec::new();
+        for experiment in self.experiments() {
+            if experiment.take_changed() {
+                records.push(StateRecord::Experiment(experiment.state()));
+            }
+            let active = experiment.active_full();
+            for epoch in &active.epochs {
+                for segment in epoch.segments.sorted() {
+                    records.extend(segment.take_changed().then(|| segment_state(&experiment, epoch.number, &segment)));
+                }
+            }
+            if let Some(pooled) = &active.pooled
+                && pooled.take_changed()
+            {
+                records.push(segment_state(&experiment, active.settings.epoch, pooled));
+            }
+        }
+        records.extend(self.take_buried().into_iter().map(StateRecord::Deleted));
+        records
+    }
+
+    /// Puts back what a checkpoint holds, into an engine that is still empty.
+    ///
+    /// # Errors
+    /// [`RestoreError`] if a record does not fit the others.
+    pub fn restore(&self, records: Vec<StateRecord>) -> Result<(), RestoreError> {
+        let mut segments = Vec::new();
+        for record in records {
+            match record {
+                StateRecord::Experiment(state) => self.restore_experiment(state)?,
+                StateRecord::Segment(state) => segments.push(state),
+                StateRecord::Deleted(key) => self.restore_buried(key),
+            }
+        }
+        for state in segments {
+            self.restore_segment(state)?;
+        }
+        Ok(())
+    }
+
+    /// Every segment whose allocation is due: after recovery, what was under way when the process ended.
+    pub fn due(&self, jobs: &mut Vec<RefreshJob>) {
+        for experiment in self.experiments() {
+            experiment.due(jobs);
+        }
+    }
+
+    fn restore_experiment(&self, state: ExperimentState) -> Result<(), RestoreError> {
+        let key = state.definition.key.clone();
+        let slots = Slots { variations: state.variations, goals: state.goals };
+        let complete = state.definition.variations.iter().all(|v| slots.variation(&v.key).is_some())
+            && state.definition.goals.iter().all(|g| slots.goal(&g.key).is_some());
+        let current =
+            state.epochs.last().filter(|_| complete && state.initial.shares.len() == state.definition.variations.len());
+        let Some(current) = current else {
+            return Err(RestoreError(format!("experiment {key} lacks slots, epochs or shares")));
+        };
+        let settings = Settings::compile(state.definition, state.version, current.number, &slots, self.secret())
+            .map_err(|error| RestoreError(format!("experiment {key}: {error}")))?;
+        let initial = settings.allocation(0, state.initial.clone());
+        let epochs = state.epochs.into_iter().map(|epoch| {
+            let segments = Arc::new(Table::new());
+            let (number, lengths, windows, closed_at) = (epoch.number, epoch.lengths, epoch.windows, epoch.closed_at);
+            Arc::new(Epoch { number, lengths, windows, closed_at, segments })
+        });
+        let mut active = Active {
+            settings: Arc::new(settings),
+            slots: Arc::new(slots),
+            epochs: epochs.collect(),
+            pooled: None,
+            initial,
+            initial_shares: state.initial,
+        };
+        active.pooled = active.pool();
+        self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
+        Ok(())
+    }
+
+    fn restore_segment(&self, state: SegmentState) -> Result<(), RestoreError> {
+        let SegmentState { experiment: key, epoch, segment, learning, control, allocation } = state;
+        // Segments of deleted experiments and of epochs that were closed since may still have rows.
+        let Ok(experiment) = self.experiment(key.as_str()) else { return Ok(()) };
+        let active = experiment.active_full();
+        let Some(epoch) = active.epoch(epoch) else { return Ok(()) };
+        let allocation = match allocation {
+            Some(AllocationState { definition, evidence, shares }) if definition == active.settings.version => {
+                if shares.shares.len() != active.settings.slots_by_key().len() {
+                    return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
+                }
+                active.settings.allocation(evidence, shares)
+            }
+            Some(AllocationState { definition, evidence, shares }) => {
+                crate::engine::allocation::Allocation::new(definition, evidence, shares, 0.0)
+            }
+            None => Arc::clone(&active.initial),
+        };
+        match segment {
+            Some(segment) => {
+                let restored = Segment::new(Some(segment.clone()), Tallies::restored(learning, control), allocation);
+                restored.take_changed();
+                epoch.segments.insert(segment, restored);
+            }
+            None => {
+                if let Some(pooled) = &active.pooled {
+                    *pooled.tallies() = Tallies::restored(learning, control);
+                    pooled.set_allocation(allocation);
+                    pooled.take_changed();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn segment_state(experiment: &Experiment, epoch: u32, segment: &Segment) -> StateRecord {
+    let tallies = segment.tallies();
+    StateRecord::Segment(SegmentState {
+        experiment: ExperimentKey::clone(experiment.key()),
+        epoch,
+        segment: segment.key().cloned(),
+        learning: tallies.learning.clone(),
+        control: tallies.control.clone(),
+        allocation: Some(segment.allocation().state()),
+    })
+}

@@ -1,0 +1,116 @@
+//! One segment: its tallies, which only the writer changes, and its allocation, which everyone reads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::domain::{SegmentKey, Slot, Timestamp};
+use crate::engine::allocation::Allocation;
+use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::tally::Tally;
+
+/// Tallies of one segment of one epoch, or of all together where pooling is complete.
+#[derive(Debug)]
+pub struct Segment {
+    key: Option<SegmentKey>,
+    /// Never on the request path: the writer adds, reports and checkpoints copy.
+    tallies: Mutex<Tallies>,
+    allocation: ArcSwap<Allocation>,
+    changed: AtomicBool,
+}
+
+/// What a segment has counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tallies {
+    /// What trains, by time.
+    pub(crate) learning: Buckets,
+    /// The control group's, by time.
+    pub(crate) control: Buckets,
+    /// Sum of `learning`: allocations without forgetting need no more.
+    pub(crate) learning_total: Tally,
+    /// Sum of `control`.
+    pub(crate) control_total: Tally,
+    /// Time of the newest decision that trains.
+    pub(crate) newest: Timestamp,
+    /// An allocation is being computed.
+    pub(crate) refreshing: bool,
+}
+
+/// What an exposure or a conversion adds to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) variation: Slot,
+    pub(crate) decided: Timestamp,
+    pub(crate) control: bool,
+    pub(crate) lengths: BucketLengths,
+}
+
+impl Tallies {
+    pub(crate) fn add_exposure(&mut self, place: Place) {
+        let (buckets, total) = self.side(place.control);
+        buckets.at_mut(place.decided, place.lengths).add_exposures(place.variation, 1);
+        total.add_exposures(place.variation, 1);
+        if !place.control {
+            self.newest = self.newest.max(place.decided);
+        }
+    }
+
+    pub(crate) fn add_conversion(&mut self, place: Place, goal: Slot) {
+        let (buckets, total) = self.side(place.control);
+        buckets.at_mut(place.decided, place.lengths).add_conversions(place.variation, goal, 1);
+        total.add_conversions(place.variation, goal, 1);
+    }
+
+    fn side(&mut self, control: bool) -> (&mut Buckets, &mut Tally) {
+        if control {
+            (&mut self.control, &mut self.control_total)
+        } else {
+            (&mut self.learning, &mut self.learning_total)
+        }
+    }
+
+    /// From buckets read back.
+    pub(crate) fn restored(learning: Buckets, control: Buckets) -> Self {
+        let newest = learning.as_slice().last().map_or(Timestamp::ZERO, |bucket| bucket.start);
+        let (learning_total, control_total) = (learning.total(), control.total());
+        Self { learning, control, learning_total, control_total, newest, refreshing: false }
+    }
+}
+
+impl Segment {
+    pub(crate) fn new(key: Option<SegmentKey>, tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
+        let allocation = ArcSwap::new(allocation);
+        Arc::new(Self { key, tallies: Mutex::new(tallies), allocation, changed: AtomicBool::new(true) })
+    }
+
+    /// Its key; `None` for all segments together.
+    #[must_use]
+    pub fn key(&self) -> Option<&SegmentKey> {
+        self.key.as_ref()
+    }
+
+    /// The allocation in force.
+    #[must_use]
+    pub fn allocation(&self) -> arc_swap::Guard<Arc<Allocation>> {
+        self.allocation.load()
+    }
+
+    pub(crate) fn set_allocation(&self, allocation: Arc<Allocation>) {
+        self.allocation.store(allocation);
+    }
+
+    /// Tallies under their lock. A poisoned lock is taken all the same: adding to integers leaves nothing half-done.
+    pub(crate) fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mark_changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it changed since the last time this was asked.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+}

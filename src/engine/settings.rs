@@ -1,0 +1,263 @@
+//! A definition made ready to decide with: conditions compiled, policy built, slots looked up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::domain::{AllocationId, GoalKey, Seed, Slot, Span, VariationKey};
+use crate::engine::allocation::Allocation;
+use crate::engine::definition::{Definition, Role, Segments};
+use crate::engine::error::FieldError;
+use crate::engine::event::Shares;
+use crate::engine::secret::{KeyedHash, Secret};
+use crate::policy::{Arm, Evidence, Policy};
+use crate::posterior::bucket::BucketLengths;
+use crate::posterior::tally::Tally;
+use crate::targeting::{Condition, Segmentation};
+
+/// How long after its window a reward is still taken, as late.
+pub const LATE_SPAN: Span = Span::DAY.times(90);
+
+/// Replaced as a whole with every save, never changed.
+#[derive(Debug)]
+pub struct Settings {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// Its version.
+    pub version: u32,
+    /// The epoch its decisions belong to.
+    pub epoch: u32,
+    pub(crate) audience: Option<Condition>,
+    pub(crate) segmentation: Segmentation,
+    policy: Box<dyn Policy>,
+    /// Slots of the definition's variations, in its order.
+    slots: Box<[Slot]>,
+    /// Indices into the definition's variations, in order of their keys.
+    by_key: Box<[usize]>,
+    slots_by_key: Box<[Slot]>,
+    goal_slots: Box<[Slot]>,
+    primary: Slot,
+    longest_window: Span,
+    shortest_window: Span,
+    attribute_names: BTreeSet<Box<str>>,
+    pub(crate) draw: KeyedHash,
+    pub(crate) groups: KeyedHash,
+    pub(crate) traffic: KeyedHash,
+}
+
+/// Slots of everything an experiment ever had, in order of appearance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slots {
+    pub(crate) variations: Vec<VariationKey>,
+    pub(crate) goals: Vec<GoalKey>,
+}
+
+impl Slots {
+    /// Gives slots to what has none yet.
+    pub(crate) fn extend(&mut self, definition: &Definition) {
+        for variation in &definition.variations {
+            if !self.variations.contains(&variation.key) {
+                self.variations.push(variation.key.clone());
+            }
+        }
+        for goal in &definition.goals {
+            if !self.goals.contains(&goal.key) {
+                self.goals.push(goal.key.clone());
+            }
+        }
+    }
+
+    pub(crate) fn variation(&self, key: &VariationKey) -> Option<Slot> {
+        slot_of(&self.variations, key)
+    }
+
+    pub(crate) fn goal(&self, key: &GoalKey) -> Option<Slot> {
+        slot_of(&self.goals, key)
+    }
+}
+
+fn slot_of<K: PartialEq>(keys: &[K], key: &K) -> Option<Slot> {
+    keys.iter().position(|known| known == key).and_then(|index| u16::try_from(index).ok()).map(Slot)
+}
+
+impl Settings {
+    /// Compiles a definition that [`crate::engine::save::check`] has let through.
+    pub(crate) fn compile(
+        definition: Arc<Definition>,
+        version: u32,
+        epoch: u32,
+        slots: &Slots,
+        secret: &Secret,
+    ) -> Result<Self, FieldError> {
+        let audience = definition.audience.as_deref().map(Condition::compile).transpose();
+        let audience = audience.map_err(|error| FieldError::new("audience", error.source_text, error.reason))?;
+        let segmentation = compile_segments(&definition.segments)?;
+        let mut by_key: Vec<usize> = (0..definition.variations.len()).collect();
+        by_key.sort_unstable_by(|a, b| definition.variations[*a].key.cmp(&definition.variations[*b].key));
+        let keys: Vec<VariationKey> = by_key.iter().map(|index| definition.variations[*index].key.clone()).collect();
+        let choice = &definition.policy;
+        let policy = crate::policy::build(&choice.kind, &choice.parameters, &keys)
+            .map_err(|error| FieldError::new(error.field, error.given, error.allowed))?;
+        let variation_slots: Box<[Slot]> = definition
+            .variations
+            .iter()
+            .map(|v| slots.variation(&v.key).expect("every variation has a slot"))
+            .collect();
+        let goal_slots: Box<[Slot]> =
+            definition.goals.iter().map(|g| slots.goal(&g.key).expect("every goal has a slot")).collect();
+        let primary =
+            definition.goals.iter().position(|g| g.role == Role::Primary).expect("a definition has a primary goal");
+        let windows = || definition.goals.iter().map(|goal| goal.window);
+        let attribute_names =
+            audience.iter().flat_map(Condition::names).chain(segmentation.names()).map(Box::from).collect();
+        let key = &definition.key;
+        Ok(Self {
+            version,
+            epoch,
+            policy,
+            slots_by_key: by_key.iter().map(|index| variation_slots[*index]).collect(),
+            slots: variation_slots,
+            by_key: by_key.into(),
+            primary: goal_slots[primary],
+            goal_slots,
+            longest_window: windows().max().expect("a definition has a goal"),
+            shortest_window: windows().min().expect("a definition has a goal"),
+            attribute_names,
+            // The control group and the share that takes part are for the experiment's life: no epoch in their keys.
+            draw: secret.keyed_hash("draw", key, epoch),
+            groups: secret.keyed_hash("control group", key, 0),
+            traffic: secret.keyed_hash("traffic", key, 0),
+            audience,
+            segmentation,
+            definition,
+        })
+    }
+
+    /// Whether an attribute can have an effect.
+    #[must_use]
+    pub fn uses(&self, attribute: &str) -> bool {
+        self.attribute_names.contains(attribute)
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &dyn Policy {
+        &*self.policy
+    }
+
+    /// Slots in order of keys.
+    pub(crate) fn slots_by_key(&self) -> &[Slot] {
+        &self.slots_by_key
+    }
+
+    /// Index into the definition's variations of the `position`-th key.
+    pub(crate) fn variation_at(&self, position: usize) -> usize {
+        self.by_key[position]
+    }
+
+    /// Indices into the definition's variations, in order of their keys.
+    #[must_use]
+    pub fn variations_by_key(&self) -> &[usize] {
+        &self.by_key
+    }
+
+    /// Slot of the definition's `index`-th variation.
+    #[must_use]
+    pub fn slot(&self, index: usize) -> Slot {
+        self.slots[index]
+    }
+
+    /// Index of the variation with a slot; `None` if it was removed.
+    #[must_use]
+    pub fn variation_of(&self, slot: Slot) -> Option<usize> {
+        self.slots.iter().position(|known| *known == slot)
+    }
+
+    /// Slot of the definition's `index`-th goal.
+    #[must_use]
+    pub fn goal_slot(&self, index: usize) -> Slot {
+        self.goal_slots[index]
+    }
+
+    /// The goal the policy maximises.
+    #[must_use]
+    pub fn primary(&self) -> Slot {
+        self.primary
+    }
+
+    /// After this no reward of a decision is learned.
+    #[must_use]
+    pub fn longest_window(&self) -> Span {
+        self.longest_window
+    }
+
+    /// Within this a decision can be activated.
+    #[must_use]
+    pub fn shortest_window(&self) -> Span {
+        self.shortest_window
+    }
+
+    /// How an epoch that begins with this definition cuts its buckets.
+    pub(crate) fn lengths(&self) -> BucketLengths {
+        BucketLengths { fine: self.definition.bucket, settled: self.longest_window }
+    }
+
+    /// Evidence for the policy, in order of keys.
+    pub(crate) fn arms(&self, tally: &Tally) -> Vec<Arm> {
+        let arm = |slot: &Slot| Arm {
+            exposures: tally.exposures(*slot),
+            conversions: tally.conversions(*slot, self.primary),
+        };
+        self.slots_by_key.iter().map(arm).collect()
+    }
+
+    /// Asks the policy. A pure function of the definition, the segment's name and the evidence, whose hash is the id.
+    pub(crate) fn compute(&self, segment: Option<&str>, arms: &[Arm]) -> Shares {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.definition.key.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(segment.unwrap_or_default().as_bytes());
+        hasher.update(&[0, u8::from(segment.is_some())]);
+        hasher.update(&self.epoch.to_le_bytes());
+        hasher.update(&self.version.to_le_bytes());
+        for arm in arms {
+            hasher.update(&arm.exposures.to_le_bytes());
+            hasher.update(&arm.conversions.to_le_bytes());
+        }
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        let [id, seed] =
+            [&bytes[..8], &bytes[8..]].map(|half| u64::from_le_bytes(half.try_into().expect("half of sixteen bytes")));
+        let shares = self.policy.allocate(&Evidence { arms, seed: Seed(seed) });
+        Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
+    }
+
+    /// What segments without evidence are allocated by.
+    pub(crate) fn initial(&self) -> Shares {
+        self.compute(None, &vec![Arm::default(); self.slots.len()])
+    }
+
+    pub(crate) fn allocation(&self, evidence: u64, shares: Shares) -> Arc<Allocation> {
+        Allocation::new(self.version, evidence, shares, self.definition.policy.floor)
+    }
+}
+
+fn compile_segments(segments: &Segments) -> Result<Segmentation, FieldError> {
+    match segments {
+        Segments::All => Ok(Segmentation::All),
+        Segments::By(by) => Segmentation::cross_product(by.clone()).map_err(|error| {
+            let names: Vec<&str> = by.iter().map(crate::domain::AttributeName::as_str).collect();
+            FieldError::new("segments.by", format!("[{}]", names.join(", ")), error.to_string())
+        }),
+        Segments::Rules(rules) => {
+            let mut compiled = Vec::with_capacity(rules.len());
+            for (index, rule) in rules.iter().enumerate() {
+                let condition = Condition::compile(&rule.when).map_err(|error| {
+                    FieldError::new(format!("segments.rules[{index}].when"), error.source_text, error.reason)
+                })?;
+                compiled.push((rule.name.clone(), condition));
+            }
+            let given = format!("{} rules", rules.len());
+            Segmentation::rules(compiled).map_err(|error| FieldError::new("segments.rules", given, error.to_string()))
+        }
+    }
+}
