@@ -1,0 +1,331 @@
+//! The one writer: takes waiting events, writes them as blocks with their ledger rows in one synced batch, applies them in
+//! that order, answers whoever waits. Between commits it saves checkpoints.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use tokio::sync::oneshot;
+
+use crate::domain::DecisionId;
+use crate::engine::Engine;
+use crate::engine::event::Event;
+use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge, judged_decision};
+use crate::engine::refresh::RefreshJob;
+use crate::service::Options;
+use crate::service::error::CommitError;
+use crate::service::health::Health;
+use crate::store::record;
+use crate::store::{Block, LedgerRow, StateRow, Store, StoreError};
+
+/// Most events of one commit: bounds the time a lone reward waits behind others.
+const MAX_BATCH: usize = 4_096;
+/// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
+const BLOCK_BYTES: usize = 6_000;
+/// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
+const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
+/// Most ledger entries forgotten between two commits.
+const FORGET_AT_ONCE: usize = 1_000;
+/// While the store refuses, unanswered events are kept for the next attempt, up to this many.
+const MAX_CARRIED: usize = 65_536;
+
+enum Message {
+    Event(Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>),
+    Stop,
+}
+
+/// The way to the committer. Cheap to clone; never blocks a request.
+#[derive(Clone)]
+pub struct Queue {
+    messages: Sender<Message>,
+    health: Arc<Health>,
+}
+
+impl Queue {
+    pub(crate) fn new(capacity: usize, health: Arc<Health>) -> (Self, Events) {
+        let (messages, receiver) = crossbeam_channel::bounded(capacity);
+        (Self { messages, health }, Events(receiver))
+    }
+
+    /// Hands over an event that nobody waits for.
+    pub(crate) fn offer(&self, event: Event) -> Result<(), CommitError> {
+        self.send(Message::Event(event, None))
+    }
+
+    /// Hands over an event; the answer comes once it is durable and applied.
+    pub(crate) fn submit(&self, event: Event) -> Result<Pending, CommitError> {
+        let (reply, pending) = oneshot::channel();
+        self.send(Message::Event(event, Some(reply)))?;
+        Ok(Pending(pending))
+    }
+
+    /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone.
+    pub(crate) fn push(&self, event: Event) -> bool {
+        self.messages.send(Message::Event(event, None)).is_ok()
+    }
+
+    /// Asks the committer to commit what is queued and end.
+    pub(crate) fn stop(&self) {
+        // An error means it has ended already.
+        let _ = self.messages.send(Message::Stop);
+    }
+
+    fn send(&self, message: Message) -> Result<(), CommitError> {
+        self.messages.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => CommitError::Overloaded,
+            TrySendError::Disconnected(_) => {
+                CommitError::Unavailable(self.health.trouble().unwrap_or_else(|| "the server is stopping".into()))
+            }
+        })
+    }
+}
+
+/// The committer's end of the queue.
+pub(crate) struct Events(Receiver<Message>);
+
+/// A commit under way.
+pub struct Pending(oneshot::Receiver<Result<Judgement, CommitError>>);
+
+impl Pending {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// If it could not be recorded: then nothing was.
+    pub async fn done(self) -> Result<Judgement, CommitError> {
+        self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
+    }
+}
+
+type Waiting = (Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>);
+
+pub(crate) struct Committer {
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    messages: Receiver<Message>,
+    jobs: Sender<RefreshJob>,
+    health: Arc<Health>,
+    options: Options,
+    /// Rows of a checkpoint that could not be saved yet.
+    unsaved: BTreeMap<Vec<u8>, StateRow>,
+    last_checkpoint: Instant,
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for real time to pass; no event's time comes from it")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+impl Committer {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        store: Arc<dyn Store>,
+        Events(messages): Events,
+        jobs: Sender<RefreshJob>,
+        health: Arc<Health>,
+        options: Options,
+    ) -> Self {
+        let last_checkpoint = instant();
+        Self { engine, store, messages, jobs, health, options, unsaved: BTreeMap::new(), last_checkpoint }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut due = Vec::new();
+        self.engine.due(&mut due);
+        self.hand_out(due);
+        let mut carried: Vec<Waiting> = Vec::new();
+        let mut stopping = false;
+        while !stopping {
+            let mut batch = std::mem::take(&mut carried);
+            stopping = self.gather(&mut batch);
+            if !batch.is_empty() {
+                carried = self.commit(batch);
+            }
+            if self.last_checkpoint.elapsed() >= self.options.checkpoint_interval {
+                self.checkpoint();
+            }
+        }
+        let lost = carried.iter().filter(|(event, _)| matches!(event, Event::Exposed(_))).count() as u64;
+        if lost > 0 {
+            self.health.count_lost(lost);
+            tracing::error!(exposures = lost, "answered exposures could not be recorded before the end");
+        }
+        self.checkpoint();
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "the store did not close");
+        }
+    }
+
+    /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
+    /// whether to stop after it.
+    fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
+        let idle = if batch.is_empty() { Duration::from_millis(250) } else { Duration::from_secs(1) };
+        let mut deadline = instant() + idle;
+        let mut awaited = false;
+        let mut first = true;
+        while batch.len() < MAX_BATCH {
+            let message = if awaited {
+                match self.messages.try_recv() {
+                    Ok(message) => message,
+                    Err(_) => return false,
+                }
+            } else {
+                match self.messages.recv_deadline(deadline) {
+                    Ok(message) => message,
+                    Err(RecvTimeoutError::Timeout) => return false,
+                    Err(RecvTimeoutError::Disconnected) => return true,
+                }
+            };
+            match message {
+                Message::Event(event, reply) => {
+                    awaited |= reply.is_some();
+                    batch.push((event, reply));
+                }
+                Message::Stop => {
+                    // What was queued behind the stop was accepted too.
+                    while let Ok(Message::Event(event, reply)) = self.messages.try_recv() {
+                        batch.push((event, reply));
+                    }
+                    return true;
+                }
+            }
+            if first {
+                first = false;
+                deadline = instant() + self.options.commit_interval;
+            }
+        }
+        false
+    }
+
+    /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
+    fn commit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let written = Draft::of(&batch, &*self.store)
+            .and_then(|draft| self.store.append(&draft.blocks, &draft.ledger).map(|()| draft.judgements));
+        match written {
+            Ok(judgements) => {
+                if self.health.failing() {
+                    tracing::info!("the store records again");
+                }
+                self.health.set(None);
+                self.settle(batch, judgements);
+                Vec::new()
+            }
+            Err(error) => self.refuse(batch, &error),
+        }
+    }
+
+    fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Judgement>) {
+        let mut jobs = Vec::new();
+        for ((event, reply), judgement) in batch.into_iter().zip(judgements) {
+            self.engine.apply(&event, &judgement, &mut jobs);
+            if let Some(reply) = reply {
+                // Whoever waited may have gone; the event is recorded all the same.
+                let _ = reply.send(Ok(judgement));
+            }
+        }
+        self.hand_out(jobs);
+    }
+
+    fn hand_out(&self, jobs: Vec<RefreshJob>) {
+        for job in jobs {
+            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+                self.engine.abandon(&job);
+            }
+        }
+    }
+
+    fn refuse(&self, batch: Vec<Waiting>, error: &StoreError) -> Vec<Waiting> {
+        if !self.health.failing() {
+            tracing::error!(%error, "the store does not record");
+        }
+        self.health.set(Some(error.to_string()));
+        let mut kept = Vec::new();
+        let mut lost = 0;
+        for (event, reply) in batch {
+            match reply {
+                Some(reply) => {
+                    let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
+                }
+                None if kept.len() < MAX_CARRIED => kept.push((event, None)),
+                None => lost += u64::from(matches!(event, Event::Exposed(_))),
+            }
+        }
+        self.health.count_lost(lost);
+        kept
+    }
+
+    fn checkpoint(&mut self) {
+        self.last_checkpoint = instant();
+        for record in self.engine.changes() {
+            let row = record::encode_state(&record);
+            self.unsaved.insert(row.key.clone(), row);
+        }
+        if self.unsaved.is_empty() {
+            return;
+        }
+        let rows: Vec<StateRow> = self.unsaved.values().cloned().collect();
+        match self.store.save_checkpoint(self.store.head().number, &rows) {
+            Ok(()) => self.unsaved.clear(),
+            Err(error) => tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything"),
+        }
+        self.forget();
+    }
+
+    /// Forgets what no receipt can ask for any more. Measured by the newest decision, so that it needs no clock.
+    fn forget(&self) {
+        let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
+        let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
+        if let Err(error) = self.store.forget_ledger(before, FORGET_AT_ONCE) {
+            tracing::warn!(%error, "old ledger entries could not be forgotten");
+        }
+    }
+}
+
+/// A batch as it will be written.
+struct Draft {
+    blocks: Vec<Block>,
+    ledger: Vec<LedgerRow>,
+    judgements: Vec<Judgement>,
+}
+
+impl Draft {
+    fn of(batch: &[Waiting], store: &dyn Store) -> Result<Self, StoreError> {
+        let head = store.head();
+        let mut draft = Self { blocks: Vec::new(), ledger: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
+        let mut fresh: HashMap<DecisionId, Vec<LedgerEntry>> = HashMap::new();
+        let mut block = Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
+        let mut index = 0;
+        for (event, _) in batch {
+            if block.payload.len() >= BLOCK_BYTES {
+                let next = Block { number: block.number + 1, previous: block.hash(), payload: Vec::with_capacity(BLOCK_BYTES + 512) };
+                draft.blocks.push(std::mem::replace(&mut block, next));
+                index = 0;
+            }
+            record::encode_event(event, &mut block.payload);
+            let judgement = judge_live(event, Position { block: block.number, index }, store, &mut fresh)?;
+            draft.ledger.extend(judgement.entry.as_ref().map(record::encode_ledger));
+            draft.judgements.push(judgement);
+            index += 1;
+        }
+        draft.blocks.push(block);
+        Ok(draft)
+    }
+}
+
+/// Judges by the store's entries and those of this very batch, which the store does not have yet.
+fn judge_live(
+    event: &Event,
+    position: Position,
+    store: &dyn Store,
+    fresh: &mut HashMap<DecisionId, Vec<LedgerEntry>>,
+) -> Result<Judgement, StoreError> {
+    let Some(decision) = judged_decision(event) else { return Ok(Judgement::PLAIN) };
+    let mut known = store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?;
+    known.extend(fresh.get(&decision).into_iter().flatten().cloned());
+    let judgement = judge(event, position, &known);
+    if let Some(entry) = &judgement.entry {
+        fresh.entry(decision).or_default().push(entry.clone());
+    }
+    Ok(judgement)
+}

@@ -1,0 +1,169 @@
+//! Layer 6: use cases and background tasks. Request threads read the engine and enqueue; the committer alone applies.
+//!
+//! Invariant: the only layer with a wall clock; knows nothing of HTTP or JSON; no lock is held across an await on the way
+//! of a decision or a reward.
+
+pub mod clock;
+pub mod committer;
+pub mod decide;
+pub mod entropy;
+pub mod error;
+pub mod experiments;
+pub mod health;
+mod recent;
+pub mod recovery;
+pub mod refresher;
+pub mod report;
+pub mod reward;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::domain::ExperimentKey;
+use crate::engine::Engine;
+use crate::engine::secret::Secret;
+use crate::service::clock::Clock;
+use crate::service::committer::{Committer, Queue};
+use crate::service::entropy::Entropy;
+use crate::service::error::StartError;
+use crate::service::health::Health;
+use crate::service::recent::Recent;
+use crate::service::recovery::Recovered;
+use crate::store::Store;
+
+/// How a service runs. The defaults suit a site.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Longest time an answered exposure waits for its sync.
+    pub commit_interval: Duration,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Most events waiting for a commit; more are refused.
+    pub queue_events: usize,
+    /// Most allocations waiting to be computed; more wait for their segment's next event.
+    pub queue_refreshes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_millis(20),
+            checkpoint_interval: Duration::from_secs(5),
+            queue_events: 65_536,
+            queue_refreshes: 16_384,
+        }
+    }
+}
+
+/// A running service: share it by [`Arc`]; [`Service::stop`] ends it in order.
+pub struct Service {
+    engine: Arc<Engine>,
+    clock: Arc<dyn Clock>,
+    entropy: Entropy,
+    queue: Queue,
+    health: Arc<Health>,
+    recent: Recent,
+    /// Changes of experiments, one at a time: each is checked against what the one before left. Not on the way of decisions.
+    changing: tokio::sync::Mutex<()>,
+    /// Refused rewards and activations since the start: by experiment, or under `None` where no experiment could be told.
+    refused: Mutex<BTreeMap<Option<ExperimentKey>, u64>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    recovered: Recovered,
+}
+
+impl Service {
+    /// Recovers what the store holds and starts the background threads. `seed` must be drawn anew for every process.
+    ///
+    /// # Errors
+    /// If the store cannot be read, what it holds does not fit together, or a thread cannot be started.
+    pub fn start(
+        store: Arc<dyn Store>,
+        secret: Secret,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let entropy = Entropy::new(seed);
+        let engine = Arc::new(Engine::new(secret, entropy.bits()));
+        let recovered = recovery::recover(&engine, &*store)?;
+        let health = Arc::new(Health::default());
+        let (queue, events) = Queue::new(options.queue_events, Arc::clone(&health));
+        let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
+        let committer = Committer::new(Arc::clone(&engine), store, events, jobs, Arc::clone(&health), options);
+        let committing = spawn("mabel-committer", move || committer.run())?;
+        let refresher = refresher::Refresher::new(refreshes, queue.clone());
+        let refreshing = spawn("mabel-refresher", move || refresher.run())?;
+        Ok(Self {
+            engine,
+            clock,
+            entropy,
+            queue,
+            health,
+            recent: Recent::new(),
+            changing: tokio::sync::Mutex::new(()),
+            refused: Mutex::default(),
+            threads: Mutex::new(vec![committing, refreshing]),
+            recovered,
+        })
+    }
+
+    /// Commits everything that is queued, saves a checkpoint, closes the store and waits for the threads. Afterwards
+    /// decisions answer the default, and rewards are refused. Calling it again does nothing.
+    pub fn stop(&self) {
+        self.queue.stop();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a background thread had panicked; its message is above");
+            }
+        }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Whether it can record, and if not, why.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What was found at the start.
+    #[must_use]
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    pub(crate) fn count_refused(&self, experiment: Option<ExperimentKey>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(experiment).or_default() += 1;
+    }
+
+    pub(crate) fn refused(&self, experiment: Option<&ExperimentKey>) -> u64 {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(&experiment.cloned()).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| StartError::Thread(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

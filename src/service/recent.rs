@@ -1,0 +1,72 @@
+//! Answers of the last minute, by the caller's own decision id: a repeated request gets the same answer and counts once.
+//!
+//! Sixteen locks, taken only by requests that bring a `decision_id`, and held while one of them is decided, so that of two
+//! at once the second finds the first's answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::{Span, Timestamp};
+use crate::service::decide::Answer;
+
+/// How long an answer is repeated.
+const KEPT: Span = Span::from_millis(60_000);
+const SHARDS: usize = 16;
+/// Most answers kept per shard; a caller with more than a million ids a minute loses the oldest early.
+const MAX_PER_SHARD: usize = 65_536;
+
+pub(crate) struct Recent {
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+#[derive(Default)]
+struct Shard {
+    answers: HashMap<Box<str>, (Timestamp, Arc<Answer>)>,
+    order: VecDeque<(Timestamp, Box<str>)>,
+}
+
+impl Recent {
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// The answer given for this id within the last minute, or a new one. What `decide` does not want repeated (an answer
+    /// that was not recorded) it marks by `false`.
+    pub(crate) fn get_or_decide<E>(
+        &self,
+        experiment: &str,
+        decision_id: &str,
+        now: Timestamp,
+        decide: impl FnOnce() -> Result<(Arc<Answer>, bool), E>,
+    ) -> Result<Arc<Answer>, E> {
+        let key: Box<str> = format!("{experiment}\0{decision_id}").into();
+        let shard = usize::try_from(fold(&key) % SHARDS as u64).unwrap_or(0);
+        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        shard.forget(now);
+        if let Some((_, answer)) = shard.answers.get(&key) {
+            return Ok(Arc::clone(answer));
+        }
+        let (answer, keep) = decide()?;
+        if keep {
+            shard.order.push_back((now, key.clone()));
+            shard.answers.insert(key, (now, Arc::clone(&answer)));
+        }
+        Ok(answer)
+    }
+}
+
+impl Shard {
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((at, _)) = self.order.front()
+            && (self.order.len() > MAX_PER_SHARD || now.since(*at) >= KEPT)
+            && let Some((_, key)) = self.order.pop_front()
+        {
+            self.answers.remove(&key);
+        }
+    }
+}
+
+/// FNV-1a: which lock an id takes needs no better hash.
+fn fold(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,118 @@
+//! Rewards and activations: checked, recorded, judged, answered.
+
+use crate::engine::event::Event;
+use crate::engine::ledger::{Judgement, Outcome, Standing};
+use crate::engine::reward::Reward;
+use crate::domain::RewardId;
+use crate::service::Service;
+use crate::service::committer::Pending;
+use crate::service::error::FeedbackError;
+
+/// What became of a reward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewarding {
+    /// Recorded, repeated or late.
+    pub outcome: Outcome,
+    /// The id under which it is known.
+    pub reward_id: RewardId,
+    /// Why the policy does not learn from it; `None` if it does.
+    pub unlearned: Option<Unlearned>,
+}
+
+/// Why a policy does not learn from a reward that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlearned {
+    /// It came after its goal's window.
+    AfterWindow,
+    /// Its deferred decision was not activated; it counts once that happens.
+    AwaitsActivation,
+    /// The decision had converted for this goal already.
+    AlreadyConverted,
+    /// The visitor is in the control group: it counts there.
+    Control,
+    /// The variation was removed since: it counts in its history.
+    VariationTombstoned,
+    /// The decision belongs to an earlier epoch: it counts there.
+    EarlierEpoch,
+}
+
+/// A reward on its way.
+struct Submitted {
+    pending: Pending,
+    reward_id: RewardId,
+    /// Known before the commit.
+    aside: Option<Unlearned>,
+}
+
+impl Service {
+    /// Takes one reward; answers once it is on disk.
+    ///
+    /// # Errors
+    /// If it is refused, or could not be recorded.
+    pub async fn reward(&self, reward: &Reward<'_>) -> Result<Rewarding, FeedbackError> {
+        let submitted = self.submit_reward(reward)?;
+        Self::settled(submitted).await
+    }
+
+    /// Takes several rewards at the price of one sync; answers in order.
+    pub async fn rewards(&self, rewards: &[Reward<'_>]) -> Vec<Result<Rewarding, FeedbackError>> {
+        let submitted: Vec<_> = rewards.iter().map(|reward| self.submit_reward(reward)).collect();
+        let mut settled = Vec::with_capacity(submitted.len());
+        for submitted in submitted {
+            settled.push(match submitted {
+                Ok(submitted) => Self::settled(submitted).await,
+                Err(error) => Err(error),
+            });
+        }
+        settled
+    }
+
+    /// Makes a deferred decision an exposure; answers once it is on disk. A decision that was not deferred was one at once:
+    /// repeated.
+    ///
+    /// # Errors
+    /// If it is refused, or could not be recorded.
+    pub async fn activate(&self, receipt: &str) -> Result<Outcome, FeedbackError> {
+        let event = self.engine.activation(receipt, self.clock.now()).inspect_err(|_| self.count_refusal(receipt))?;
+        match event {
+            None => Ok(Outcome::Repeated),
+            Some(event) => Ok(self.queue.submit(event)?.done().await?.outcome),
+        }
+    }
+
+    fn submit_reward(&self, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
+        let checked = self.engine.reward(reward, self.clock.now());
+        let (event, reward_id) = checked.inspect_err(|_| self.count_refusal(reward.receipt))?;
+        let aside = self.aside(&event);
+        Ok(Submitted { pending: self.queue.submit(event)?, reward_id, aside })
+    }
+
+    async fn settled(submitted: Submitted) -> Result<Rewarding, FeedbackError> {
+        let Judgement { outcome, standing, .. } = submitted.pending.done().await?;
+        let unlearned = match standing {
+            Standing::AfterWindow => Some(Unlearned::AfterWindow),
+            Standing::AwaitsActivation => Some(Unlearned::AwaitsActivation),
+            Standing::AlreadyConverted => Some(Unlearned::AlreadyConverted),
+            Standing::Learned => submitted.aside,
+        };
+        Ok(Rewarding { outcome, reward_id: submitted.reward_id, unlearned })
+    }
+
+    /// Where a reward counts without being learned from, as far as its decision alone says.
+    fn aside(&self, event: &Event) -> Option<Unlearned> {
+        let Event::Rewarded(rewarded) = event else { return None };
+        let experiment = self.engine.experiment(rewarded.record.experiment.as_str()).ok()?;
+        let settings = &experiment.active().settings;
+        if rewarded.record.control {
+            Some(Unlearned::Control)
+        } else if settings.variation_of(rewarded.record.variation).is_none() {
+            Some(Unlearned::VariationTombstoned)
+        } else {
+            (rewarded.record.epoch != settings.epoch).then_some(Unlearned::EarlierEpoch)
+        }
+    }
+
+    fn count_refusal(&self, receipt: &str) {
+        self.count_refused(self.engine.sealer().open(receipt).ok().map(|receipt| receipt.record.experiment));
+    }
+}
