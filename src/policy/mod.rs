@@ -4,6 +4,8 @@
 //! Invariant: a policy never chooses, never sees a clock, a segment's name or a store, and gives the same shares for the
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
+pub mod best_arm;
+
 use std::fmt;
 
 use crate::domain::Seed;
