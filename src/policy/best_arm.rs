@@ -203,9 +203,7 @@ impl Grid {
             }
         }
         product.fill(1.0);
-        for (arm, (density, cdf)) in
-            densities.chunks_exact_mut(width).zip(cumulated.chunks_exact(width)).enumerate()
-        {
+        for (arm, (density, cdf)) in densities.chunks_exact_mut(width).zip(cumulated.chunks_exact(width)).enumerate() {
             for ((density, cdf), product) in density.iter_mut().zip(cdf).zip(&mut product) {
                 *density *= *product;
                 *product *= *cdf;
