@@ -7,5 +7,6 @@ pub mod domain;
 pub mod engine;
 pub mod policy;
 pub mod posterior;
+pub mod report;
 pub mod store;
 pub mod targeting;

@@ -1,6 +1,7 @@
 //! What a caller of the engine can do something about.
 
 use crate::engine::receipt::ReceiptError;
+use crate::policy::PolicyError;
 
 /// A setting that cannot be used: which field, what was given, what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,19 @@ impl FieldError {
     /// Names all three.
     pub fn new(field: impl Into<String>, given: impl ToString, allowed: impl Into<String>) -> Self {
         Self { field: field.into(), given: given.to_string(), allowed: allowed.into() }
+    }
+}
+
+impl From<PolicyError> for FieldError {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::UnknownKind { given, allowed } => Self::new("policy.kind", format!("{given:?}"), allowed),
+            PolicyError::UnknownParameter { kind, given, allowed } => {
+                let allowed = if allowed.is_empty() { "no parameter".to_owned() } else { allowed };
+                Self::new(format!("policy.{given}"), format!("a parameter {given:?} of {kind:?}"), allowed)
+            }
+            PolicyError::Refused { field, given, allowed } => Self::new(field, given, allowed),
+        }
     }
 }
 

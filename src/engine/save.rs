@@ -10,6 +10,7 @@ use crate::engine::error::{FieldError, NoExperiment, SaveError};
 use crate::engine::event::ExperimentSaved;
 use crate::engine::experiment::{Active, Epoch};
 use crate::engine::settings::{Settings, Slots};
+use crate::policy::allocation::check_floor;
 
 /// Most variations of an experiment, and most there ever were.
 pub const MAX_VARIATIONS: usize = 256;
@@ -117,17 +118,7 @@ fn check(definition: &Definition) -> Result<(), FieldError> {
             "a time after schedule.starts",
         ));
     }
-    let floor = definition.policy.floor;
-    #[expect(clippy::cast_precision_loss, reason = "at most 256 variations")]
-    let taken = floor * definition.variations.len() as f64;
-    if !(0.0..=1.0).contains(&floor) || taken > 0.5 {
-        let most = 0.5 / definition.variations.len().max(1) as f64;
-        return Err(FieldError::new(
-            "policy.floor",
-            floor,
-            format!("from 0 to {most:.4}: floors together may take half of the traffic at most"),
-        ));
-    }
+    check_floor(definition.policy.floor, definition.variations.len())?;
     Ok(())
 }
 

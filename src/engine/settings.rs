@@ -95,8 +95,7 @@ impl Settings {
         by_key.sort_unstable_by(|a, b| definition.variations[*a].key.cmp(&definition.variations[*b].key));
         let keys: Vec<VariationKey> = by_key.iter().map(|index| definition.variations[*index].key.clone()).collect();
         let choice = &definition.policy;
-        let policy = crate::policy::build(&choice.kind, &choice.parameters, &keys)
-            .map_err(|error| FieldError::new(error.field, error.given, error.allowed))?;
+        let policy = crate::policy::build(&choice.kind, &choice.parameters, &keys)?;
         let variation_slots: Box<[Slot]> = definition
             .variations
             .iter()

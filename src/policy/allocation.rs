@@ -1,32 +1,79 @@
-//! Stub until the math branch lands.
+//! From a policy's shares to the propensities of one decision, and the draw.
+
+use crate::policy::PolicyError;
+
+/// The largest part of the traffic that a floor may take from the policy, K·f.
+pub const FLOOR_TOTAL_MAX: f64 = 0.5;
+
+/// Shares of the eligible below this, together, say nothing about them.
+const REMAINDER_MIN: f64 = 1e-9;
+
+/// Checks the least share `floor` of each of `variations_count` variations when a definition is saved.
+///
+/// # Errors
+/// [`PolicyError::Refused`] unless `floor` is at least 0 and all floors together take at most half of the traffic.
+pub fn check_floor(floor: f64, variations_count: usize) -> Result<(), PolicyError> {
+    let most = FLOOR_TOTAL_MAX / variations_count as f64;
+    if (0.0..=most).contains(&floor) {
+        return Ok(());
+    }
+    Err(PolicyError::Refused {
+        field: "policy.floor".to_owned(),
+        given: floor.to_string(),
+        allowed: format!("a number from 0 to {most}, half of the traffic over {variations_count} variations"),
+    })
+}
+
+/// The propensities of one decision: `shares` of the eligible, renormalised, then the floor, q = (1 − K·f)·p + f over the K
+/// eligible. 0 exactly for everything else; they sum to 1 within 1e-12. `None` if nothing is eligible.
+///
+/// Where less than 1e-9 of the shares is left, the eligible share equally: the policy has said nothing about them.
+///
+/// # Panics
+/// If the slices differ in length or the floor was never checked by [`check_floor`].
+#[must_use]
 pub fn project(shares: &[f64], eligible: &[bool], floor: f64) -> Option<Vec<f64>> {
-    let k = eligible.iter().filter(|e| **e).count();
-    if k == 0 {
+    assert_eq!(shares.len(), eligible.len(), "one eligibility for each share");
+    let (mut eligible_count, mut remainder) = (0_usize, 0.0);
+    for (share, _) in shares.iter().zip(eligible).filter(|(_, eligible)| **eligible) {
+        eligible_count += 1;
+        remainder += share;
+    }
+    if eligible_count == 0 {
         return None;
     }
-    let sum: f64 = shares.iter().zip(eligible).filter(|(_, e)| **e).map(|(s, _)| s).sum();
+    let count = eligible_count as f64;
+    assert!(floor >= 0.0 && floor * count <= FLOOR_TOTAL_MAX + 1e-12, "a floor of {floor} for {count} variations");
+    let (scale, least) =
+        if remainder < REMAINDER_MIN { (0.0, 1.0 / count) } else { ((1.0 - count * floor) / remainder, floor) };
     Some(
         shares
             .iter()
             .zip(eligible)
-            .map(|(s, e)| {
-                if *e {
-                    let p = if sum < 1e-9 { 1.0 / k as f64 } else { s / sum };
-                    (1.0 - k as f64 * floor) * p + floor
-                } else {
-                    0.0
-                }
-            })
+            .map(|(share, eligible)| if *eligible { share * scale + least } else { 0.0 })
             .collect(),
     )
 }
-pub fn draw(p: &[f64], u: f64) -> usize {
-    let mut sum = 0.0;
-    for (i, p) in p.iter().enumerate() {
-        sum += p;
-        if u < sum {
-            return i;
+
+/// The variation that the uniform number `u` in [0, 1) chooses: propensities are laid end to end in the order given.
+///
+/// Never one whose propensity is 0, also where rounding makes the sum fall short of `u`.
+///
+/// # Panics
+/// If every propensity is 0: nothing was eligible, and [`project`] said so.
+#[inline]
+#[must_use]
+pub fn draw(propensities: &[f64], u: f64) -> usize {
+    let (mut chosen, mut end) = (None, 0.0);
+    for (place, propensity) in propensities.iter().enumerate().filter(|(_, propensity)| **propensity > 0.0) {
+        chosen = Some(place);
+        end += propensity;
+        if u < end {
+            break;
         }
     }
-    p.iter().rposition(|p| *p > 0.0).unwrap_or(0)
+    chosen.expect("a draw from propensities that are all 0")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,19 @@
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
 pub mod allocation;
+pub mod best_arm;
+pub mod epsilon_greedy;
+pub mod fixed;
 pub mod parameters;
-
-pub use parameters::{Parameter, Parameters};
+pub mod thompson;
+pub mod uniform;
 
 use std::fmt;
 
 use crate::domain::Seed;
+use crate::domain::VariationKey;
+
+pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError};
 
 /// What one variation has shown: trials and successes of the primary goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,31 +52,85 @@ pub trait Policy: Send + Sync + fmt::Debug {
     /// Whose evidence it wants.
     fn pooling(&self) -> Pooling;
 
-    /// The share of each arm, in the order given: finite, not negative, summing to 1 within 1e-9.
-    fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64>;
-
-    /// Whether evidence changes its shares.
+    /// Whether evidence can change the shares; where it cannot, an allocation never needs to be computed again.
     fn learns(&self) -> bool {
         true
     }
+
+    /// The share of each arm, in the order given: finite, not negative, summing to 1 within 1e-9.
+    fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64>;
 }
 
-#[derive(Debug)]
-struct StubUniform;
-impl Policy for StubUniform {
-    fn pooling(&self) -> Pooling {
-        Pooling::None
+/// One kind of policy, as users know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Registration {
+    /// What stands under `policy.kind` in a definition.
+    pub kind: &'static str,
+    /// One line for help.
+    pub summary: &'static str,
+    /// Every parameter it takes; any other is refused.
+    pub parameters: &'static [ParameterSpec],
+    /// Parameters that are allowed with these variations, for help, and for the tests that run on every kind.
+    pub example: fn(&[VariationKey]) -> Parameters,
+    /// Makes the policy from complete parameters and the variations' keys, which are sorted.
+    pub build: fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>,
+}
+
+/// Every kind of policy, in the order in which help lists them.
+pub const REGISTRY: &[Registration] =
+    &[thompson::REGISTRATION, epsilon_greedy::REGISTRATION, uniform::REGISTRATION, fixed::REGISTRATION];
+
+/// The kind of policy with this name.
+///
+/// # Errors
+/// [`PolicyError::UnknownKind`], which lists the kinds there are.
+pub fn registration(kind: &str) -> Result<&'static Registration, PolicyError> {
+    REGISTRY.iter().find(|entry| entry.kind == kind).ok_or_else(|| PolicyError::UnknownKind {
+        given: parameters::excerpt(kind),
+        allowed: parameters::join(REGISTRY.iter().map(|entry| entry.kind)),
+    })
+}
+
+/// The parameters given, and the default of every other: definitions are stored complete, so that a new release changes no
+/// running experiment. Values are checked by [`build`].
+///
+/// # Errors
+/// [`PolicyError`] for an unknown kind or parameter, or a missing parameter that has no default.
+pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, PolicyError> {
+    let registration = registration(kind)?;
+    if let Some((name, _)) =
+        given.iter().find(|(name, _)| registration.parameters.iter().all(|spec| spec.name != *name))
+    {
+        return Err(PolicyError::UnknownParameter {
+            kind: registration.kind,
+            given: parameters::excerpt(name),
+            allowed: parameters::join(registration.parameters.iter().map(|spec| spec.name)),
+        });
     }
-    fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
-        vec![1.0 / evidence.arms.len() as f64; evidence.arms.len()]
-    }
+    registration
+        .parameters
+        .iter()
+        .map(|spec| {
+            let value = given.get(spec.name).cloned().or_else(spec.default).ok_or_else(|| spec.missing())?;
+            Ok((spec.name.to_owned(), value))
+        })
+        .collect()
 }
-#[derive(Debug)]
-pub struct PolicyError {
-    pub field: String,
-    pub given: String,
-    pub allowed: String,
+
+/// Makes a policy for variations whose keys are sorted, with defaults for what is not given.
+///
+/// # Errors
+/// [`PolicyError`] names the field, what was given and what is allowed.
+///
+/// # Panics
+/// If the keys are none, more than [`best_arm::ARMS_MAX`], or not in strictly ascending order.
+pub fn build(kind: &str, given: &Parameters, variations: &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
+    assert!((1..=best_arm::ARMS_MAX).contains(&variations.len()), "a policy for {} variations", variations.len());
+    assert!(variations.is_sorted_by(|a, b| a < b), "variations out of order");
+    (registration(kind)?.build)(&with_defaults(kind, given)?, variations)
 }
-pub fn build(_: &str, _: &Parameters, _: &[crate::domain::VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
-    Ok(Box::new(StubUniform))
-}
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,12 @@
-//! Layer 1: tallies to beliefs. Invariant: no context, no choice, no clock; f64 is derived here and never merged.
+//! Layer 1: tallies to beliefs. What an arm's counts say about its reward, as a distribution.
+//!
+//! Invariant: no context, no choice of an arm, no clock, no random number that was not asked for with a generator passed in;
+//! only integers are merged, and what is derived from them never is.
 
+pub mod beta;
 pub mod bucket;
+pub mod sampler;
 pub mod tally;
+
+pub use beta::{Beta, InvalidBeta};
+pub use sampler::{BetaSampler, GammaSampler};

@@ -1,0 +1,70 @@
+//! Epsilon-greedy: the best posterior mean but for a share of the traffic that explores every variation alike.
+
+use crate::domain::VariationKey;
+use crate::policy::Evidence;
+use crate::policy::Parameter;
+use crate::policy::ParameterSpec;
+use crate::policy::Parameters;
+use crate::policy::Policy;
+use crate::policy::PolicyError;
+use crate::policy::Pooling;
+use crate::policy::Registration;
+use crate::policy::parameters::{self, POOLING, PRIOR};
+use crate::posterior::Beta;
+
+const EPSILON: ParameterSpec = ParameterSpec {
+    name: "epsilon",
+    summary: "the share of the traffic that explores every variation alike",
+    allowed: "a number from 0 to 1",
+    default: || Some(Parameter::Number(0.1)),
+};
+
+/// Means this close, relative to the best, are ties: equal rates from different counts differ by rounding.
+const TIE: f64 = 1e-12;
+
+/// `epsilon-greedy`, with `epsilon`, `pooling` and `prior`.
+pub const REGISTRATION: Registration = Registration {
+    kind: "epsilon-greedy",
+    summary: "the variation with the best posterior mean, and a share of traffic that explores every variation alike",
+    parameters: &[EPSILON, POOLING, PRIOR],
+    example: |_| Parameters::new(),
+    build: |parameters, _: &[VariationKey]| Ok(Box::new(EpsilonGreedy::new(parameters)?)),
+};
+
+/// Shares ε/K, and what is left of 1 in equal parts for the best.
+#[derive(Debug, Clone, Copy)]
+pub struct EpsilonGreedy {
+    epsilon: f64,
+    pooling: Pooling,
+    prior: Beta,
+}
+
+impl EpsilonGreedy {
+    fn new(given: &Parameters) -> Result<Self, PolicyError> {
+        Ok(Self {
+            epsilon: given.number(&EPSILON, 0.0, 1.0)?,
+            pooling: parameters::pooling(given)?,
+            prior: parameters::prior(given)?,
+        })
+    }
+}
+
+impl Policy for EpsilonGreedy {
+    fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
+        let mut shares: Vec<f64> = evidence
+            .arms
+            .iter()
+            .map(|arm| Beta::from_counts(self.prior, arm.exposures, arm.conversions, 1.0).mean())
+            .collect();
+        let bar = shares.iter().copied().fold(0.0, f64::max) * (1.0 - TIE);
+        let best_count = shares.iter().filter(|mean| **mean >= bar).count();
+        let explored = self.epsilon / shares.len() as f64;
+        let exploited = (1.0 - self.epsilon) / best_count as f64;
+        shares.iter_mut().for_each(|share| *share = explored + if *share >= bar { exploited } else { 0.0 });
+        shares
+    }
+}

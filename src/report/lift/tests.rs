@@ -1,0 +1,43 @@
+//! Newcombe's published examples, and what cannot be said without data.
+
+use crate::report::lift::*;
+
+fn counts(conversions: u64, exposures: u64) -> Counts {
+    Counts { exposures, conversions }
+}
+
+/// Newcombe 1998, table II, method 10: the difference of two proportions, at usual counts and at the edges.
+#[test]
+fn intervals_as_published() {
+    for (first, second, low, high) in [
+        (counts(56, 70), counts(48, 80), 0.0524, 0.3339),
+        (counts(6, 7), counts(2, 7), 0.0582, 0.8062),
+        (counts(5, 56), counts(0, 29), -0.0381, 0.1926),
+        (counts(10, 10), counts(0, 10), 0.6075, 1.0),
+    ] {
+        let interval = lift(second, first).difference_interval.expect("data on both sides");
+        assert!((interval.low - low).abs() < 5.1e-5 && (interval.high - high).abs() < 5.1e-5, "{interval:?}");
+    }
+}
+
+#[test]
+fn relative_lift_needs_a_rate_to_relate_to() {
+    let known = lift(counts(40, 1_000), counts(50, 1_000));
+    assert!((known.relative.expect("a rate") - 0.25).abs() < 1e-12);
+    assert!((known.difference.expect("both") - 0.01).abs() < 1e-12);
+    let unknown = lift(counts(0, 1_000), counts(50, 1_000));
+    assert_eq!(unknown.relative, None);
+    assert!(unknown.difference_interval.is_some());
+}
+
+#[test]
+fn without_exposures_nothing_is_said() {
+    let nothing = lift(counts(0, 0), counts(1, 10));
+    assert_eq!((nothing.control_rate, nothing.difference, nothing.difference_interval), (None, None, None));
+    assert!(nothing.treated_rate.is_some());
+}
+
+#[test]
+fn conversions_whose_exposure_was_lost_make_no_rate_above_one() {
+    assert_eq!(counts(5, 3).rate(), Some(1.0));
+}

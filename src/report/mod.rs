@@ -1,0 +1,12 @@
+//! Layer 3: inference for people. Counts to rates, intervals and comparisons, in the words of a report.
+//!
+//! Invariant: pure functions; nothing here decides, stores or forgets. Probabilities of a model are called that and never
+//! "confidence", and no lift is read off arms whose traffic a policy has chosen.
+
+pub mod intervals;
+pub mod lift;
+pub mod summary;
+
+pub use intervals::{Interval, posterior_intervals};
+pub use lift::{Counts, Lift, lift};
+pub use summary::{ArmSummary, summarise};
