@@ -3,6 +3,8 @@
 //!
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
 
+pub mod record;
+
 use crate::domain::{DecisionId, Timestamp};
 
 /// A store's failure, by what its caller can do about it.
@@ -61,7 +63,7 @@ pub struct LedgerRow {
     /// Whose.
     pub decision: DecisionId,
     /// Distinguishes entries of one decision: a digest of what they are about.
-    pub detail: [u8; 8],
+    pub detail: [u8; 16],
     /// The encoded entry, at most [`MAX_VALUE_BYTES`].
     pub value: Vec<u8>,
 }
