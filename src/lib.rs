@@ -8,5 +8,6 @@ pub mod engine;
 pub mod policy;
 pub mod posterior;
 pub mod report;
+pub mod service;
 pub mod store;
 pub mod targeting;

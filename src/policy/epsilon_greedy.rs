@@ -54,6 +54,10 @@ impl Policy for EpsilonGreedy {
         self.pooling
     }
 
+    fn prior(&self) -> Beta {
+        self.prior
+    }
+
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
         let mut shares: Vec<f64> = evidence
             .arms

@@ -16,6 +16,7 @@ use std::fmt;
 
 use crate::domain::Seed;
 use crate::domain::VariationKey;
+use crate::posterior::Beta;
 
 pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError};
 
@@ -55,6 +56,11 @@ pub trait Policy: Send + Sync + fmt::Debug {
     /// Whether evidence can change the shares; where it cannot, an allocation never needs to be computed again.
     fn learns(&self) -> bool {
         true
+    }
+
+    /// What is believed of every arm before its first exposure; reports begin from it too.
+    fn prior(&self) -> Beta {
+        Beta::UNIFORM
     }
 
     /// The share of each arm, in the order given: finite, not negative, summing to 1 within 1e-9.

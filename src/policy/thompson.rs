@@ -57,6 +57,10 @@ impl Policy for Thompson {
         self.pooling
     }
 
+    fn prior(&self) -> Beta {
+        self.prior
+    }
+
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
         let posteriors: Vec<Beta> = evidence
             .arms

@@ -108,7 +108,7 @@ impl<'a> From<&'a Definition> for StoredDefinition<'a> {
                 .policy
                 .parameters
                 .iter()
-                .map(|(name, parameter)| (name.as_str(), parameter.into()))
+                .map(|(name, parameter)| (name, parameter.into()))
                 .collect(),
             policy_floor: definition.policy.floor,
             goals: definition.goals.iter().map(StoredGoal::from).collect(),

@@ -52,8 +52,7 @@ pub(super) struct StoredEpoch {
     fine: u64,
     settled: u64,
     closed_at: Option<u64>,
-    longest_window: u64,
-    primary: u16,
+    windows: Vec<(u16, u64)>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -201,8 +200,7 @@ impl From<&EpochState> for StoredEpoch {
             fine: epoch.lengths.fine.as_millis(),
             settled: epoch.lengths.settled.as_millis(),
             closed_at: epoch.closed_at.map(Timestamp::as_millis),
-            longest_window: epoch.longest_window.as_millis(),
-            primary: epoch.primary.0,
+            windows: epoch.windows.iter().map(|(goal, window)| (goal.0, window.as_millis())).collect(),
         }
     }
 }
@@ -216,8 +214,7 @@ impl StoredEpoch {
             number: self.number,
             lengths: BucketLengths { fine: Span::from_millis(self.fine), settled: Span::from_millis(self.settled) },
             closed_at: self.closed_at.map(Timestamp::from_millis),
-            longest_window: Span::from_millis(self.longest_window),
-            primary: Slot(self.primary),
+            windows: self.windows.into_iter().map(|(goal, window)| (Slot(goal), Span::from_millis(window))).collect(),
         })
     }
 }
@@ -256,20 +253,12 @@ impl StoredBucket<'_> {
 
 impl From<&AllocationState> for StoredAllocation {
     fn from(allocation: &AllocationState) -> Self {
-        Self {
-            definition: allocation.definition,
-            evidence: allocation.evidence,
-            shares: (&allocation.shares).into(),
-        }
+        Self { definition: allocation.definition, evidence: allocation.evidence, shares: (&allocation.shares).into() }
     }
 }
 
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
-        Ok(AllocationState {
-            definition: self.definition,
-            evidence: self.evidence,
-            shares: self.shares.try_into()?,
-        })
+        Ok(AllocationState { definition: self.definition, evidence: self.evidence, shares: self.shares.try_into()? })
     }
 }
