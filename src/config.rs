@@ -196,6 +196,14 @@ impl Configuration {
         Self::check(&values, secret.transpose()?)
     }
 
+    /// The defaults, for a server of one's own: the first of these addresses that is free, and a data directory.
+    ///
+    /// # Errors
+    /// Never, as the defaults are allowed.
+    pub(crate) fn local(listen: Vec<SocketAddr>, data: PathBuf) -> Result<Self, ConfigError> {
+        Ok(Self { listen, data, ..Self::check(&Layer::new(), None)? })
+    }
+
     fn check(values: &Layer, secret: Option<Secret>) -> Result<Self, ConfigError> {
         let listen = parsed(values, &LISTEN, |text| Some(text.to_socket_addrs().ok()?.collect::<Vec<_>>()))?;
         if !parsed(values, &INSECURE, boolean)? && !listen.iter().all(|address| address.ip().is_loopback()) {

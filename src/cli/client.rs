@@ -119,7 +119,9 @@ pub(crate) fn experiment_path(key: &str) -> String {
 /// Problem details (RFC 9457) as lines under each other: what happened, then which field, what was given, what is allowed.
 pub(crate) fn readable(problem: &Value) -> String {
     let mut lines = String::new();
-    if let Some(what) = problem["detail"].as_str().or_else(|| problem["title"].as_str()) {
+    // Where a field is named, the detail only says in one line what the three lines below say.
+    let what = if problem["field"].is_null() { &problem["detail"] } else { &problem["title"] };
+    if let Some(what) = what.as_str().or_else(|| problem["title"].as_str()) {
         write!(lines, ": {what}").expect("a text takes what is written");
     }
     for name in ["field", "given", "allowed"] {
@@ -152,9 +154,10 @@ mod tests {
             "field": "policy.kind", "given": "dice", "allowed": ["uniform", "thompson"]});
         assert_eq!(
             readable(&problem),
-            ": no such policy\n  field: policy.kind\n  given: dice\n  allowed: uniform, thompson"
+            ": Not allowed\n  field: policy.kind\n  given: dice\n  allowed: uniform, thompson"
         );
         assert_eq!(readable(&json!({"title": "Gone"})), ": Gone");
+        assert_eq!(readable(&json!({"title": "Gone", "detail": "ended in May"})), ": ended in May");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod file;
 mod report;
 
+pub(crate) use report::grouped;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -92,7 +94,7 @@ fn list(client: &Client, json: bool) -> Result<(), Failure> {
     if experiments.is_empty() {
         return print("no experiments yet; `mabel experiment apply FILE` makes one");
     }
-    let keys: Vec<String> = experiments.iter().map(|experiment| text(&experiment["key"])).collect();
+    let keys: Vec<String> = experiments.iter().map(|experiment| text(&experiment["experiment"])).collect();
     let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
     experiments.iter().zip(keys).try_for_each(|(experiment, key)| {
         print(&format!("{key:width$}  {:7}  definition {}", text(&experiment["status"]), experiment["definition"]))
