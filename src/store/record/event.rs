@@ -119,11 +119,9 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
                 at: saved.at.as_millis(),
                 initial: (&saved.initial).into(),
             },
-            Event::StatusChanged { experiment, status, at } => Self::StatusChanged {
-                experiment: experiment.as_str(),
-                status: (*status).into(),
-                at: at.as_millis(),
-            },
+            Event::StatusChanged { experiment, status, at } => {
+                Self::StatusChanged { experiment: experiment.as_str(), status: (*status).into(), at: at.as_millis() }
+            }
             Event::ExperimentDeleted { experiment, at } => {
                 Self::ExperimentDeleted { experiment: experiment.as_str(), at: at.as_millis() }
             }
@@ -144,25 +142,18 @@ impl TryFrom<StoredEvent<'_>> for Event {
                 at: Timestamp::from_millis(at),
                 window: Span::from_millis(window),
             }),
-            StoredEvent::Rewarded {
-                record,
-                deferred,
-                goal,
-                value,
-                reward_id,
-                arrived_at,
-                occurred_at,
-                window,
-            } => Self::Rewarded(Rewarded {
-                record: record.try_into()?,
-                deferred,
-                goal: Slot(goal),
-                value,
-                reward_id: RewardId::new(reward_id).map_err(|invalid| invalid.to_string())?,
-                arrived_at: Timestamp::from_millis(arrived_at),
-                occurred_at: occurred_at.map(Timestamp::from_millis),
-                window: Span::from_millis(window),
-            }),
+            StoredEvent::Rewarded { record, deferred, goal, value, reward_id, arrived_at, occurred_at, window } => {
+                Self::Rewarded(Rewarded {
+                    record: record.try_into()?,
+                    deferred,
+                    goal: Slot(goal),
+                    value,
+                    reward_id: RewardId::new(reward_id).map_err(|invalid| invalid.to_string())?,
+                    arrived_at: Timestamp::from_millis(arrived_at),
+                    occurred_at: occurred_at.map(Timestamp::from_millis),
+                    window: Span::from_millis(window),
+                })
+            }
             StoredEvent::AllocationComputed { experiment, epoch, definition, segment, at, evidence, shares } => {
                 Self::AllocationComputed(Arc::new(AllocationComputed {
                     experiment: experiment_key(experiment)?,
@@ -189,10 +180,9 @@ impl TryFrom<StoredEvent<'_>> for Event {
                 status: status.into(),
                 at: Timestamp::from_millis(at),
             },
-            StoredEvent::ExperimentDeleted { experiment, at } => Self::ExperimentDeleted {
-                experiment: experiment_key(experiment)?,
-                at: Timestamp::from_millis(at),
-            },
+            StoredEvent::ExperimentDeleted { experiment, at } => {
+                Self::ExperimentDeleted { experiment: experiment_key(experiment)?, at: Timestamp::from_millis(at) }
+            }
         })
     }
 }
@@ -237,11 +227,7 @@ impl TryFrom<StoredDecision<'_>> for DecisionRecord {
 
 impl From<&Shares> for StoredShares {
     fn from(shares: &Shares) -> Self {
-        Self {
-            id: shares.id.0.to_be_bytes(),
-            variations: numbers(&shares.variations),
-            shares: shares.shares.to_vec(),
-        }
+        Self { id: shares.id.0.to_be_bytes(), variations: numbers(&shares.variations), shares: shares.shares.to_vec() }
     }
 }
 

@@ -256,20 +256,12 @@ impl StoredBucket<'_> {
 
 impl From<&AllocationState> for StoredAllocation {
     fn from(allocation: &AllocationState) -> Self {
-        Self {
-            definition: allocation.definition,
-            evidence: allocation.evidence,
-            shares: (&allocation.shares).into(),
-        }
+        Self { definition: allocation.definition, evidence: allocation.evidence, shares: (&allocation.shares).into() }
     }
 }
 
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
-        Ok(AllocationState {
-            definition: self.definition,
-            evidence: self.evidence,
-            shares: self.shares.try_into()?,
-        })
+        Ok(AllocationState { definition: self.definition, evidence: self.evidence, shares: self.shares.try_into()? })
     }
 }
