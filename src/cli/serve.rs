@@ -59,8 +59,7 @@ impl Server {
         // The store first: its lock keeps a second process away from the secret, too.
         let data = (configuration.store == StoreKind::Disk).then(|| configuration.data.clone());
         let location = data.clone().map_or(Location::Memory, Location::Directory);
-        let options =
-            DiskOptions { cache_bytes: configuration.cache_bytes, accept_loss: configuration.accept_loss };
+        let options = DiskOptions { cache_bytes: configuration.cache_bytes, accept_loss: configuration.accept_loss };
         let at = |error: &dyn std::fmt::Display| {
             Failure::new(format_args!("data = {:?}: {error}", data.as_deref().unwrap_or(Path::new("memory"))))
         };
@@ -88,11 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// If the socket cannot be served, or what was answered could not be recorded.
-    pub(crate) fn serve(
-        self,
-        workers: Option<usize>,
-        stop: impl Future<Output = ()> + 'static,
-    ) -> Result<(), Failure> {
+    pub(crate) fn serve(self, workers: Option<usize>, stop: impl Future<Output = ()> + 'static) -> Result<(), Failure> {
         let Self { service, listener, address } = self;
         let options = http::Options { workers, ..http::Options::default() };
         tracing::info!(%address, "listening");
@@ -106,7 +101,9 @@ impl Server {
                 tracing::info!("stopped");
                 Ok(())
             }
-            lost => Err(Failure::new(format_args!("{lost} answered exposures could not be recorded; the log says why"))),
+            lost => {
+                Err(Failure::new(format_args!("{lost} answered exposures could not be recorded; the log says why")))
+            }
         }
     }
 }

@@ -33,7 +33,8 @@ fn defaults() {
 
 #[test]
 fn flags_over_environment_over_file() {
-    let file = "listen = \"127.0.0.1:1\"\ncommit_interval = \"30ms\"\nworkers = 3\naccept_loss = true\nstore = \"memory\"";
+    let file =
+        "listen = \"127.0.0.1:1\"\ncommit_interval = \"30ms\"\nworkers = 3\naccept_loss = true\nstore = \"memory\"";
     let environment = [("MABEL_LISTEN", "127.0.0.1:2"), ("MABEL_COMMIT_INTERVAL", "40ms")];
     let configuration = read(file, &environment, &["--listen", "127.0.0.1:3"]).expect("allowed");
     assert_eq!(configuration.listen[0].port(), 3, "the flag");

@@ -196,9 +196,7 @@ The server is up until Ctrl-C. Try it from another terminal:
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::new(format_args!("stdout: {error}")))
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::new(format_args!("stdout: {error}")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a time shown to a person; no event's time comes from it")]

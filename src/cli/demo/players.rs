@@ -52,8 +52,8 @@ impl Players {
     ///
     /// # Errors
     /// The first failure of one.
-    pub(crate) fn join(self) -> Result<(), Failure> {
-        self.threads.into_iter().try_for_each(|thread| {
+    pub(crate) fn join(mut self) -> Result<(), Failure> {
+        std::mem::take(&mut self.threads).into_iter().try_for_each(|thread| {
             thread.join().unwrap_or_else(|_| Err(Failure::new("a thread of visitors panicked; its message is above")))
         })
     }

@@ -166,9 +166,8 @@ impl Screen {
     fn earnings(&self, now: &Snapshot) -> Vec<String> {
         let earned = expected(&now.shown);
         let single = VARIATIONS[world::best_single()];
-        let over = |name: &str, other: f64| {
-            format!("  {name:46}{other:>10.1}{:>12}", format!("{:+.1}", earned.shown - other))
-        };
+        let over =
+            |name: &str, other: f64| format!("  {name:46}{other:>10.1}{:>12}", format!("{:+.1}", earned.shown - other));
         vec![
             self.dim(&format!(
                 "{:48}{:>10}{:>12}",

@@ -32,9 +32,9 @@ fn json(path: &str, value: toml::Value) -> Result<Value, Failure> {
         toml::Value::String(text) => Ok(Value::String(text)),
         toml::Value::Integer(number) => Ok(number.into()),
         toml::Value::Boolean(flag) => Ok(flag.into()),
-        toml::Value::Float(number) => serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| {
-            Failure::new(format_args!("{path} = {number} is refused; allowed: a finite number"))
-        }),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| Failure::new(format_args!("{path} = {number} is refused; allowed: a finite number"))),
         toml::Value::Datetime(time) if time.offset.is_some() => Ok(Value::String(time.to_string())),
         toml::Value::Datetime(time) => {
             let allowed = "a date and a time with their offset, such as 2026-12-01T00:00:00Z";

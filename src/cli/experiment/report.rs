@@ -169,9 +169,16 @@ mod tests {
             "generated_at": "2026-10-01T00:00:00Z", "segments": [cell], "control": control,
             "rewards": {"recorded": 1239, "repeated": 0, "late": 0, "refused": 0}});
         let shown = table(&report).expect("a report");
-        for part in ["12,345 exposures, 50 of", "9.00 to 11.00 %", "75.00 %", "90.00 %", "old (removed)", "+2.00 points",
-            "-1.00 to +5.00 points", "+20.0 %"]
-        {
+        for part in [
+            "12,345 exposures, 50 of",
+            "9.00 to 11.00 %",
+            "75.00 %",
+            "90.00 %",
+            "old (removed)",
+            "+2.00 points",
+            "-1.00 to +5.00 points",
+            "+20.0 %",
+        ] {
             assert!(shown.contains(part), "{part} is missing in:\n{shown}");
         }
         assert!(table(&json!({})).is_err());
