@@ -232,8 +232,9 @@ fn a_repair_that_was_interrupted_is_finished() {
     let directory = tempfile::tempdir().expect("a directory");
     let blocks = filled(directory.path(), 9);
     fs::rename(directory.path().join("sled"), directory.path().join("sled.repaired")).expect("renamed");
+    fs::create_dir(directory.path().join("sled.copy-0")).expect("created");
     let opened = open(directory.path()).expect("it opens");
-    assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
+    assert_eq!(opened.notes.len(), 2, "{:?}", opened.notes);
     assert_eq!(read(&opened.store, 1), blocks);
 }
 
