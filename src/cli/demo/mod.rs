@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::cli::client::{Client, experiment_path};
 use crate::cli::demo::players::Players;
-use crate::cli::demo::screen::{Screen, Snapshot};
+use crate::cli::demo::screen::{INTERVAL, Screen, Snapshot};
 use crate::cli::demo::world::{EXPERIMENT, GOAL, SEGMENTS};
 use crate::cli::exit::Failure;
 use crate::cli::experiment::grouped;
@@ -79,7 +79,7 @@ fn show(arguments: &Arguments, server: &Background, stop: &Arc<AtomicBool>, star
     let report = format!("{}/report", experiment_path(EXPERIMENT));
     while !players.done() {
         screen.show(&Snapshot::of(&client.get(&report)?), false).map_err(Failure::new)?;
-        std::thread::sleep(screen.interval());
+        std::thread::sleep(INTERVAL);
     }
     let left = players.left();
     players.join()?;
@@ -178,11 +178,13 @@ fn hints(address: &str) -> String {
 The server is up until Ctrl-C. Try it from another terminal:
 
   # decide for a visitor, and keep the receipt
-  curl -s {address}/v1/decide -d '{{"experiment":"{EXPERIMENT}","visitor":"me","context":{{"device":"{device}"}}}}' | tee decision.json
-  receipt=$(sed 's/.*"receipt":"\([^"]*\)".*/\1/' decision.json)
+  receipt=$(curl -s {address}/v1/decide -d \
+    '{{"experiment":"{EXPERIMENT}","visitor":"me","context":{{"device":"{device}"}}}}' \
+    | tee /dev/stderr | sed 's/.*"receipt":"\([^"]*\)".*/\1/')
 
   # the visitor ordered: bring the receipt back (a second time changes nothing)
-  curl -s {address}/v1/reward -d "{{\"receipt\":\"$receipt\",\"goal\":\"{GOAL}\"}}"
+  curl -s {address}/v1/reward -d \
+    "{{\"receipt\":\"$receipt\",\"goal\":\"{GOAL}\"}}"
 
   # what has been learned, as JSON and as a table
   curl -s {address}/v1/experiments/{EXPERIMENT}/report

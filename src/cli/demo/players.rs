@@ -11,13 +11,12 @@ use crate::cli::demo::world::{EXPERIMENT, GOAL, SEGMENTS, VARIATIONS, Visitors};
 use crate::cli::exit::Failure;
 
 /// Visitors decided for at once. Few, so that each batch is decided with what the batch before taught.
-const BATCH: u64 = 20;
+const BATCH: u64 = 4;
 const THREADS: u64 = 2;
 
 /// Visitors being played.
 pub(crate) struct Players {
     left: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<(), Failure>>>,
 }
 
@@ -35,7 +34,7 @@ impl Players {
             std::thread::Builder::new().name(format!("visitors-{index}")).spawn(play).map_err(Failure::new)
         };
         let threads = (0..THREADS).map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { left, stop: Arc::clone(stop), threads })
+        Ok(Self { left, threads })
     }
 
     /// Whether there is nothing left to play.
@@ -52,16 +51,10 @@ impl Players {
     ///
     /// # Errors
     /// The first failure of one.
-    pub(crate) fn join(mut self) -> Result<(), Failure> {
-        std::mem::take(&mut self.threads).into_iter().try_for_each(|thread| {
+    pub(crate) fn join(self) -> Result<(), Failure> {
+        self.threads.into_iter().try_for_each(|thread| {
             thread.join().unwrap_or_else(|_| Err(Failure::new("a thread of visitors panicked; its message is above")))
         })
-    }
-}
-
-impl Drop for Players {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -46,8 +46,10 @@ impl Snapshot {
     }
 }
 
+/// Time between two pictures.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// Cells of a full bar.
-const BAR: usize = 24;
+const BAR: usize = 20;
 /// Columns of the picture of the past.
 const HISTORY: usize = 60;
 
@@ -75,18 +77,15 @@ impl Screen {
         Self { live, colours, title, goal, started, found, last_line: None, drawn_lines: 0, history: Vec::new() }
     }
 
-    /// How often it wants to draw.
-    pub(crate) const fn interval(&self) -> Duration {
-        Duration::from_millis(if self.live { 200 } else { 100 })
-    }
-
     /// Shows where things stand; `last` always shows.
     ///
     /// # Errors
     /// If stdout is gone.
     #[expect(clippy::disallowed_methods, reason = "a speed shown to a person; no event's time comes from it")]
     pub(crate) fn show(&mut self, now: &Snapshot, last: bool) -> std::io::Result<()> {
-        self.history.push(std::array::from_fn(|segment| now.shares[segment][world::best(segment)]));
+        if now.exposures() > 0 {
+            self.history.push(std::array::from_fn(|segment| now.shares[segment][world::best(segment)]));
+        }
         let mut out = std::io::stdout().lock();
         if self.live {
             let picture = self.picture(now);
@@ -94,9 +93,12 @@ impl Screen {
             if self.drawn_lines > 0 {
                 write!(out, "\x1b[{}A", self.drawn_lines)?;
             }
+            // A line that wrapped in a narrow terminal would be counted wrongly: it is cut instead.
+            write!(out, "\x1b[?7l")?;
             for line in &picture {
                 writeln!(out, "\r{line}\x1b[K")?;
             }
+            write!(out, "\x1b[?7h")?;
             self.drawn_lines = picture.len();
         } else if last || self.last_line.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.last_line = Some(Instant::now());
@@ -110,18 +112,19 @@ impl Screen {
         out.flush()
     }
 
+    /// At most 80 columns and, with the cursor's, 24 lines: what the plainest terminal has.
     fn picture(&self, now: &Snapshot) -> Vec<String> {
-        let mut lines = vec![self.bold(&self.title), String::new(), self.progress(now), String::new()];
+        let mut lines = vec![self.bold(&self.title), self.progress(now), String::new()];
         lines.push(self.dim(&format!(
-            "{:10}{:16}{:BAR$}  {:>6} {:>10} {:>9} {:>6}",
-            "device", "variation", "share of decisions now", "share", "shown", "ordered", "truly"
+            "{:8}{:14}{:BAR$} {:>6} {:>8} {:>7} {:>5}",
+            "device", "variation", "share of decisions", "now", "shown", "orders", "truly"
         )));
         for (segment, name) in SEGMENTS.iter().enumerate() {
             for (variation, key) in VARIATIONS.iter().enumerate() {
                 let best = variation == world::best(segment);
                 let share = now.shares[segment][variation];
                 let row = format!(
-                    "{:10}{key:16}{}  {:>4.0} % {:>10} {:>9} {:>4.0} %{}",
+                    "{:8}{key:14}{} {:>4.0} % {:>8} {:>7} {:>3.0} %{}",
                     if variation == 0 { name } else { "" },
                     bar(share, BAR),
                     100.0 * share,
@@ -133,11 +136,10 @@ impl Screen {
                 lines.push(if best { self.green(&row) } else { row });
             }
         }
-        lines.push(String::new());
         lines.push(self.dim("how the share of each device's truly best variation moved"));
         for (segment, name) in SEGMENTS.iter().enumerate() {
             let past: Vec<f64> = self.history.iter().map(|shares| shares[segment]).collect();
-            lines.push(format!("{name:10}{}", spark(&past, HISTORY)));
+            lines.push(format!("{name:8}{}", spark(&past, HISTORY)));
         }
         lines.push(String::new());
         lines.extend(self.earnings(now));
@@ -146,7 +148,7 @@ impl Screen {
 
     fn progress(&self, now: &Snapshot) -> String {
         format!(
-            "{} visitors, {} to come, {} orders ({:.2} %), {} visitors a second",
+            "{} visitors, {} to come, {} orders ({:.2} %), {} a second",
             grouped(now.exposures()),
             grouped((self.found + self.goal).saturating_sub(now.exposures())),
             grouped(now.orders()),
