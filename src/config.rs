@@ -36,9 +36,10 @@ const CHECKPOINT_INTERVAL: Field =
     Field { name: "checkpoint_interval", default: "5s", allowed: "100ms to 1h, a whole number with ms, s, m or h" };
 /// Empty as a default: the HTTP server then takes one per core.
 const WORKERS: Field = Field { name: "workers", default: "", allowed: "1 to 1024; not given: one per core" };
+/// The HTTP server tells of each of its threads at the level of information.
 const LOG: Field = Field {
     name: "log",
-    default: "info",
+    default: "info,actix_server=warn",
     allowed: "error, warn, info, debug, trace or off, also by module: info,mabel::service=debug",
 };
 const LOG_FORMAT: Field = Field { name: "log_format", default: "text", allowed: "text or json" };
@@ -94,7 +95,7 @@ pub(crate) struct Flags {
     /// Threads that answer requests [env: MABEL_WORKERS] [default: one per core]
     #[arg(long, value_name = "COUNT")]
     workers: Option<String>,
-    /// What is logged: a level, or levels by module [env: MABEL_LOG] [default: info]
+    /// What is logged: a level, or levels by module [env: MABEL_LOG] [default: info,actix_server=warn]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// `text` or `json`, to stderr [env: MABEL_LOG_FORMAT] [default: text]

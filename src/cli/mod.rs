@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     Experiment(experiment::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),

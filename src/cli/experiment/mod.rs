@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Action::Show { key } => show(&client.get(&experiment_path(key))?),
         Action::Report { key, json } => {
             let answer = client.get(&format!("{}/report", experiment_path(key)))?;
-            if *json { show(&answer) } else { print(&report::table(&answer)?) }
+            if *json { show(&answer) } else { print(&report::table(&answer, &client.get(&experiment_path(key))?)?) }
         }
         Action::Start { key } => change(&client, key, "start"),
         Action::Pause { key } => change(&client, key, "pause"),

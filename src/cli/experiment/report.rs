@@ -4,15 +4,17 @@ use serde_json::Value;
 
 use crate::cli::exit::Failure;
 
-/// The whole report; a segment each, all together first where there are several.
+/// The whole report; a segment each, all together first where there are several. Goals in the definition's order, the primary
+/// one first, since "best" is about it.
 ///
 /// # Errors
-/// If the answer is not a report.
-pub(crate) fn table(report: &Value) -> Result<String, Failure> {
+/// If the answers are not a report and its experiment.
+pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failure> {
     let segments = report["segments"].as_array().ok_or_else(|| Failure::new("the answer is not a report"))?;
+    let goals = goals(experiment);
     let rewards = &report["rewards"];
     let mut out = format!(
-        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded, {} repeated, {} late, {} refused\n",
+        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded, {} repeated, {} late, {} refused\n\n",
         text(&report["experiment"]),
         text(&report["status"]),
         report["definition"],
@@ -24,24 +26,38 @@ pub(crate) fn table(report: &Value) -> Result<String, Failure> {
         count(&rewards["late"]),
         count(&rewards["refused"]),
     );
+    let mut rows = Vec::new();
     if segments.len() != 1 {
-        out.push_str(&section("all segments", &report["totals"], &Value::Null));
+        section("all segments", &report["totals"], &Value::Null, &goals, &mut rows);
     }
     for segment in segments {
-        out.push_str(&section(&text(&segment["segment"]), segment, &segment["allocation"]));
+        section(&text(&segment["segment"]), segment, &segment["allocation"], &goals, &mut rows);
     }
-    out.push_str(&against_control(&report["control"]));
-    out.push_str("\nbest: the model's probability that a variation is the best for the primary goal; share: its part of new decisions");
+    out.push_str(&aligned(&rows));
+    out.push_str(&against_control(&report["control"], &goals));
+    out.push_str(
+        "\nbest: the model's probability that a variation is the best for the primary goal; share: its part of new decisions",
+    );
     Ok(out)
 }
 
-fn section(name: &str, cell: &Value, allocation: &Value) -> String {
+/// Keys of the goals, the primary one first.
+fn goals(experiment: &Value) -> Vec<String> {
+    let goals = items(&experiment["settings"]["goals"]);
+    let (primary, others): (Vec<&Value>, Vec<&Value>) = goals.iter().partition(|goal| goal["role"] == "primary");
+    primary.into_iter().chain(others).map(|goal| text(&goal["key"])).collect()
+}
+
+fn section(name: &str, cell: &Value, allocation: &Value, goals: &[String], rows: &mut Vec<[String; 8]>) {
+    if !rows.is_empty() {
+        rows.push(Default::default());
+    }
     let titles = [name, "goal", "exposures", "conversions", "rate", "95 % interval", "best", "share"];
-    let mut rows = vec![titles.map(str::to_owned)];
+    rows.push(titles.map(str::to_owned));
     for variation in items(&cell["variations"]) {
         let key = text(&variation["variation"]);
-        let goals = variation["goals"].as_object().into_iter().flatten();
-        for (index, (goal, counted)) in goals.enumerate() {
+        for (index, goal) in goals.iter().enumerate() {
+            let counted = &variation["goals"][goal];
             // What is said of the variation as a whole stands once.
             let once = |text: String| if index == 0 { text } else { String::new() };
             let removed = if variation["removed"] == true { " (removed)" } else { "" };
@@ -57,10 +73,9 @@ fn section(name: &str, cell: &Value, allocation: &Value) -> String {
             ]);
         }
     }
-    format!("\n{}", aligned(&rows))
 }
 
-fn against_control(control: &Value) -> String {
+fn against_control(control: &Value, goals: &[String]) -> String {
     if control["exposures"].as_u64().unwrap_or_default() == 0 {
         return "\nno control group (control = 0.05 in the definition gives 5 % of the visitors the default for good)\n"
             .to_owned();
@@ -68,7 +83,8 @@ fn against_control(control: &Value) -> String {
     let titles =
         ["control against the rest", "conversions", "control", "rest", "difference", "95 % interval", "relative"];
     let mut rows = vec![titles.map(str::to_owned)];
-    for (goal, lift) in control["goals"].as_object().into_iter().flatten() {
+    for goal in goals {
+        let lift = &control["goals"][goal];
         rows.push([
             format!("  {goal}"),
             count(&lift["conversions"]),
@@ -116,7 +132,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -168,7 +184,8 @@ mod tests {
         let report = json!({"experiment": "hero", "status": "running", "definition": 2, "totals": cell,
             "generated_at": "2026-10-01T00:00:00Z", "segments": [cell], "control": control,
             "rewards": {"recorded": 1239, "repeated": 0, "late": 0, "refused": 0}});
-        let shown = table(&report).expect("a report");
+        let experiment = json!({"settings": {"goals": [{"key": "purchase", "role": "primary"}]}});
+        let shown = table(&report, &experiment).expect("a report");
         for part in [
             "12,345 exposures, 50 of",
             "9.00 to 11.00 %",
@@ -181,7 +198,14 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} is missing in:\n{shown}");
         }
-        assert!(table(&json!({})).is_err());
+        assert!(table(&json!({}), &experiment).is_err());
+    }
+
+    #[test]
+    fn the_primary_goal_comes_first() {
+        let goal = |key: &str, role: &str| json!({"key": key, "role": role});
+        let experiment = json!({"settings": {"goals": [goal("cart", "secondary"), goal("purchase", "primary")]}});
+        assert_eq!(goals(&experiment), ["purchase", "cart"]);
     }
 
     #[test]
