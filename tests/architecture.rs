@@ -24,8 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Parts of the binary, which see the library from outside, as `mabel::…`, each with the parts it may name.
 const BINARY: &[(&str, &[&str])] = &[
     ("simulations", &[]),
-    ("config", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &[]),
+    ("config", &["telemetry"]),
     ("cli", &["config", "telemetry", "simulations"]),
     ("main", &["cli", "config", "telemetry", "simulations"]),
 ];
