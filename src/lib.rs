@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod engine;
+pub mod http;
 pub mod policy;
 pub mod posterior;
 pub mod report;

@@ -90,6 +90,7 @@ const OUTSIDE: &[Outside] = &[
         "the core is not serialisable: wire types stay at the border, stored types are bincode mirrors",
     ),
     outside("serde_json", WIRE, "JSON is a way to write, not a way to think"),
+    outside("serde_path_to_error", WIRE, "which field of a body does not parse, for people"),
     outside(
         "siphasher",
         &["src/engine/secret", "src/service/entropy"],

@@ -67,6 +67,9 @@ pub trait Policy: Send + Sync + fmt::Debug {
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64>;
 }
 
+/// Makes a policy from complete parameters and the variations' keys, which are sorted.
+pub type Build = fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>;
+
 /// One kind of policy, as users know it.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
@@ -78,8 +81,8 @@ pub struct Registration {
     pub parameters: &'static [ParameterSpec],
     /// Parameters that are allowed with these variations, for help, and for the tests that run on every kind.
     pub example: fn(&[VariationKey]) -> Parameters,
-    /// Makes the policy from complete parameters and the variations' keys, which are sorted.
-    pub build: fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>,
+    /// Makes the policy.
+    pub build: Build,
 }
 
 /// Every kind of policy, in the order in which help lists them.
@@ -110,7 +113,10 @@ pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, Polic
         return Err(PolicyError::UnknownParameter {
             kind: registration.kind,
             given: parameters::excerpt(name),
-            allowed: parameters::join(registration.parameters.iter().map(|spec| spec.name)),
+            allowed: match registration.parameters {
+                [] => "none".to_owned(),
+                specs => parameters::join(specs.iter().map(|spec| spec.name)),
+            },
         });
     }
     registration
