@@ -20,6 +20,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// sled's directory within the store's.
 pub(super) const LIVE: &str = "sled";
+/// A copy that is being repaired: this and the number of the process.
+const COPY: &str = "sled.copy-";
 /// A copy that was found whole and waits to be moved into place.
 const REPAIRED: &str = "sled.repaired";
 
@@ -41,10 +43,11 @@ enum Dropping {
 }
 
 pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
-    fs::create_dir_all(directory).map_err(|error| refused("create its directory", &error))?;
+    create(directory)?;
     let live = directory.join(LIVE);
     let mut notes = Vec::new();
     finish_interrupted_repair(directory, &mut notes)?;
+    note_unfinished_copies(directory, &mut notes)?;
     let known = match head_file::read(directory) {
         Err(StoreError::Damaged(_)) if options.accept_loss => set_head_aside(directory, &mut notes)?,
         known => known?,
@@ -69,6 +72,18 @@ pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, Sto
     };
     let (db, head) = repaired.map_err(|second| worse(problem, second, directory))?;
     Ok(Opened { db, head, known, notes })
+}
+
+/// A new directory's entry is synced as well: a power cut must not take the whole store.
+fn create(directory: &Path) -> Result<(), StoreError> {
+    if directory.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory).map_err(|error| refused("create its directory", &error))?;
+    match directory.parent() {
+        Some(parent) if parent != Path::new("") => sync_directory(parent),
+        Some(_) | None => sync_directory(Path::new(".")),
+    }
 }
 
 /// One error out of two: what opening found, and what working on a copy found.
@@ -176,7 +191,7 @@ fn repair(
 ) -> Result<(sled::Db, Head), StoreError> {
     let live = directory.join(LIVE);
     // The process's number keeps two processes that repair at once out of each other's copy.
-    let copy = directory.join(format!("sled.copy-{}", std::process::id()));
+    let copy = directory.join(format!("{COPY}{}", std::process::id()));
     remove(&copy)?;
     let before = stamp(&live);
     let step = copy_directory(&live, &copy)
@@ -265,6 +280,18 @@ fn finish_interrupted_repair(directory: &Path, notes: &mut Vec<String>) -> Resul
         fs::rename(&repaired, &live).map_err(|error| refused("finish an interrupted repair", &error))?;
         sync_directory(directory)?;
         notes.push("finished a repair that had been interrupted".into());
+    }
+    Ok(())
+}
+
+/// Copies of a repair that was killed: only copies, but as large as the database. Whose process still lives nobody knows.
+fn note_unfinished_copies(directory: &Path, notes: &mut Vec<String>) -> Result<(), StoreError> {
+    let entries = fs::read_dir(directory).map_err(|error| refused("read its directory", &error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| refused("read its directory", &error))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(COPY)) {
+            notes.push(format!("{} is left from an interrupted repair; it can be deleted", path.display()));
+        }
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) enum StoredEvent<'a> {
         shares: StoredShares,
     },
     ExperimentSaved {
-        definition: StoredDefinition<'a>,
+        definition: Box<StoredDefinition<'a>>,
         version: u32,
         epoch: u32,
         status: StoredStatus,
@@ -112,7 +112,7 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
                 shares: (&computed.shares).into(),
             },
             Event::ExperimentSaved(saved) => Self::ExperimentSaved {
-                definition: (&saved.definition).into(),
+                definition: Box::new((&saved.definition).into()),
                 version: saved.version,
                 epoch: saved.epoch,
                 status: saved.status.into(),
@@ -167,7 +167,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
             }
             StoredEvent::ExperimentSaved { definition, version, epoch, status, at, initial } => {
                 Self::ExperimentSaved(Arc::new(ExperimentSaved {
-                    definition: definition.try_into()?,
+                    definition: (*definition).try_into()?,
                     version,
                     epoch,
                     status: status.into(),

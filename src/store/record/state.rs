@@ -21,7 +21,7 @@ use crate::store::record::event::{StoredShares, experiment_key, segment_key};
 #[derive(Encode, BorrowDecode)]
 pub(super) enum StoredState<'a> {
     Experiment {
-        definition: StoredDefinition<'a>,
+        definition: Box<StoredDefinition<'a>>,
         version: u32,
         status: StoredStatus,
         variations: Vec<&'a str>,
@@ -121,7 +121,7 @@ impl<'a> From<&'a StateRecord> for StoredState<'a> {
     fn from(record: &'a StateRecord) -> Self {
         match record {
             StateRecord::Experiment(experiment) => Self::Experiment {
-                definition: (&*experiment.definition).into(),
+                definition: Box::new((&*experiment.definition).into()),
                 version: experiment.version,
                 status: experiment.status.into(),
                 variations: experiment.variations.iter().map(VariationKey::as_str).collect(),
@@ -164,7 +164,7 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                 late,
                 newest_learned,
             } => Self::Experiment(ExperimentState {
-                definition: Arc::new(definition.try_into()?),
+                definition: Arc::new((*definition).try_into()?),
                 version,
                 status: status.into(),
                 variations: variations.into_iter().map(variation_key).collect::<Checked<_>>()?,
