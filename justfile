@@ -21,8 +21,8 @@ demo *arguments:
 
 # As many visitors as the machine takes, once.
 load visitors="200000":
-    cargo run --release -- demo --once --visitors {{ visitors }} --port 0
+    cargo run --release -- demo --once --visitors {{ visitors }} --port 0 --data out/load
 
-# Scenarios through the engine, strategies compared; results under out/simulations.
-simulations *arguments:
-    cargo run --release -- simulate --out out/simulations {{ arguments }}
+# Scenarios through the engine, strategies compared; results under out/simulations. `headlines` also needs `--data`.
+simulations scenario="spread" *arguments:
+    cargo run --release -- simulate --out out/simulations {{ arguments }} simulations/scenarios/{{ scenario }}.toml

@@ -184,7 +184,7 @@ impl Source {
 fn without_comment(line: &str) -> &str {
     let end = line.match_indices("//").map(|(at, _)| at).find(|at| {
         let quotes = line[..*at].replace("\\\"", "").matches('"').count();
-        quotes % 2 == 0
+        quotes.is_multiple_of(2)
     });
     &line[..end.unwrap_or(line.len())]
 }
