@@ -77,7 +77,7 @@ impl Engine {
                 Outcome::Repeated => counts.repeated += 1,
                 Outcome::Late => counts.late += 1,
             }
-            if learned && !rewarded.record.control {
+            if learned && !rewarded.record.control && rewarded.record.epoch == experiment.active().settings.epoch {
                 counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));
             }
         }
