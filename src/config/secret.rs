@@ -74,6 +74,10 @@ pub(crate) fn parse(text: &str) -> Option<Secret> {
 ///
 /// # Errors
 /// [`SecretError::Random`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the system for randomness, when a process starts"
+)]
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], SecretError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| SecretError::Random(error.to_string()))?;
