@@ -28,17 +28,30 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
     );
     let mut rows = Vec::new();
     if segments.len() != 1 {
-        section("all segments", &report["totals"], &Value::Null, &goals, &mut rows);
+        section("all segments", &without_verdict(&report["totals"]), &Value::Null, &goals, &mut rows);
     }
     for segment in segments {
         section(&text(&segment["segment"]), segment, &segment["allocation"], &goals, &mut rows);
     }
     out.push_str(&aligned(&rows));
     out.push_str(&against_control(&report["control"], &goals));
+    if segments.len() > 1 {
+        out.push_str("\nall segments: each variation met other visitors there; compare variations within a segment");
+    }
     out.push_str(
         "\nbest: the model's probability that a variation is the best for the primary goal; share: its part of new decisions",
     );
     Ok(out)
+}
+
+/// A policy shows each variation most where it does well, so that sums over segments compare different visitors (Simpson's
+/// paradox): they say how much was counted, never which variation is the best.
+fn without_verdict(totals: &Value) -> Value {
+    let mut totals = totals.clone();
+    for variation in totals["variations"].as_array_mut().into_iter().flatten() {
+        variation["best_probability"] = Value::Null;
+    }
+    totals
 }
 
 /// Keys of the goals, the primary one first.
@@ -199,6 +212,17 @@ mod tests {
             assert!(shown.contains(part), "{part} is missing in:\n{shown}");
         }
         assert!(table(&json!({}), &experiment).is_err());
+    }
+
+    #[test]
+    fn sums_over_segments_name_no_best() {
+        let variation = json!({"variation": "plain", "exposures": 3, "goals": {}, "best_probability": 0.99});
+        let cell = json!({"segment": "device=mobile", "variations": [variation]});
+        let report = json!({"totals": cell, "segments": [cell, cell]});
+        let experiment = json!({"settings": {"goals": [{"key": "purchase", "role": "primary"}]}});
+        let shown = table(&report, &experiment).expect("a report");
+        assert_eq!(shown.matches("99.00 %").count(), 2, "{shown}");
+        assert!(shown.contains("compare variations within a segment"), "{shown}");
     }
 
     #[test]
