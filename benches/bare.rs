@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use actix_web::http::header::ContentType;
-use actix_web::web::{Json, post};
+use actix_web::web::{Bytes, Json, post};
 use actix_web::{App, HttpResponse, HttpServer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,7 +52,8 @@ async fn echo(Json(question): Json<Question>) -> HttpResponse {
     })
 }
 
-async fn fixed() -> HttpResponse {
+/// Takes the body, as any handler of a POST does: a body left unread closes the connection.
+async fn fixed(_body: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"variation":"variation-3"}"#)
 }
 

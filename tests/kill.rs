@@ -20,6 +20,11 @@ use support::{Client, text};
 const COMMIT_INTERVAL: Duration = Duration::from_millis(20);
 const MARGIN: Duration = Duration::from_millis(400);
 
+#[expect(clippy::disallowed_methods, reason = "what was answered how long before the kill is a matter of real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 struct Server {
     process: Child,
     client: Client,
@@ -76,7 +81,7 @@ fn drive(client: &Client, acknowledged: &Acknowledged, seed: Seed, stop: &Atomic
             return;
         }
         let dice = seed.child(index).0;
-        let defer = dice % 10 == 0;
+        let defer = dice.is_multiple_of(10);
         let device = ["mobile", "desktop"][usize::try_from(dice / 16 % 2).expect("small")];
         let body = json!({"experiment": "hero", "context": {"device": device}, "defer": defer}).to_string();
         acknowledged.exposures_sent.fetch_add(1, Ordering::Relaxed);
@@ -89,15 +94,15 @@ fn drive(client: &Client, acknowledged: &Acknowledged, seed: Seed, stop: &Atomic
             assert_eq!(answer["outcome"], "recorded");
             acknowledged.activations.lock().expect("whole").push(receipt.clone());
         } else {
-            acknowledged.exposures.lock().expect("whole").push(Instant::now());
+            acknowledged.exposures.lock().expect("whole").push(now());
         }
-        if dice / 64 % 3 == 0 {
+        if (dice / 64).is_multiple_of(3) {
             acknowledged.rewards_sent.fetch_add(1, Ordering::Relaxed);
             let body = json!({"receipt": receipt}).to_string();
             let Ok((200, answer)) = client.try_send("POST", "/v1/reward", &body) else { return };
             acknowledged.rewards.lock().expect("whole").push((receipt, text(&answer["outcome"]).to_owned()));
         }
-        if dice / 512 % 40 == 0 {
+        if (dice / 512).is_multiple_of(40) {
             let key = format!("other-{}", dice / 65_536 % 5);
             let (status, answer) =
                 match client.try_send("PUT", &format!("/v1/experiments/{key}"), &definition(dice).to_string()) {
@@ -161,7 +166,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let (rounds, seed) = (number("MABEL_KILL_ROUNDS", 20), Seed(number("MABEL_KILL_SEED", 1)));
     let directory = tempfile::tempdir().expect("a directory");
     let acknowledged = Arc::new(Acknowledged::default());
-    let mut killed = Instant::now();
+    let mut killed = now();
     for round in 0..=rounds {
         let name = format!("MABEL_KILL_ROUNDS={rounds} MABEL_KILL_SEED={}, round {round}", seed.0);
         let server = Server::start(directory.path());
@@ -185,7 +190,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             })
             .collect();
         std::thread::sleep(Duration::from_millis(30 + seed.child(1_000 + round).0 % 500));
-        killed = Instant::now();
+        killed = now();
         server.kill();
         stop.store(true, Ordering::Relaxed);
         for driver in drivers {

@@ -149,6 +149,7 @@ fn exposures(service: &Service) -> u64 {
     service.report("hero").expect("there").totals.exposures
 }
 
+#[expect(clippy::disallowed_methods, reason = "waits for background threads in real time")]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
