@@ -285,6 +285,13 @@ impl Committer {
     }
 }
 
+impl Drop for Committer {
+    /// However it ends, even by a bug: from here on nothing is recorded, and `/readyz` says so.
+    fn drop(&mut self) {
+        self.health.set(Some("the committer has ended".into()));
+    }
+}
+
 /// A batch as it will be written.
 struct Draft {
     blocks: Vec<Block>,

@@ -222,6 +222,7 @@ fn a_restart_finds_everything_with_and_without_a_checkpoint() {
         }
         first.stop();
         assert_eq!(decide(&first).why, Why::Unavailable, "a stopped service still answers the default");
+        assert!(first.health().trouble().is_some(), "and says that it is not ready");
         let before = format!("{:?}", first.report("hero").expect("there").totals);
         let second = service(&store, options);
         assert_eq!(before, format!("{:?}", second.report("hero").expect("there").totals));
