@@ -99,7 +99,8 @@ pub(crate) fn read(path: &Path) -> Result<Tests, DataError> {
     let file = path.display().to_string();
     let opened = std::fs::File::open(path).map_err(|reason| DataError::Unreadable { file: file.clone(), reason })?;
     let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-    let reader: Box<dyn Read> = if gzipped { Box::new(flate2::read::MultiGzDecoder::new(opened)) } else { Box::new(opened) };
+    let reader: Box<dyn Read> =
+        if gzipped { Box::new(flate2::read::MultiGzDecoder::new(opened)) } else { Box::new(opened) };
     let tests = parse(reader).map_err(|reason| DataError::NotTests { file: file.clone(), reason })?;
     if tests.worlds.is_empty() {
         return Err(DataError::NoTests { file, counts: tests.read });

@@ -22,8 +22,6 @@ mod regret;
 const SIZE: (i32, i32) = (960, 480);
 /// Bitmaps are drawn without smoothing: at twice the size, steps are too small to be seen.
 const PNG_SCALE: i32 = 2;
-/// Right of the chart, for the names of what is drawn: never over the data.
-const LEGEND_WIDTH: i32 = 250;
 const TITLE_HEIGHT: i32 = 56;
 const LEGEND_ROW: i32 = 22;
 
@@ -62,6 +60,9 @@ pub(crate) fn write(directory: &Path, scenario: &Scenario, world: &World, runs: 
 
 /// Something that can be drawn on any backend.
 trait Picture {
+    /// Room right of the charts for the names of what is drawn: never over the data.
+    const LEGEND_WIDTH: i32;
+
     fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Result<(), String>;
 }
 
@@ -69,6 +70,7 @@ trait Picture {
 struct Canvas<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
     scale: i32,
+    legend_width: i32,
 }
 
 impl<B: DrawingBackend> Canvas<'_, B> {
@@ -94,13 +96,20 @@ impl<B: DrawingBackend> Canvas<'_, B> {
 
     /// Names beside their colours, top down.
     fn legend(&self, heading: &str, entries: &[(String, RGBColor)]) -> Result<(), String> {
-        let left = SIZE.0 - LEGEND_WIDTH + 8;
+        let left = SIZE.0 - self.legend_width + 8;
         self.text(heading, (left, TITLE_HEIGHT + 6), 13, FAINT)?;
         for ((name, colour), row) in entries.iter().zip(1..) {
             let top = TITLE_HEIGHT + 6 + row * LEGEND_ROW;
-            let corners = [(left, top + 1), (left + 14, top + 13)].map(|(x, y)| (self.pixels(x), self.pixels(y)));
+            let corners = [(left, top - 2), (left + 14, top + 10)].map(|(x, y)| (self.pixels(x), self.pixels(y)));
             self.area.draw(&Rectangle::new(corners, colour.filled())).map_err(failed)?;
-            self.text(name, (left + 22, top), 13, INK)?;
+            // Seven units a letter: a long key is cut rather than run out of the picture.
+            let room = usize::try_from((self.legend_width - 34) / 7).unwrap_or(0);
+            let shown = if name.chars().count() > room {
+                name.chars().take(room).chain(['…']).collect()
+            } else {
+                name.clone()
+            };
+            self.text(&shown, (left + 22, top), 13, INK)?;
         }
         Ok(())
     }
@@ -108,7 +117,7 @@ impl<B: DrawingBackend> Canvas<'_, B> {
     /// The part of the picture left of the legend and under the title, cut into columns.
     fn charts(&self, columns: usize) -> Vec<DrawingArea<B, Shift>> {
         let (_, under) = self.area.split_vertically(self.pixels(TITLE_HEIGHT));
-        let (charts, _) = under.split_horizontally(self.pixels(SIZE.0 - LEGEND_WIDTH));
+        let (charts, _) = under.split_horizontally(self.pixels(SIZE.0 - self.legend_width));
         charts.split_evenly((1, columns))
     }
 }
@@ -117,12 +126,12 @@ fn failed(error: impl std::fmt::Display) -> String {
     format!("a picture could not be drawn: {error}")
 }
 
-fn write_both(directory: &Path, name: &str, picture: &impl Picture) -> Result<(), String> {
+fn write_both<P: Picture>(directory: &Path, name: &str, picture: &P) -> Result<(), String> {
     let size = |scale: i32| ((SIZE.0 * scale).unsigned_abs(), (SIZE.1 * scale).unsigned_abs());
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size(1)).into_drawing_area();
-        picture.draw(&Canvas { area: &area, scale: 1 })?;
+        picture.draw(&Canvas { area: &area, scale: 1, legend_width: P::LEGEND_WIDTH })?;
         area.present().map_err(failed)?;
     }
     write_whole(&directory.join(format!("{name}.svg")), text.as_bytes()).map_err(failed)?;
@@ -130,7 +139,7 @@ fn write_both(directory: &Path, name: &str, picture: &impl Picture) -> Result<()
     let (part, path) = (directory.join(format!("{name}.part.png")), directory.join(format!("{name}.png")));
     {
         let area = BitMapBackend::new(&part, size(PNG_SCALE)).into_drawing_area();
-        picture.draw(&Canvas { area: &area, scale: PNG_SCALE })?;
+        picture.draw(&Canvas { area: &area, scale: PNG_SCALE, legend_width: P::LEGEND_WIDTH })?;
         area.present().map_err(failed)?;
     }
     std::fs::rename(&part, &path).map_err(failed)

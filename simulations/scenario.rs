@@ -147,8 +147,8 @@ impl Scenario {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path, overrides: Overrides) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|reason| ScenarioError::Unreadable { file: file.clone(), reason })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|reason| ScenarioError::Unreadable { file: file.clone(), reason })?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         Self::parse(&file, &name, &text, overrides)
     }
@@ -162,7 +162,8 @@ impl Scenario {
 }
 
 fn check(name: &str, file: File, overrides: Overrides) -> Result<Scenario, Refusal> {
-    let key = ExperimentKey::new(name).map_err(|error| Refusal::new("file name", format!("{name:?}"), error.allowed))?;
+    let key =
+        ExperimentKey::new(name).map_err(|error| Refusal::new("file name", format!("{name:?}"), error.allowed))?;
     let runs = overrides.runs.unwrap_or(file.runs);
     if !(1..=RUNS_MAX).contains(&runs) {
         return Err(Refusal::new("runs", runs, format!("a whole number from 1 to {RUNS_MAX}")));
@@ -204,7 +205,17 @@ fn check(name: &str, file: File, overrides: Overrides) -> Result<Scenario, Refus
         player::check(world, &strategies)?;
     }
     let about = file.about;
-    Ok(Scenario { name: name.to_owned(), about, seed: overrides.seed.unwrap_or(file.seed), runs, visitors, interval, source, strategies, reference })
+    Ok(Scenario {
+        name: name.to_owned(),
+        about,
+        seed: overrides.seed.unwrap_or(file.seed),
+        runs,
+        visitors,
+        interval,
+        source,
+        strategies,
+        reference,
+    })
 }
 
 fn check_variations(given: &[VariationInFile]) -> Result<Vec<VariationInWorld>, Refusal> {
@@ -241,11 +252,19 @@ fn check_segments(given: &[SegmentInFile], variations: &[VariationInFile]) -> Re
             return Err(Refusal::new(at("key"), format!("{:?}", segment.key), "each key once"));
         }
         if !(segment.share.is_finite() && segment.share > 0.0) {
-            return Err(Refusal::new(at("share"), segment.share, "a number above 0; shares count relative to their sum"));
+            return Err(Refusal::new(
+                at("share"),
+                segment.share,
+                "a number above 0; shares count relative to their sum",
+            ));
         }
         let context = check_context(segment, &at("context"))?;
         if segments.iter().any(|known| known.context == context) {
-            return Err(Refusal::new(at("context"), "that of another segment", "a context of its own for each segment"));
+            return Err(Refusal::new(
+                at("context"),
+                "that of another segment",
+                "a context of its own for each segment",
+            ));
         }
         let rates = check_rates(segment, variations, &at("conversion"))?;
         segments.push(SegmentInWorld { key: segment.key.clone(), share: segment.share / total, context, rates });

@@ -44,7 +44,8 @@ pub(crate) fn ratio(numerators: &[f64], denominators: &[f64]) -> Mean {
     let (above, below): (f64, f64) = (numerators.iter().sum(), denominators.iter().sum());
     let ratio = above / below;
     let scale = below / denominators.len() as f64;
-    let residuals: Vec<f64> = numerators.iter().zip(denominators).map(|(n, d)| ratio + (n - ratio * d) / scale).collect();
+    let residuals: Vec<f64> =
+        numerators.iter().zip(denominators).map(|(n, d)| ratio + (n - ratio * d) / scale).collect();
     Mean { mean: ratio, ..Mean::of(&residuals) }
 }
 

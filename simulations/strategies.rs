@@ -86,21 +86,21 @@ impl Strategy {
 
     /// What it does in each phase, in order.
     pub(crate) fn stages<'a>(&self, phases: &'a [Phase]) -> Vec<Stage<'a>> {
-    let mut stages = Vec::new();
-    for phase in phases {
-        let Range { start, end } = phase.visitors;
-        match &self.plan {
-            Plan::Oracle => stages.push(Stage { visitors: start..end, phase, act: Act::Know }),
-            Plan::Policy { .. } => stages.push(Stage { visitors: start..end, phase, act: Act::Learn }),
-            // A new variation is a new test: a site that adds one wants to know.
-            Plan::AbTest { explore, winner } => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of visitors")]
-                let tested = start + (explore * (end - start) as f64).ceil() as u64;
-                stages.push(Stage { visitors: start..tested, phase, act: Act::Learn });
-                stages.push(Stage { visitors: tested..end, phase, act: Act::Exploit(*winner) });
+        let mut stages = Vec::new();
+        for phase in phases {
+            let Range { start, end } = phase.visitors;
+            match &self.plan {
+                Plan::Oracle => stages.push(Stage { visitors: start..end, phase, act: Act::Know }),
+                Plan::Policy { .. } => stages.push(Stage { visitors: start..end, phase, act: Act::Learn }),
+                // A new variation is a new test: a site that adds one wants to know.
+                Plan::AbTest { explore, winner } => {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of visitors")]
+                    let tested = start + (explore * (end - start) as f64).ceil() as u64;
+                    stages.push(Stage { visitors: start..tested, phase, act: Act::Learn });
+                    stages.push(Stage { visitors: tested..end, phase, act: Act::Exploit(*winner) });
+                }
             }
         }
+        stages
     }
-    stages
-}
 }

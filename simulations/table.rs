@@ -83,7 +83,8 @@ pub(crate) fn scenario(result: &ScenarioResult) -> Table {
         cells.push(quantiles.join(" / "));
         cells.push(match &row.paired {
             Some(paired) => {
-                let interval = paired.difference_interval.map(|[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
+                let interval =
+                    paired.difference_interval.map(|[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
                 format!("{}{}", signed(paired.difference_mean), interval.unwrap_or_default())
             }
             None => "-".to_owned(),
@@ -120,7 +121,12 @@ pub(crate) fn headlines(result: &HeadlinesResult) -> Table {
         rows.push(vec![
             row.name.clone(),
             per_thousand(row.click_rate),
-            with_interval(row.gap_closed_per_test_mean, row.gap_closed_per_test_se, row.gap_closed_per_test_interval, percent),
+            with_interval(
+                row.gap_closed_per_test_mean,
+                row.gap_closed_per_test_se,
+                row.gap_closed_per_test_interval,
+                percent,
+            ),
             with_interval(row.gap_closed_mean, row.gap_closed_se, row.gap_closed_interval, percent),
         ]);
     }
@@ -132,7 +138,8 @@ pub(crate) fn headlines(result: &HeadlinesResult) -> Table {
             grouped(read.rows_refused as f64),
             grouped(read.tests_left_out as f64)
         ),
-        "gap: from all headlines alike to the best of the test; per test, the mean over the tests that have one".to_owned(),
+        "gap: from all headlines alike to the best of the test; per test, the mean over the tests that have one"
+            .to_owned(),
         sample_ratio(result.sample_ratio),
     ];
     Table { title, rows, remarks }
@@ -144,7 +151,11 @@ fn sample_ratio(check: SampleRatio) -> String {
         check.z_max,
         grouped(check.cells as f64),
         check.bound(),
-        if check.passes() { "propensities are what was drawn from" } else { "PROPENSITIES ARE NOT WHAT WAS DRAWN FROM" }
+        if check.passes() {
+            "propensities are what was drawn from"
+        } else {
+            "PROPENSITIES ARE NOT WHAT WAS DRAWN FROM"
+        }
     )
 }
 

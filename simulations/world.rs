@@ -68,11 +68,7 @@ impl Visitor {
             rest -= segment.share;
             rest < 0.0
         });
-        Self {
-            segment: position.unwrap_or(last),
-            tail: u128::from(seed.child(1).0),
-            uniform: seed.child(2).uniform(),
-        }
+        Self { segment: position.unwrap_or(last), tail: u128::from(seed.child(1).0), uniform: seed.child(2).uniform() }
     }
 }
 
@@ -135,4 +131,4 @@ impl VariationInWorld {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -65,6 +65,8 @@ impl Picture {
 }
 
 impl super::Picture for Picture {
+    const LEGEND_WIDTH: i32 = 150;
+
     fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Result<(), String> {
         canvas.title(&self.title, &self.under)?;
         let colour = |variation: usize| COLOURS[variation % COLOURS.len()];
@@ -79,7 +81,7 @@ impl super::Picture for Picture {
                 .margin(canvas.pixels(8))
                 .margin_right(canvas.pixels(14))
                 .caption(format!("segment {}", chart.title), canvas.font(14, INK))
-                .x_label_area_size(canvas.pixels(44))
+                .x_label_area_size(canvas.pixels(38))
                 .y_label_area_size(canvas.pixels(if index == 0 { 58 } else { 34 }));
             let mut context = builder.build_cartesian_2d(0.0..last, 0.0..100.0).map_err(failed)?;
             context
@@ -102,7 +104,9 @@ impl super::Picture for Picture {
                     below.iter().zip(&chart.shares).map(|(below, shares)| below + 100.0 * shares[variation]).collect();
                 let along = |edge: &[f64]| -> Vec<(f64, f64)> {
                     // From the left edge on: the first point is recorded after the first visitors.
-                    std::iter::once((0.0, edge[0])).chain(self.visitors.iter().copied().zip(edge.iter().copied())).collect()
+                    std::iter::once((0.0, edge[0]))
+                        .chain(self.visitors.iter().copied().zip(edge.iter().copied()))
+                        .collect()
                 };
                 let mut outline = along(&above);
                 outline.extend(along(&below).into_iter().rev());

@@ -66,18 +66,17 @@ impl Picture {
 }
 
 impl super::Picture for Picture {
+    const LEGEND_WIDTH: i32 = 262;
+
     fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Result<(), String> {
         canvas.title(&self.title, &self.under)?;
-        let entries: Vec<(String, RGBColor)> = self
-            .lines
-            .iter()
-            .map(|line| (format!("{}  {}", line.name, grouped(line.end())), line.colour))
-            .collect();
+        let entries: Vec<(String, RGBColor)> =
+            self.lines.iter().map(|line| (format!("{}  {}", line.name, grouped(line.end())), line.colour)).collect();
         canvas.legend("lost in all", &entries)?;
         let last = self.visitors.last().copied().unwrap_or(1.0);
         let mut chart = ChartBuilder::on(&canvas.charts(1)[0])
             .margin(canvas.pixels(8))
-            .x_label_area_size(canvas.pixels(44))
+            .x_label_area_size(canvas.pixels(38))
             .y_label_area_size(canvas.pixels(62))
             .build_cartesian_2d(0.0..last, 0.0..self.top)
             .map_err(failed)?;

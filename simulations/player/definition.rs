@@ -13,7 +13,13 @@ use crate::simulations::world::{Phase, World};
 pub(super) const GOAL: &str = "conversion";
 
 /// What can be shown in a phase, divided by everything that is known of visitors.
-pub(super) fn definition(world: &World, phase: &Phase, key: ExperimentKey, policy: PolicyChoice, control: Probability) -> Definition {
+pub(super) fn definition(
+    world: &World,
+    phase: &Phase,
+    key: ExperimentKey,
+    policy: PolicyChoice,
+    control: Probability,
+) -> Definition {
     let mut attributes: Vec<&str> =
         world.segments.iter().flat_map(|segment| segment.context.iter().map(|(name, _)| name.as_str())).collect();
     attributes.sort_unstable();

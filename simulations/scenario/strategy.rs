@@ -19,11 +19,8 @@ pub(super) fn defaults(segmented: bool, floor: f64, control: f64) -> Vec<Strateg
         Plan::Policy { kind: kind.to_owned(), parameters: pooling.into_iter().collect() }
     };
     let ab_test = |winner| Plan::AbTest { explore: EXPLORE, winner };
-    let mut plans = vec![
-        ("oracle", Plan::Oracle),
-        ("uniform", policy("uniform", None)),
-        ("A/B test", ab_test(Winner::Global)),
-    ];
+    let mut plans =
+        vec![("oracle", Plan::Oracle), ("uniform", policy("uniform", None)), ("A/B test", ab_test(Winner::Global))];
     if segmented {
         plans.push(("A/B test per segment", ab_test(Winner::PerSegment)));
         plans.push(("epsilon-greedy per segment", policy("epsilon-greedy", Some("none"))));
