@@ -5,8 +5,10 @@
 
 pub mod domain;
 pub mod engine;
+pub mod http;
 pub mod policy;
 pub mod posterior;
 pub mod report;
+pub mod service;
 pub mod store;
 pub mod targeting;

@@ -105,7 +105,7 @@ impl fmt::Display for Span {
     /// In the largest unit that divides it, so that what was read is what is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, millis) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-            if self.0 >= millis && self.0 % millis == 0 {
+            if self.0 >= millis && self.0.is_multiple_of(millis) {
                 return write!(f, "{}{unit}", self.0 / millis);
             }
         }

@@ -99,6 +99,7 @@ impl Engine {
                 control: record.control,
                 lengths: epoch.lengths,
             };
+            experiment.saw_decision(place.decided);
             let segment = epoch.segment_for_writing(&record.segment, &active);
             let current = epoch.number == active.settings.epoch;
             add(&segment, place, converted, exposure);

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{ExperimentKey, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{ExperimentKey, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
 use crate::engine::definition::Status;
 use crate::engine::event::Shares;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
 use crate::engine::table::Table;
+use crate::policy::allocation::project;
 use crate::posterior::bucket::BucketLengths;
 
 /// Most segments of one epoch; visitors of further ones are counted in `other`.
@@ -27,6 +28,7 @@ pub struct Experiment {
     changed: AtomicBool,
     /// Conditions that could not be decided since the start.
     failed_conditions: AtomicU64,
+    newest_decision: AtomicU64,
 }
 
 /// What a save replaces, in one piece.
@@ -132,6 +134,25 @@ impl Active {
         self.current().segments.sorted()
     }
 
+    /// Keys of all variations there ever were, by slot.
+    #[must_use]
+    pub fn variation_keys(&self) -> &[VariationKey] {
+        &self.slots.variations
+    }
+
+    /// Probabilities by which a segment's visitors are decided now, in order of keys, when nothing is excluded.
+    #[must_use]
+    pub fn propensities(&self, segment: &Segment) -> Vec<f64> {
+        let allocation = match &self.pooled {
+            Some(pooled) => pooled.allocation(),
+            None => segment.allocation(),
+        };
+        let allocation = if self.settings.policy().learns() { &**allocation } else { &self.initial };
+        let shares = allocation.shares_for(&self.settings);
+        let all = vec![true; shares.len()];
+        project(&shares, &all, self.settings.definition.policy.floor).expect("a definition has a variation")
+    }
+
     /// All segments together, where the policy pools completely.
     #[must_use]
     pub fn pooled(&self) -> Option<&Arc<Segment>> {
@@ -148,6 +169,7 @@ impl Experiment {
             rewards: Mutex::new(rewards),
             changed: AtomicBool::new(true),
             failed_conditions: AtomicU64::new(0),
+            newest_decision: AtomicU64::new(0),
         })
     }
 
@@ -213,6 +235,16 @@ impl Experiment {
     #[must_use]
     pub fn failed_conditions(&self) -> u64 {
         self.failed_conditions.load(Ordering::Relaxed)
+    }
+
+    /// Time of the newest decision that was counted since the start.
+    #[must_use]
+    pub fn newest_decision(&self) -> Timestamp {
+        Timestamp::from_millis(self.newest_decision.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn saw_decision(&self, at: Timestamp) {
+        self.newest_decision.fetch_max(at.as_millis(), Ordering::Relaxed);
     }
 
     pub(crate) fn state(&self) -> ExperimentState {

@@ -104,11 +104,15 @@ pub fn judged_decision(event: &Event) -> Option<DecisionId> {
     }
 }
 
-/// Judges an event at its position. `known` holds the entries of [`judged_decision`], in any order; those at this
-/// position or later are of a future the event does not know and are passed over.
+/// Judges an event at its position. `known` holds at least the entries of [`judged_decision`], in any order; those of other
+/// decisions have no effect, and those at this position or later are of a future the event does not know.
 #[must_use]
 pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgement {
-    let earlier = || known.iter().filter(|entry| entry.position < position).map(|entry| &entry.fact);
+    let decision = judged_decision(event);
+    let earlier = || {
+        let told = known.iter().filter(|entry| Some(entry.decision) == decision && entry.position < position);
+        told.map(|entry| &entry.fact)
+    };
     match event {
         Event::Activated(activated) => judge_activation(activated, position, earlier),
         Event::Rewarded(rewarded) => judge_reward(rewarded, position, earlier),

@@ -64,15 +64,15 @@ pub fn project(shares: &[f64], eligible: &[bool], floor: f64) -> Option<Vec<f64>
 #[inline]
 #[must_use]
 pub fn draw(propensities: &[f64], u: f64) -> usize {
-    let (mut chosen, mut end) = (None, 0.0);
-    for (place, propensity) in propensities.iter().enumerate().filter(|(_, propensity)| **propensity > 0.0) {
-        chosen = Some(place);
+    let mut end = 0.0;
+    for (place, propensity) in propensities.iter().enumerate() {
+        // What has no propensity moves no end, so that a number below this end and not below the last found one above 0.
         end += propensity;
         if u < end {
-            break;
+            return place;
         }
     }
-    chosen.expect("a draw from propensities that are all 0")
+    propensities.iter().rposition(|propensity| *propensity > 0.0).expect("a draw from propensities that are all 0")
 }
 
 #[cfg(test)]

@@ -20,13 +20,17 @@ pub const ARMS_MAX: usize = 256;
 const CELLS_MAX: f64 = 8192.0;
 const CELLS_MIN: f64 = 48.0;
 
+/// The width from which on the grid gets no coarser. The logit of an arm with a parameter below 1 is wide only on one side:
+/// the other falls off as ln Gamma does, whose Fourier transform decays as e^(−π|ω|/2) however wide the arm.
+const WIDTH_MAX: f64 = 1.0;
+
 /// Densities below e^-46 (1e-20) change no digit of a probability.
 const EXPONENT_MIN: f64 = -46.0;
 
 /// How fine the grid is, as a share of the narrowest arm's width s = sqrt(1/α + 1/β).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// s/2, for allocations: absolute error up to 1e-7.
+    /// s/2, for allocations: absolute error up to 2e-7.
     Propensity,
     /// s/8, for reports and tests: absolute error up to 1e-10.
     Report,
@@ -164,7 +168,7 @@ struct Grid {
 
 impl Grid {
     fn new(arms: &[Beta], resolution: Resolution) -> Option<Self> {
-        let (mut low, mut high, mut narrowest) = (f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY);
+        let (mut low, mut high, mut narrowest) = (f64::NEG_INFINITY, f64::NEG_INFINITY, WIDTH_MAX);
         for arm in arms {
             let (from, to) = support(arm);
             // Below the highest of the lower ends, the arm that has it is better.
@@ -173,8 +177,8 @@ impl Grid {
             narrowest = narrowest.min(arm.logit_width());
         }
         let cells = ((high - low) / narrowest * resolution.cells_per_width()).ceil().max(CELLS_MIN);
-        // Written so that NaN, from widths beyond any number, is no grid either.
-        if !(cells <= CELLS_MAX) {
+        // NaN, from widths beyond any number, is within no range.
+        if !(CELLS_MIN..=CELLS_MAX).contains(&cells) {
             return None;
         }
         let cell = (high - low) / cells;

@@ -1,15 +1,8 @@
 //! Epsilon-greedy: the best posterior mean but for a share of the traffic that explores every variation alike.
 
 use crate::domain::VariationKey;
-use crate::policy::Evidence;
-use crate::policy::Parameter;
-use crate::policy::ParameterSpec;
-use crate::policy::Parameters;
-use crate::policy::Policy;
-use crate::policy::PolicyError;
-use crate::policy::Pooling;
-use crate::policy::Registration;
 use crate::policy::parameters::{self, POOLING, PRIOR};
+use crate::policy::{Evidence, Parameter, ParameterSpec, Parameters, Policy, PolicyError, Pooling, Registration};
 use crate::posterior::Beta;
 
 const EPSILON: ParameterSpec = ParameterSpec {
@@ -52,6 +45,10 @@ impl EpsilonGreedy {
 impl Policy for EpsilonGreedy {
     fn pooling(&self) -> Pooling {
         self.pooling
+    }
+
+    fn prior(&self) -> Beta {
+        self.prior
     }
 
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {

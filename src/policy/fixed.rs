@@ -3,14 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::VariationKey;
-use crate::policy::Evidence;
-use crate::policy::Parameter;
-use crate::policy::ParameterSpec;
-use crate::policy::Parameters;
-use crate::policy::Policy;
-use crate::policy::PolicyError;
-use crate::policy::Pooling;
-use crate::policy::Registration;
+use crate::policy::parameters::excerpt;
+use crate::policy::{Evidence, Parameter, ParameterSpec, Parameters, Policy, PolicyError, Pooling, Registration};
 
 const SHARES: ParameterSpec = ParameterSpec {
     name: "shares",
@@ -89,7 +83,7 @@ impl Policy for Fixed {
 
 fn refuse(key: &str, given: String) -> PolicyError {
     PolicyError::Refused {
-        field: format!("{}.{}", SHARES.field(), crate::policy::parameters::excerpt(key)),
+        field: format!("{}.{}", SHARES.field(), excerpt(key)),
         given,
         allowed: SHARES.allowed.to_owned(),
     }

@@ -16,6 +16,7 @@ use std::fmt;
 
 use crate::domain::Seed;
 use crate::domain::VariationKey;
+use crate::posterior::Beta;
 
 pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError};
 
@@ -57,9 +58,17 @@ pub trait Policy: Send + Sync + fmt::Debug {
         true
     }
 
+    /// What is believed of every arm before its first exposure; reports begin from it too.
+    fn prior(&self) -> Beta {
+        Beta::UNIFORM
+    }
+
     /// The share of each arm, in the order given: finite, not negative, summing to 1 within 1e-9.
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64>;
 }
+
+/// Makes a policy from complete parameters and the variations' keys, which are sorted.
+pub type Build = fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>;
 
 /// One kind of policy, as users know it.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +81,8 @@ pub struct Registration {
     pub parameters: &'static [ParameterSpec],
     /// Parameters that are allowed with these variations, for help, and for the tests that run on every kind.
     pub example: fn(&[VariationKey]) -> Parameters,
-    /// Makes the policy from complete parameters and the variations' keys, which are sorted.
-    pub build: fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>,
+    /// Makes the policy.
+    pub build: Build,
 }
 
 /// Every kind of policy, in the order in which help lists them.
@@ -104,7 +113,10 @@ pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, Polic
         return Err(PolicyError::UnknownParameter {
             kind: registration.kind,
             given: parameters::excerpt(name),
-            allowed: parameters::join(registration.parameters.iter().map(|spec| spec.name)),
+            allowed: match registration.parameters {
+                [] => "none".to_owned(),
+                specs => parameters::join(specs.iter().map(|spec| spec.name)),
+            },
         });
     }
     registration

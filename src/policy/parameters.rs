@@ -85,13 +85,13 @@ pub enum PolicyError {
         allowed: String,
     },
     /// The policy has no such parameter.
-    #[error("policy.{given} is not a parameter of {kind:?}: {}", if allowed.is_empty() { "it has none".to_owned() } else { format!("allowed are {allowed}") })]
+    #[error("policy.{given} is not a parameter of {kind:?}: allowed are {allowed}")]
     UnknownParameter {
         /// The kind of policy.
         kind: &'static str,
         /// The name given, cut to 80 characters.
         given: String,
-        /// The parameters there are.
+        /// The parameters there are, or "none".
         allowed: String,
     },
     /// A value is missing or outside what is allowed.

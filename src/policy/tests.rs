@@ -41,7 +41,12 @@ fn defaults_are_written_out() {
 #[test]
 fn refusals_name_the_field_what_was_given_and_what_is_allowed() {
     for (kind, name, value, expected) in [
-        ("uniform", "epsilon", Parameter::Number(0.1), "policy.epsilon is not a parameter of \"uniform\": it has none"),
+        (
+            "uniform",
+            "epsilon",
+            Parameter::Number(0.1),
+            "policy.epsilon is not a parameter of \"uniform\": allowed are none",
+        ),
         (
             "thompson",
             "epsilon",

@@ -3,16 +3,9 @@
 //! arm and takes the highest; drawing from these probabilities does the same, and knows its propensity.
 
 use crate::domain::VariationKey;
-use crate::policy::Evidence;
-use crate::policy::Parameter;
-use crate::policy::ParameterSpec;
-use crate::policy::Parameters;
-use crate::policy::Policy;
-use crate::policy::PolicyError;
-use crate::policy::Pooling;
-use crate::policy::Registration;
 use crate::policy::best_arm::{Resolution, best_by_draws, best_probabilities};
 use crate::policy::parameters::{self, POOLING, PRIOR};
+use crate::policy::{Evidence, Parameter, ParameterSpec, Parameters, Policy, PolicyError, Pooling, Registration};
 use crate::posterior::Beta;
 
 const SHARPENING: ParameterSpec = ParameterSpec {
@@ -55,6 +48,10 @@ impl Thompson {
 impl Policy for Thompson {
     fn pooling(&self) -> Pooling {
         self.pooling
+    }
+
+    fn prior(&self) -> Beta {
+        self.prior
     }
 
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {

@@ -1,10 +1,6 @@
 //! The same share for every variation: an A/B/n test.
 
-use crate::policy::Evidence;
-use crate::policy::Parameters;
-use crate::policy::Policy;
-use crate::policy::Pooling;
-use crate::policy::Registration;
+use crate::policy::{Evidence, Parameters, Policy, Pooling, Registration};
 
 /// `uniform`, without parameters.
 pub const REGISTRATION: Registration = Registration {

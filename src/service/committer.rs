@@ -139,7 +139,8 @@ impl Committer {
         while !stopping {
             let mut batch = std::mem::take(&mut carried);
             stopping = self.gather(&mut batch);
-            if !batch.is_empty() {
+            // An empty commit asks a store that refused whether it records again.
+            if !batch.is_empty() || self.health.failing() {
                 carried = self.commit(batch);
             }
             if self.last_checkpoint.elapsed() >= self.options.checkpoint_interval {
@@ -267,7 +268,9 @@ impl Committer {
         let rows: Vec<StateRow> = self.unsaved.values().cloned().collect();
         match self.store.save_checkpoint(self.store.head().number, &rows) {
             Ok(()) => self.unsaved.clear(),
-            Err(error) => tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything"),
+            Err(error) => {
+                tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything")
+            }
         }
         self.forget();
     }
@@ -294,11 +297,16 @@ impl Draft {
         let head = store.head();
         let mut draft = Self { blocks: Vec::new(), ledger: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
         let mut fresh: HashMap<DecisionId, Vec<LedgerEntry>> = HashMap::new();
-        let mut block = Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
+        let mut block =
+            Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
         let mut index = 0;
         for (event, _) in batch {
             if block.payload.len() >= BLOCK_BYTES {
-                let next = Block { number: block.number + 1, previous: block.hash(), payload: Vec::with_capacity(BLOCK_BYTES + 512) };
+                let next = Block {
+                    number: block.number + 1,
+                    previous: block.hash(),
+                    payload: Vec::with_capacity(BLOCK_BYTES + 512),
+                };
                 draft.blocks.push(std::mem::replace(&mut block, next));
                 index = 0;
             }
@@ -308,7 +316,9 @@ impl Draft {
             draft.judgements.push(judgement);
             index += 1;
         }
-        draft.blocks.push(block);
+        if !block.payload.is_empty() {
+            draft.blocks.push(block);
+        }
         Ok(draft)
     }
 }

@@ -148,7 +148,7 @@ impl Service {
         let sync = decision.settings().definition.durability == Durability::Sync;
         let offered = match decision.event.take() {
             None => Ok(None),
-            Some(_) if self.health.refuses_exposures() => Err(CommitError::Unavailable(String::new())),
+            Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
             Some(event) if sync => self.queue.submit(event).map(Some),
             Some(event) => self.queue.offer(event).map(|()| None),
         };

@@ -22,7 +22,8 @@ impl Health {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the last attempt to record failed.
+    /// Whether the last attempt to record failed. Decisions then answer the default at once; the committer tries again every
+    /// second, and the first success ends this.
     #[must_use]
     pub fn failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)

@@ -30,7 +30,9 @@ pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, S
         for (index, event) in record::decode_events(&block.payload).enumerate() {
             let event = event?;
             let known = match judged_decision(&event) {
-                Some(decision) => store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?,
+                Some(decision) => {
+                    store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?
+                }
                 None => Vec::new(),
             };
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;

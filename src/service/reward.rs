@@ -1,9 +1,9 @@
 //! Rewards and activations: checked, recorded, judged, answered.
 
+use crate::domain::RewardId;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::reward::Reward;
-use crate::domain::RewardId;
 use crate::service::Service;
 use crate::service::committer::Pending;
 use crate::service::error::FeedbackError;

@@ -3,7 +3,16 @@
 //!
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
 
+pub mod disk;
+pub mod memory;
+pub mod record;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use crate::domain::{DecisionId, Timestamp};
+use crate::store::disk::{DiskOptions, DiskStore};
+use crate::store::memory::MemoryStore;
 
 /// A store's failure, by what its caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +70,7 @@ pub struct LedgerRow {
     /// Whose.
     pub decision: DecisionId,
     /// Distinguishes entries of one decision: a digest of what they are about.
-    pub detail: [u8; 8],
+    pub detail: [u8; 16],
     /// The encoded entry, at most [`MAX_VALUE_BYTES`].
     pub value: Vec<u8>,
 }
@@ -123,7 +132,10 @@ pub trait Store: Send + Sync {
     /// Saves changed rows with the number of the last block they include, as one atomic batch, durable on return.
     ///
     /// # Errors
-    /// Then the checkpoint before is still whole.
+    /// Then the checkpoint before is still whole; as after a failed [`Self::append`], the store may refuse to go on.
+    ///
+    /// # Panics
+    /// If the block lies beyond the head: the committer has a bug.
     fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError>;
 
     /// The last checkpoint.
@@ -139,8 +151,36 @@ pub trait Store: Send + Sync {
     fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Longest value handed to a medium in one piece: longer ones would go where sled never syncs (DESIGN §6).
-pub const MAX_VALUE_BYTES: usize = 8_000;
+/// Longest value handed to a medium in one piece: longer ones would go where sled never syncs (DESIGN §6). sled keeps up to
+/// 17 entries in one page and pages of up to 128 KiB in its log: 17 of these and their keys stay below that.
+pub const MAX_VALUE_BYTES: usize = 7_000;
+
+/// Where a store keeps what it keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In memory, gone with the process.
+    Memory,
+    /// In a directory on disk.
+    Directory(PathBuf),
+}
+
+impl From<&str> for Location {
+    /// `memory`, or else the path of a directory.
+    fn from(text: &str) -> Self {
+        if text == "memory" { Self::Memory } else { Self::Directory(text.into()) }
+    }
+}
+
+/// Opens the store of a location, new if there is none. Whatever a recovery did is logged as a warning.
+///
+/// # Errors
+/// As [`DiskStore::open`] says.
+pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match location {
+        Location::Memory => Arc::new(MemoryStore::new()),
+        Location::Directory(directory) => Arc::new(DiskStore::open(directory, options)?.store_with_notes_logged()),
+    })
+}
 
 impl Block {
     /// Its hash.
@@ -153,3 +193,30 @@ impl Block {
         *hasher.finalize().as_bytes()
     }
 }
+
+/// The head after each of the blocks, the first of which continues `head`.
+///
+/// # Panics
+/// If the blocks do not continue the head.
+fn heads_after(mut head: Head, blocks: &[Block]) -> Vec<Head> {
+    let heads = blocks.iter().map(|block| {
+        assert!(
+            block.number == head.number + 1 && block.previous == head.hash,
+            "block {} was appended after block {}, which it does not continue",
+            block.number,
+            head.number
+        );
+        head = Head { number: block.number, hash: block.hash() };
+        head
+    });
+    heads.collect()
+}
+
+/// The first decision that [`Store::forget_ledger`] keeps; `None` if the time lies beyond every id's.
+fn first_kept(before: Timestamp) -> Option<DecisionId> {
+    let first = DecisionId::first_at(before);
+    (first.time() == before).then_some(first)
+}
+
+#[cfg(test)]
+mod contract;

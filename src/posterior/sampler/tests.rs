@@ -40,7 +40,7 @@ impl Table {
 fn kolmogorov_p_value(distance: f64, draws: usize) -> f64 {
     let lambda = distance * (draws as f64).sqrt();
     let series: f64 =
-        (1..=100).map(|k| f64::from(k)).map(|k| -(-1.0_f64).powf(k) * (-2.0 * k * k * lambda * lambda).exp()).sum();
+        (1..=100).map(f64::from).map(|k| -(-1.0_f64).powf(k) * (-2.0 * k * k * lambda * lambda).exp()).sum();
     (2.0 * series).clamp(0.0, 1.0)
 }
 

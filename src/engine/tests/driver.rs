@@ -1,0 +1,116 @@
+//! A driver without a store: what the committer does, one event at a time.
+
+use std::sync::Arc;
+
+use crate::domain::{
+    Context, ExperimentKey, GoalKey, Probability, RewardId, Seed, Slot, Span, Timestamp, VariationKey,
+};
+use crate::engine::Engine;
+use crate::engine::decide::{Decision, Explain, Request, RequestId};
+use crate::engine::definition::*;
+use crate::engine::event::{Event, Rewarded};
+use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge};
+use crate::engine::secret::Secret;
+use crate::policy::Parameters;
+
+/// An engine, everything that was applied to it, and its ledger.
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
+    pub(crate) journal: Vec<Event>,
+    pub(crate) ledger: Vec<LedgerEntry>,
+}
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+impl Driver {
+    pub(crate) fn new() -> Self {
+        Self { engine: Engine::new(Secret::new([7; 32]), 1), journal: Vec::new(), ledger: Vec::new() }
+    }
+
+    pub(crate) fn with(definition: Definition) -> Self {
+        let mut driver = Self::new();
+        driver.save(definition, START);
+        driver
+    }
+
+    pub(crate) fn save(&mut self, definition: Definition, at: Timestamp) {
+        let saved = self.engine.save(definition, Status::Running, at).expect("usable").expect("new");
+        self.apply(Event::ExperimentSaved(Arc::new(saved)));
+    }
+
+    /// Applies an event, and every allocation that becomes due by it.
+    pub(crate) fn apply(&mut self, event: Event) -> Judgement {
+        let position = Position { block: 1, index: u32::try_from(self.journal.len()).expect("short") };
+        let judgement = judge(&event, position, &self.ledger);
+        self.ledger.extend(judgement.entry.clone());
+        let mut jobs = Vec::new();
+        self.engine.apply(&event, &judgement, &mut jobs);
+        self.journal.push(event);
+        for job in jobs {
+            self.apply(job.compute());
+        }
+        judgement
+    }
+
+    pub(crate) fn decide(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision {
+        let tail = u128::from(Seed(99).child(index).0) << 16 | u128::from(index & 0xffff);
+        let visitor = format!("visitor-{index}");
+        let now = START + Span::from_millis(index);
+        let id = RequestId::Minted(tail);
+        let request = Request { visitor: &visitor, context, exclude, defer: false, receipt: None, id, now };
+        self.engine.decide("hero", &request, Explain::No).expect("there is an experiment")
+    }
+
+    /// Decides, applies the exposure, and a conversion with this probability.
+    pub(crate) fn play(&mut self, context: &Context<'_>, index: u64, rate: impl Fn(usize) -> f64) -> Decision {
+        let mut decision = self.decide(context, &[], index);
+        if let Some(event) = decision.event.take() {
+            self.apply(event);
+        }
+        if let Some(record) = decision.record.clone()
+            && Seed(5).child(index).uniform() < rate(decision.variation)
+        {
+            let arrived_at = record.decided_at() + Span::SECOND;
+            self.apply(Event::Rewarded(Rewarded {
+                record,
+                deferred: false,
+                goal: Slot(0),
+                value: 1,
+                reward_id: RewardId::new("purchase").expect("an id"),
+                arrived_at,
+                occurred_at: None,
+                window: Span::DAY,
+            }));
+        }
+        decision
+    }
+}
+
+/// Three variations, one segment, one goal, no floor, no control.
+pub(crate) fn definition(kind: &str, parameters: Parameters) -> Definition {
+    let key = |text: &str| VariationKey::new(text).expect("a key");
+    let variation = |text: &str| Variation { key: key(text), payload: Arc::from("{}") };
+    Definition {
+        key: ExperimentKey::new("hero").expect("a key"),
+        unit: Unit::Decision,
+        traffic: Probability::ONE,
+        control: Probability::ZERO,
+        audience: None,
+        schedule: Schedule::default(),
+        // Not in order of keys: what is drawn must not depend on the order of a definition.
+        variations: vec![variation("plain"), variation("bold"), variation("offer")],
+        segments: Segments::All,
+        bucket: Span::HOUR,
+        policy: PolicyChoice { kind: kind.into(), parameters: full(kind, parameters), floor: 0.0 },
+        goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
+        durability: Durability::Group,
+    }
+}
+
+fn full(kind: &str, parameters: Parameters) -> Parameters {
+    crate::policy::with_defaults(kind, &parameters).expect("usable parameters")
+}
+
+pub(crate) fn share(number: f64) -> Probability {
+    Probability::new(number).expect("a probability")
+}

@@ -1,0 +1,153 @@
+//! The state is the fold of the journal: replayed, restored or never stopped, bit for bit the same.
+
+use crate::domain::{Context, Span, VariationKey};
+use crate::engine::Engine;
+use crate::engine::checkpoint::StateRecord;
+use crate::engine::definition::*;
+use crate::engine::ledger::{Position, judge};
+use crate::engine::secret::Secret;
+use crate::engine::tests::driver::{Driver, START, definition};
+use crate::policy::{Parameter, Parameters, REGISTRY};
+use std::sync::Arc;
+
+fn by_device(kind: &str, parameters: Parameters) -> Definition {
+    let mut definition = definition(kind, parameters);
+    definition.segments = Segments::By(vec![crate::domain::AttributeName::new("device").expect("a name")]);
+    definition
+}
+
+fn device(index: u64) -> Context<'static> {
+    Context::from([("device", ["mobile", "desktop", "tablet"][usize::try_from(index % 3).expect("small")].into())])
+}
+
+/// Everything an engine holds, as plain data.
+fn state(engine: &Engine) -> Vec<StateRecord> {
+    for experiment in engine.experiments() {
+        experiment.mark_changed();
+        experiment.active().segments().iter().for_each(|segment| segment.mark_changed());
+        experiment.active().pooled().iter().for_each(|pooled| pooled.mark_changed());
+    }
+    engine.changes()
+}
+
+fn rate(variation: usize) -> f64 {
+    [0.1, 0.2, 0.3][variation]
+}
+
+#[test]
+fn a_replay_arrives_at_the_same_state_for_every_policy() {
+    let keys: Vec<VariationKey> = ["bold", "offer", "plain"].map(|key| VariationKey::new(key).expect("a key")).to_vec();
+    for registration in REGISTRY {
+        let mut driver = Driver::with(by_device(registration.kind, (registration.example)(&keys)));
+        for index in 0..500 {
+            driver.play(&device(index), index, rate);
+        }
+        let again = Engine::new(Secret::new([7; 32]), 2);
+        for (index, event) in driver.journal.iter().enumerate() {
+            let position = Position { block: 1, index: u32::try_from(index).expect("short") };
+            let mut jobs = Vec::new();
+            again.apply(event, &judge(event, position, &driver.ledger), &mut jobs);
+            jobs.iter().for_each(|job| again.abandon(job));
+        }
+        assert_eq!(state(&driver.engine), state(&again), "{}", registration.kind);
+    }
+}
+
+#[test]
+fn saved_restored_and_continued_is_as_if_never_stopped() {
+    for pooling in ["none", "complete"] {
+        let parameters = Parameters::new().with("pooling", Parameter::Text(pooling.into()));
+        let mut steady = Driver::with(by_device("thompson", parameters));
+        for index in 0..300 {
+            steady.play(&device(index), index, rate);
+        }
+        let mut stopped =
+            Driver { engine: Engine::new(Secret::new([7; 32]), 3), journal: Vec::new(), ledger: steady.ledger.clone() };
+        stopped.engine.restore(state(&steady.engine)).expect("fits together");
+        assert_eq!(state(&steady.engine), state(&stopped.engine), "{pooling}");
+        for index in 300..600 {
+            let (a, b) = (steady.play(&device(index), index, rate), stopped.play(&device(index), index, rate));
+            assert_eq!(a.record, b.record, "{pooling}, visitor {index}");
+        }
+        assert_eq!(state(&steady.engine), state(&stopped.engine), "{pooling}");
+    }
+}
+
+#[test]
+fn taking_a_checkpoint_changes_no_answer() {
+    let mut driver = Driver::with(by_device("thompson", Parameters::new()));
+    for index in 0..100 {
+        driver.play(&device(index), index, rate);
+    }
+    let before = driver.decide(&device(1), &[], 1_000).record;
+    assert!(!driver.engine.changes().is_empty());
+    assert!(driver.engine.changes().is_empty(), "nothing changed since");
+    assert_eq!(before, driver.decide(&device(1), &[], 1_000).record);
+}
+
+#[test]
+fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
+    let mut driver = Driver::with(definition("thompson", Parameters::new()));
+    let mut old = driver.decide(&Context::new(), &[], 0);
+    driver.apply(old.event.take().expect("an exposure"));
+    driver.save(by_device("thompson", Parameters::new()), START + Span::HOUR);
+    let experiment = driver.engine.experiment("hero").expect("there");
+    assert_eq!((experiment.active().settings.epoch, experiment.active().settings.version), (1, 2));
+    assert!(experiment.active().segments().is_empty());
+    let old = old.record.expect("recorded");
+    let reward = crate::engine::event::Rewarded {
+        record: old.clone(),
+        deferred: false,
+        goal: crate::domain::Slot(0),
+        value: 1,
+        reward_id: crate::domain::RewardId::new("purchase").expect("an id"),
+        arrived_at: START + Span::HOUR.times(2),
+        occurred_at: None,
+        window: Span::DAY,
+    };
+    driver.apply(crate::engine::event::Event::Rewarded(reward));
+    let active = experiment.active();
+    let first = active.epoch(0).expect("still receives").segments.get("all").expect("counted");
+    assert_eq!(first.tallies().learning_total.conversions(old.variation, crate::domain::Slot(0)), 1);
+    assert!(active.segments().is_empty());
+}
+
+#[test]
+fn a_new_variation_gets_its_slot_and_an_old_one_keeps_its_own() {
+    let mut driver = Driver::with(definition("thompson", Parameters::new()));
+    for index in 0..200 {
+        driver.play(&Context::new(), index, rate);
+    }
+    let mut changed = definition("thompson", Parameters::new());
+    changed.variations.remove(1);
+    let fresh = Variation { key: VariationKey::new("aaa").expect("a key"), payload: Arc::from("1") };
+    changed.variations.push(fresh);
+    driver.save(changed.clone(), START + Span::HOUR);
+    let mut seen = [0; 3];
+    for index in 1_000..1_600 {
+        seen[driver.play(&Context::new(), index, rate).variation] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    // The removed one keeps its history, and its key stays taken.
+    let active = driver.engine.experiment("hero").expect("there").active_full();
+    assert_eq!(active.variation_keys().len(), 4);
+    let mut reused = changed;
+    reused.variations.push(Variation { key: VariationKey::new("bold").expect("a key"), payload: Arc::from("2") });
+    let refused = driver.engine.save(reused, Status::Running, START).expect_err("a tombstone").to_string();
+    assert!(refused.contains("variations[3].key") && refused.contains("removed"), "{refused}");
+}
+
+#[test]
+fn segments_beyond_the_bound_are_counted_together() {
+    let mut driver = Driver::with(by_device("uniform", Parameters::new()));
+    for index in 0..crate::engine::experiment::MAX_SEGMENTS as u64 + 50 {
+        let name = format!("device-{index}");
+        let context = Context::from([("device", name.as_str().into())]);
+        driver.play(&context, index, |_| 0.0);
+    }
+    let active = driver.engine.experiment("hero").expect("there").active_full();
+    let segments = active.segments();
+    assert_eq!(segments.len(), crate::engine::experiment::MAX_SEGMENTS + 1);
+    let other = segments.iter().find(|segment| segment.key().is_some_and(|key| key.as_str() == "other")).expect("made");
+    assert_eq!(other.tallies().learning_total.all_exposures(), 50);
+}

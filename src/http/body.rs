@@ -1,0 +1,191 @@
+//! Bodies: read within a bound, parsed with the path of what is wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::domain::context::Value;
+use crate::domain::{Context, Timestamp};
+use crate::http::problem::{Kind, Problem};
+
+/// Longest body, in bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
+/// Longest text of one attribute, in bytes.
+const MAX_TEXT_BYTES: usize = 4_096;
+/// Longest name of an attribute, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// The bytes of a body. Any content type is taken: `sendBeacon` sends `text/plain`.
+pub(crate) struct Body(pub(crate) Bytes);
+
+impl FromRequest for Body {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            bytes.await.map(Self).map_err(|error| {
+                if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
+                    Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
+                } else {
+                    Problem::new(Kind::Malformed, format!("the body could not be read: {error}"))
+                }
+            })
+        })
+    }
+}
+
+/// Parses a body. The happy path pays nothing for good messages: only what failed is parsed again with its path.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let path = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Err(error) => error.path().to_string(),
+            Ok(_) => ".".to_owned(),
+        };
+        let mut problem =
+            Problem::new(Kind::Malformed, if path == "." { error.to_string() } else { format!("{path}: {error}") });
+        if path != "." {
+            problem.field = Some((path, "the value at that place".into(), error.to_string()));
+        }
+        problem
+    })
+}
+
+/// A text borrowed from the body unless it has escapes.
+#[derive(Debug, Clone)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// The attributes of a request. `null` is a missing attribute.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ContextBody<'a>(pub(crate) Context<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContextVisitor;
+        impl<'de> Visitor<'de> for ContextVisitor {
+            type Value = ContextBody<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of attributes")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ContextBody<'de>, M::Error> {
+                let mut context = Context::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+                        return Err(M::Error::custom(format!("an attribute's name has 1 to {MAX_NAME_BYTES} bytes")));
+                    }
+                    let Attribute(value) = map.next_value()?;
+                    if let Some(value) = value
+                        && !context.insert(name, value)
+                    {
+                        let most = Context::MAX_ATTRIBUTES;
+                        return Err(M::Error::custom(format!("at most {most} attributes are allowed")));
+                    }
+                }
+                Ok(ContextBody(context))
+            }
+        }
+        deserializer.deserialize_map(ContextVisitor)
+    }
+}
+
+struct Attribute<'a>(Option<Value<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Attribute<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AttributeVisitor;
+        impl<'de> Visitor<'de> for AttributeVisitor {
+            type Value = Attribute<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, a number, a text or null (lists and objects are not attributes)")
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Attribute(Some(Value::Bool(value))))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(Attribute(Some(Value::Int(value))))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a number beyond an i64 is kept as JSON keeps it, as a float"
+                )]
+                let value = i64::try_from(value).map_or(Value::Float(value as f64), Value::Int);
+                Ok(Attribute(Some(value)))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(Attribute(Some(Value::Float(value))))
+            }
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                bounded(text)?;
+                Ok(Attribute(Some(Value::Text(Cow::Borrowed(text)))))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                bounded(text)?;
+                Ok(Attribute(Some(Value::Text(Cow::Owned(text.to_owned())))))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Attribute(None))
+            }
+        }
+        deserializer.deserialize_any(AttributeVisitor)
+    }
+}
+
+fn bounded<E: serde::de::Error>(text: &str) -> Result<(), E> {
+    if text.len() <= MAX_TEXT_BYTES {
+        return Ok(());
+    }
+    Err(E::custom(format!("an attribute's text has at most {MAX_TEXT_BYTES} bytes, this one has {}", text.len())))
+}
+
+/// RFC 3339 in UTC, with milliseconds where there are any.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    i64::try_from(at.as_millis())
+        .ok()
+        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}
+
+/// Reads RFC 3339.
+pub(crate) fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .and_then(|at| u64::try_from(at.as_millisecond()).ok())
+        .map(Timestamp::from_millis)
+        .ok_or_else(|| {
+            Problem::field(
+                Kind::FieldRefused,
+                field,
+                format!("{text:?}"),
+                "a time as in 2026-12-01T00:00:00Z, from 1970 on",
+            )
+        })
+}

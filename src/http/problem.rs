@@ -1,0 +1,128 @@
+//! Problem details (RFC 9457): every error of the API, in one table.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+
+/// What kinds of error there are. The last part of `type` is the kind; it never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The body is not JSON of the expected shape.
+    Malformed,
+    /// A field's value is not allowed.
+    FieldRefused,
+    /// The body is longer than allowed.
+    BodyTooLarge,
+    /// There is nothing at this address.
+    NotFound,
+    /// The address does not take this method.
+    MethodNotAllowed,
+    /// There is no such experiment.
+    ExperimentUnknown,
+    /// The experiment was deleted.
+    ExperimentDeleted,
+    /// The experiment has ended.
+    ExperimentEnded,
+    /// Too many epochs are open.
+    TooManyEpochs,
+    /// The receipt is not the text of any receipt.
+    ReceiptMalformed,
+    /// The receipt was made elsewhere.
+    ReceiptForeign,
+    /// The receipt was forged or altered.
+    ReceiptForged,
+    /// The receipt's time is over.
+    ReceiptExpired,
+    /// The decision's epoch is closed for good.
+    EpochClosed,
+    /// The experiment has no such goal.
+    GoalUnknown,
+    /// Too much waits to be recorded.
+    Overloaded,
+    /// Nothing can be recorded now.
+    Unavailable,
+}
+
+impl Kind {
+    /// Name in `type`, status, title.
+    const fn row(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Malformed => ("malformed", 400, "The body does not have the expected shape"),
+            Self::FieldRefused => ("field-refused", 422, "A field's value is not allowed"),
+            Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
+            Self::NotFound => ("not-found", 404, "There is nothing at this address"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "The address does not take this method"),
+            Self::ExperimentUnknown => ("experiment-unknown", 404, "There is no such experiment"),
+            Self::ExperimentDeleted => ("experiment-deleted", 404, "The experiment was deleted"),
+            Self::ExperimentEnded => ("experiment-ended", 409, "The experiment has ended"),
+            Self::TooManyEpochs => ("too-many-epochs", 409, "Too many epochs are open"),
+            Self::ReceiptMalformed => ("receipt-malformed", 400, "The receipt is malformed"),
+            Self::ReceiptForeign => ("receipt-foreign", 422, "The receipt was made elsewhere"),
+            Self::ReceiptForged => ("receipt-forged", 422, "The receipt was forged or altered"),
+            Self::ReceiptExpired => ("receipt-expired", 410, "The receipt has expired"),
+            Self::EpochClosed => ("epoch-closed", 410, "The decision's epoch is closed"),
+            Self::GoalUnknown => ("goal-unknown", 422, "The experiment has no such goal"),
+            Self::Overloaded => ("overloaded", 503, "Too much is waiting to be recorded"),
+            Self::Unavailable => ("unavailable", 503, "Nothing can be recorded now"),
+        }
+    }
+}
+
+/// One error, ready to be answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) kind: Kind,
+    pub(crate) detail: String,
+    /// The field, what was given, what is allowed.
+    pub(crate) field: Option<(String, String, String)>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl ToString) -> Self {
+        Self { kind, detail: detail.to_string(), field: None }
+    }
+
+    pub(crate) fn field(kind: Kind, field: impl ToString, given: impl ToString, allowed: impl ToString) -> Self {
+        let (field, given, allowed) = (field.to_string(), given.to_string(), allowed.to_string());
+        let detail = format!("{field}: {given} is not allowed: {allowed}");
+        Self { kind, detail, field: Some((field, given, allowed)) }
+    }
+
+    /// As JSON: a whole answer, or one place in a batch's.
+    pub(crate) fn to_json(&self) -> Value {
+        let (name, status, title) = self.kind.row();
+        let mut problem = Map::new();
+        problem.insert("type".into(), json!(format!("/problems/{name}")));
+        problem.insert("title".into(), json!(title));
+        problem.insert("status".into(), json!(status));
+        problem.insert("detail".into(), json!(self.detail));
+        if let Some((field, given, allowed)) = &self.field {
+            problem.insert("field".into(), json!(field));
+            problem.insert("given".into(), json!(given));
+            problem.insert("allowed".into(), json!(allowed));
+        }
+        Value::Object(problem)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.row().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, "1"));
+        }
+        response.body(self.to_json().to_string())
+    }
+}

@@ -1,0 +1,141 @@
+//! `POST /v1/reward` (one, or a list under `rewards`) and `POST /v1/activate`.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::domain::{RewardId, Timestamp};
+use crate::engine::ledger::Outcome;
+use crate::engine::reward::Reward;
+use crate::http::body::{Body, Text, parse, parse_time};
+use crate::http::error::invalid_id;
+use crate::http::problem::{Kind, Problem};
+use crate::service::Service;
+use crate::service::reward::{Rewarding, Unlearned};
+
+/// Most rewards of one list.
+const MAX_BATCH: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewardBody<'a> {
+    #[serde(borrow)]
+    receipt: Option<Text<'a>>,
+    goal: Option<Text<'a>>,
+    value: Option<f64>,
+    reward_id: Option<Text<'a>>,
+    occurred_at: Option<Text<'a>>,
+    rewards: Option<Vec<RewardBody<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivateBody<'a> {
+    #[serde(borrow)]
+    receipt: Text<'a>,
+}
+
+/// What is checked before the engine sees it.
+struct Checked {
+    reward_id: Option<RewardId>,
+    occurred_at: Option<Timestamp>,
+}
+
+pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+    let body: RewardBody<'_> = parse(&bytes)?;
+    let Some(list) = &body.rewards else {
+        let checked = check(&body)?;
+        let rewarding = service.reward(&to_reward(&body, &checked)?).await?;
+        return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
+    };
+    if body.receipt.is_some() || body.goal.is_some() || body.reward_id.is_some() {
+        let allowed = "alone: each reward of a list brings its own receipt";
+        return Err(Problem::field(Kind::FieldRefused, "rewards", "rewards beside other fields", allowed));
+    }
+    if list.is_empty() || list.len() > MAX_BATCH {
+        let given = format!("{} of them", list.len());
+        return Err(Problem::field(Kind::FieldRefused, "rewards", given, format!("1 to {MAX_BATCH}")));
+    }
+    let results = many(&service, list).await;
+    Ok(HttpResponse::Ok().json(json!({ "results": results })))
+}
+
+/// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
+async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
+    let checked: Vec<Result<Checked, Problem>> = list.iter().map(check).collect();
+    let rewards: Vec<Result<Reward<'_>, Problem>> = list
+        .iter()
+        .zip(&checked)
+        .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?))
+        .collect();
+    let sound: Vec<Reward<'_>> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
+    let mut taken = service.rewards(&sound).await.into_iter();
+    rewards
+        .into_iter()
+        .map(|reward| match reward {
+            Err(problem) => problem.to_json(),
+            Ok(_) => match taken.next().expect("one result for every reward handed over") {
+                Ok(rewarding) => to_json(&rewarding),
+                Err(error) => Problem::from(error).to_json(),
+            },
+        })
+        .collect()
+}
+
+pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+    let body: ActivateBody<'_> = parse(&bytes)?;
+    let outcome = service.activate(&body.receipt.0).await?;
+    Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
+}
+
+fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
+    if body.rewards.is_some() && body.receipt.is_none() {
+        return Err(Problem::field(Kind::FieldRefused, "rewards", "a list within a list", "one level"));
+    }
+    let reward_id =
+        body.reward_id.as_ref().map(|Text(id)| RewardId::new(id).map_err(invalid_id("reward_id"))).transpose()?;
+    let occurred_at = body.occurred_at.as_ref().map(|Text(at)| parse_time("occurred_at", at)).transpose()?;
+    Ok(Checked { reward_id, occurred_at })
+}
+
+fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<Reward<'a>, Problem> {
+    let Some(Text(receipt)) = &body.receipt else {
+        return Err(Problem::field(Kind::Malformed, "receipt", "nothing", "the receipt of a decision, or rewards"));
+    };
+    Ok(Reward {
+        receipt,
+        goal: body.goal.as_ref().map(|Text(goal)| &**goal),
+        // A reward without a value says that it happened.
+        value: body.value.unwrap_or(1.0),
+        reward_id: checked.reward_id.as_ref(),
+        occurred_at: checked.occurred_at,
+    })
+}
+
+fn to_json(rewarding: &Rewarding) -> Value {
+    let mut answer = json!({
+        "outcome": outcome_word(rewarding.outcome),
+        "reward_id": rewarding.reward_id.as_str(),
+        "learned": rewarding.unlearned.is_none(),
+    });
+    if let Some(unlearned) = rewarding.unlearned {
+        answer["why"] = json!(match unlearned {
+            Unlearned::AfterWindow => "after_window",
+            Unlearned::AwaitsActivation => "awaits_activation",
+            Unlearned::AlreadyConverted => "already_converted",
+            Unlearned::Control => "control",
+            Unlearned::VariationTombstoned => "variation_tombstoned",
+            Unlearned::EarlierEpoch => "earlier_epoch",
+        });
+    }
+    answer
+}
+
+const fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Recorded => "recorded",
+        Outcome::Repeated => "repeated",
+        Outcome::Late => "late",
+    }
+}

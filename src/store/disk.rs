@@ -1,0 +1,269 @@
+//! The store on disk, in sled 0.34.7. What sled promises less of than [`Store`] does, and what is done about it, is in
+//! `docs/DURABILITY.md`.
+//!
+//! Invariant: nothing outside this module knows sled. Its directory holds `sled/` (the database), `head` (what had been
+//! committed, see `head_file`), and what a repair set aside.
+
+mod guard;
+mod head_file;
+mod journal;
+mod layout;
+mod open;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::domain::{DecisionId, Timestamp};
+use crate::store::disk::guard::{guarded, refused};
+use crate::store::disk::head_file::HeadWriter;
+use crate::store::disk::layout::*;
+use crate::store::{
+    Block, Blocks, Checkpoint, Head, LedgerRow, MAX_VALUE_BYTES, StateRow, Store, StoreError, first_kept, heads_after,
+};
+
+/// How a store on disk is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Memory for sled's cache of pages, in bytes.
+    pub cache_bytes: u64,
+    /// Go on without blocks that are known to have been committed and are not there. What is not whole is set aside.
+    pub accept_loss: bool,
+}
+
+impl Default for DiskOptions {
+    /// 64 MiB, and no loss.
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, accept_loss: false }
+    }
+}
+
+/// What opening gives.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store, whole.
+    pub store: DiskStore,
+    /// What was out of order and what was done about it, one sentence each; nearly always empty.
+    pub notes: Vec<String>,
+}
+
+/// A store in one directory. Locks, in order: `writer` for the length of a change, then `head` or `db` for a moment.
+pub struct DiskStore {
+    /// `None` once closed.
+    db: RwLock<Option<sled::Db>>,
+    /// sled's file: `flush` alone does not survive a power cut.
+    file: File,
+    writer: Mutex<Writer>,
+    head: Mutex<Head>,
+    head_writer: HeadWriter,
+}
+
+struct Writer {
+    /// A change failed and nobody knows how much of it will be there at the next open.
+    uncertain: bool,
+}
+
+impl DiskStore {
+    /// Opens the store of a directory, new if there is none. A store that does not open whole is repaired on a copy, and
+    /// the original kept beside it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file system refuses, or another process has it open. [`StoreError::Damaged`] if
+    /// no repair helped, [`StoreError::Loss`] if blocks are missing: then everything is left as sled left it, and the
+    /// message says the way out.
+    pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
+        let open::Opened { db, head, known, mut notes } = open::open(directory, options)?;
+        if known.is_none() && head.number > 0 {
+            notes.push(format!("no head file says how long the journal was; it ends at block {}", head.number));
+        }
+        let file = File::open(directory.join(open::LIVE).join("db"));
+        let file = file.and_then(|file| file.sync_data().map(|()| file));
+        let file = file.map_err(|error| refused("open its file", &error))?;
+        let store = Self {
+            db: RwLock::new(Some(db)),
+            file,
+            writer: Mutex::new(Writer { uncertain: false }),
+            head: Mutex::new(head),
+            head_writer: HeadWriter::start(directory, head, known)?,
+        };
+        Ok(Opened { store, notes })
+    }
+
+    /// A handle on the tree; cheap.
+    fn tree(&self, action: &'static str) -> Result<sled::Tree, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let closed = || StoreError::Unavailable { action, detail: "it has been closed".into() };
+        db.as_ref().map(|db| (**db).clone()).ok_or_else(closed)
+    }
+
+    /// The one panic under this lock, for blocks that do not continue the head, comes before anything is changed.
+    fn writer(&self, action: &'static str) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.uncertain {
+            let detail = "an earlier change failed and may or may not be on disk; it must be opened again first".into();
+            return Err(StoreError::Unavailable { action, detail });
+        }
+        Ok(writer)
+    }
+
+    /// Applies a batch and syncs it. A failure leaves the writer uncertain.
+    fn commit(&self, action: &'static str, writer: &mut Writer, batch: sled::Batch) -> Result<(), StoreError> {
+        let tree = self.tree(action)?;
+        writer.uncertain = true;
+        guarded(action, || tree.apply_batch(batch))?;
+        guarded(action, || tree.flush())?;
+        self.file.sync_data().map_err(|error| refused(action, &error))?;
+        writer.uncertain = false;
+        Ok(())
+    }
+}
+
+impl Opened {
+    /// The store; what opening did is logged.
+    #[must_use]
+    pub fn store_with_notes_logged(self) -> DiskStore {
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
+        self.store
+    }
+}
+
+impl Store for DiskStore {
+    fn head(&self) -> Head {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError> {
+        let action = "append to the journal";
+        let mut writer = self.writer(action)?;
+        let heads = heads_after(self.head(), blocks);
+        let mut batch = sled::Batch::default();
+        for (block, head) in blocks.iter().zip(&heads) {
+            let value = block_value(&head.hash, &block.previous, &block.payload);
+            for (number, piece) in cut(&value, block_key(0, 0).len()) {
+                batch.insert(block_key(block.number, number).as_slice(), piece);
+            }
+        }
+        for row in ledger {
+            assert!(row.value.len() <= MAX_VALUE_BYTES, "a ledger row of {} bytes was appended", row.value.len());
+            batch.insert(ledger_key(row.decision, row.detail).as_slice(), row.value.as_slice());
+        }
+        self.commit(action, &mut writer, batch)?;
+        if let Some(head) = heads.last() {
+            *self.head.lock().unwrap_or_else(PoisonError::into_inner) = *head;
+            self.head_writer.committed(*head);
+        }
+        Ok(())
+    }
+
+    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError> {
+        let tree = self.tree("read the ledger")?;
+        let prefix = &ledger_key(decision, [0; 16])[..17];
+        let rows = guarded("read the ledger", || tree.scan_prefix(prefix).collect::<Result<Vec<_>, _>>())?;
+        let row = |(key, value): (sled::IVec, sled::IVec)| {
+            let detail = key[17..].try_into();
+            let detail = detail.map_err(|_| StoreError::Damaged("a ledger key has the wrong length".into()))?;
+            Ok(LedgerRow { decision, detail, value: value.to_vec() })
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let action = "forget ledger entries";
+        let mut writer = self.writer(action)?;
+        let tree = self.tree(action)?;
+        let end = first_kept(before).map_or(vec![LEDGER_PREFIX + 1], |first| ledger_key(first, [0; 16]).to_vec());
+        let range = || tree.range(vec![LEDGER_PREFIX]..end).keys().take(limit).collect::<Result<Vec<_>, _>>();
+        let keys = guarded(action, range)?;
+        let mut batch = sled::Batch::default();
+        keys.iter().for_each(|key| batch.remove(key));
+        // Not synced: the next append does that.
+        writer.uncertain = true;
+        guarded(action, || tree.apply_batch(batch))?;
+        writer.uncertain = false;
+        Ok(keys.len())
+    }
+
+    fn blocks(&self, from: u64) -> Blocks<'_> {
+        let last = self.head().number;
+        let reader = self.tree("read the journal").and_then(|tree| journal::BlockReader::new(&tree, from.max(1), last));
+        match reader {
+            Ok(reader) => Box::new(reader),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
+        let action = "save a checkpoint";
+        let mut writer = self.writer(action)?;
+        assert!(block <= self.head().number, "a checkpoint includes block {block}, which was never appended");
+        let tree = self.tree(action)?;
+        let mut mark = journal::checkpoint_mark(&tree)?;
+        mark.block = block;
+        let mut batch = sled::Batch::default();
+        for row in last_of_each_key(rows) {
+            let prefix = row_prefix(&row.key);
+            let piece_key = |number: u16| [&prefix[..], &number.to_be_bytes()].concat();
+            let mut pieces_before = 0;
+            if let Some((value, pieces)) = journal::load_row(&tree, &prefix)? {
+                mark.remove(&row.key, &value);
+                pieces_before = pieces;
+            }
+            let mut pieces = 0;
+            if let Some(value) = &row.value {
+                mark.add(&row.key, value);
+                for (number, piece) in cut(value, prefix.len() + 2) {
+                    batch.insert(piece_key(number), piece);
+                    pieces += 1;
+                }
+            }
+            for number in pieces..pieces_before {
+                let number = u16::try_from(number).expect("pieces are numbered by 16 bits");
+                batch.remove(piece_key(number));
+            }
+        }
+        batch.insert(CHECKPOINT_KEY, mark.to_bytes());
+        self.commit(action, &mut writer, batch)
+    }
+
+    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        journal::load_checkpoint(&self.tree("read the checkpoint")?)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let action = "close the database";
+        let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let flushed =
+            guarded(action, || db.flush()).and_then(|_| self.file.sync_data().map_err(|error| refused(action, &error)));
+        let gone = guarded(action, move || {
+            drop(db);
+            Ok(())
+        });
+        // Last: the head file never says more than what is on disk.
+        let head = self.head_writer.stop();
+        flushed.and(gone).and(head)
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        // What close() would report, nobody is there to hear; sled may still panic over a damaged page.
+        drop(self.close());
+    }
+}
+
+impl std::fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskStore").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+/// The rows that count if a key comes more than once: a batch keeps the last, and so must the checkpoint's mark.
+fn last_of_each_key(rows: &[StateRow]) -> impl Iterator<Item = &StateRow> {
+    let last: std::collections::BTreeMap<&[u8], &StateRow> = rows.iter().map(|row| (row.key.as_slice(), row)).collect();
+    last.into_values()
+}
+
+#[cfg(test)]
+mod tests;

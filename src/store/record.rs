@@ -1,0 +1,132 @@
+//! The stored form: what the bytes of events, ledger entries and checkpoint rows mean. bincode's standard form under a
+//! leading version byte. Core types are not serialisable; the `Stored…` mirrors here borrow from them on the way out and
+//! from the bytes on the way in, and every value that comes in is checked as if a stranger had sent it.
+//!
+//! Invariant: no bytes, however damaged, panic or allocate more than [`RECORD_BYTES_MAX`]. Fields and variants of a mirror
+//! keep their order for ever: the order is the form. A change is a new version beside the old one.
+
+mod definition;
+mod event;
+mod fact;
+mod state;
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::{BorrowDecode, Encode};
+
+use crate::engine::checkpoint::StateRecord;
+use crate::engine::event::Event;
+use crate::engine::ledger::LedgerEntry;
+use crate::store::{LedgerRow, StateRow, StoreError};
+
+/// The version written. A reader knows it and every one before.
+const VERSION: u8 = 1;
+
+/// Most memory one record may claim while it is read. The largest honest one, a segment of 256 variations, 32 goals and
+/// 600 time buckets, claims 41 MB.
+const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// bincode's standard form: little-endian, whole numbers of variable length.
+const FORM: Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>> =
+    bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
+
+/// What a check found wrong, in words.
+type Checked<T> = Result<T, String>;
+
+/// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
+pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
+    write(&event::StoredEvent::from(event), into);
+}
+
+/// Reads all events of a block's payload, in order. After the first error nothing more is read: where the next event
+/// would begin is not known.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names the event's index and what is wrong with it.
+pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, StoreError>> + '_ {
+    let mut rest = payload;
+    let mut index = 0_usize;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let event = read::<event::StoredEvent<'_>>(rest).and_then(|(stored, length)| {
+            rest = &rest[length..];
+            Event::try_from(stored)
+        });
+        let event = event.map_err(|flaw| {
+            rest = &[];
+            StoreError::Damaged(format!("event {index} of a block: {flaw}"))
+        });
+        index += 1;
+        Some(event)
+    })
+}
+
+/// A ledger entry as a row. Rows of one decision differ in `detail` if their facts differ in what they are about.
+#[must_use]
+pub fn encode_ledger(entry: &LedgerEntry) -> LedgerRow {
+    let mut value = Vec::with_capacity(64);
+    write(&fact::StoredEntry::from(entry), &mut value);
+    LedgerRow { decision: entry.decision, detail: fact::detail(&entry.fact), value }
+}
+
+/// The entry of a row.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names the decision and what is wrong.
+pub fn decode_ledger(row: &LedgerRow) -> Result<LedgerEntry, StoreError> {
+    read_whole::<fact::StoredEntry<'_>>(&row.value)
+        .and_then(|stored| stored.restore(row.decision))
+        .and_then(|entry| match fact::detail(&entry.fact) == row.detail {
+            true => Ok(entry),
+            false => Err("it stands under the key of another fact".into()),
+        })
+        .map_err(|flaw| StoreError::Damaged(format!("ledger entry of decision {}: {flaw}", row.decision)))
+}
+
+/// A part of the state as a checkpoint row. Rows of one experiment stand together; a deleted experiment takes the place
+/// of the experiment.
+#[must_use]
+pub fn encode_state(record: &StateRecord) -> StateRow {
+    let mut value = Vec::with_capacity(256);
+    write(&state::StoredState::from(record), &mut value);
+    StateRow { key: state::key(record), value: Some(value) }
+}
+
+/// The part of the state in a checkpoint row.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names the row and what is wrong.
+pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError> {
+    read_whole::<state::StoredState<'_>>(value)
+        .and_then(StateRecord::try_from)
+        .and_then(|record| match state::key(&record) == key {
+            true => Ok(record),
+            false => Err("it stands under the key of another row".into()),
+        })
+        .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
+}
+
+fn write(stored: &impl Encode, into: &mut Vec<u8>) {
+    into.push(VERSION);
+    bincode::encode_into_std_write(stored, into, FORM).expect("a vector takes every byte, and no mirror refuses");
+}
+
+/// The record at the beginning of the bytes and how many of them it took, version included.
+fn read<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Checked<(T, usize)> {
+    match bytes.split_first() {
+        None => Err("it is empty".into()),
+        Some((&VERSION, rest)) => bincode::borrow_decode_from_slice(rest, FORM)
+            .map(|(stored, length)| (stored, length + 1))
+            .map_err(|error| error.to_string()),
+        Some((version, _)) => Err(format!("its version is {version}, this program reads up to {VERSION}")),
+    }
+}
+
+fn read_whole<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Checked<T> {
+    let (stored, length) = read(bytes)?;
+    if length == bytes.len() { Ok(stored) } else { Err(format!("{} bytes follow it", bytes.len() - length)) }
+}
+
+#[cfg(test)]
+mod tests;

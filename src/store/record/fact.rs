@@ -1,0 +1,89 @@
+//! Ledger entries.
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::domain::{DecisionId, RewardId, Slot};
+use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
+use crate::store::record::Checked;
+
+/// The decision is the row's; it is not repeated here.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct StoredEntry<'a> {
+    block: u64,
+    index: u32,
+    fact: StoredFact<'a>,
+}
+
+#[derive(Encode, BorrowDecode)]
+enum StoredFact<'a> {
+    Activated { in_time: bool },
+    Rewarded { goal: u16, reward_id: &'a str, value: i64, standing: StoredStanding },
+}
+
+#[derive(Encode, BorrowDecode)]
+enum StoredStanding {
+    Learned,
+    AfterWindow,
+    AwaitsActivation,
+    AlreadyConverted,
+}
+
+/// What a fact is about, as 16 bytes: the beginning of a BLAKE3 digest of its kind, goal and reward id.
+///
+/// Two facts of one decision with the same digest would replace each other, and the first would be forgotten. Whoever
+/// holds a receipt chooses the reward ids of that decision freely, so chance is not the measure: two ids that share
+/// 8 bytes are found by some 2^32 hashes, an hour's work on one machine. Two that share 16 take 2^64.
+pub(super) fn detail(fact: &Fact) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    match fact {
+        Fact::Activated { .. } => {
+            hasher.update(&[0]);
+        }
+        Fact::Rewarded { goal, reward_id, .. } => {
+            hasher.update(&[1]).update(&goal.0.to_le_bytes()).update(reward_id.as_str().as_bytes());
+        }
+    }
+    let mut detail = [0; 16];
+    hasher.finalize_xof().fill(&mut detail);
+    detail
+}
+
+impl<'a> From<&'a LedgerEntry> for StoredEntry<'a> {
+    fn from(entry: &'a LedgerEntry) -> Self {
+        let fact = match &entry.fact {
+            Fact::Activated { in_time } => StoredFact::Activated { in_time: *in_time },
+            Fact::Rewarded { goal, reward_id, value, standing } => StoredFact::Rewarded {
+                goal: goal.0,
+                reward_id: reward_id.as_str(),
+                value: *value,
+                standing: match standing {
+                    Standing::Learned => StoredStanding::Learned,
+                    Standing::AfterWindow => StoredStanding::AfterWindow,
+                    Standing::AwaitsActivation => StoredStanding::AwaitsActivation,
+                    Standing::AlreadyConverted => StoredStanding::AlreadyConverted,
+                },
+            },
+        };
+        Self { block: entry.position.block, index: entry.position.index, fact }
+    }
+}
+
+impl StoredEntry<'_> {
+    pub(super) fn restore(self, decision: DecisionId) -> Checked<LedgerEntry> {
+        let fact = match self.fact {
+            StoredFact::Activated { in_time } => Fact::Activated { in_time },
+            StoredFact::Rewarded { goal, reward_id, value, standing } => Fact::Rewarded {
+                goal: Slot(goal),
+                reward_id: RewardId::new(reward_id).map_err(|invalid| invalid.to_string())?,
+                value,
+                standing: match standing {
+                    StoredStanding::Learned => Standing::Learned,
+                    StoredStanding::AfterWindow => Standing::AfterWindow,
+                    StoredStanding::AwaitsActivation => Standing::AwaitsActivation,
+                    StoredStanding::AlreadyConverted => Standing::AlreadyConverted,
+                },
+            },
+        };
+        Ok(LedgerEntry { decision, fact, position: Position { block: self.block, index: self.index } })
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything reads back; no damage panics; version 1 is read for ever.
+
+mod shapes;
+
+use crate::domain::{RewardId, Slot};
+use crate::engine::checkpoint::StateRecord;
+use crate::engine::event::Event;
+use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
+use crate::store::record::tests::shapes::*;
+use crate::store::record::*;
+use proptest::prelude::*;
+
+fn encoded(events: &[Event]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    events.iter().for_each(|event| encode_event(event, &mut payload));
+    payload
+}
+
+fn decoded(payload: &[u8]) -> Result<Vec<Event>, StoreError> {
+    decode_events(payload).collect()
+}
+
+fn value(row: &StateRow) -> &[u8] {
+    row.value.as_deref().expect("a record has a value")
+}
+
+/// Reads every truncation of the bytes and every version of them with one byte flipped. What comes back is an error or a
+/// value; a panic fails the test.
+fn damage(bytes: &[u8], read: impl Fn(&[u8])) {
+    for length in 0..bytes.len() {
+        read(&bytes[..length]);
+    }
+    let mut damaged = bytes.to_vec();
+    for index in 0..bytes.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            damaged[index] ^= flip;
+            read(&damaged);
+            damaged[index] = bytes[index];
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn events_read_back(events in proptest::collection::vec(event(), 0..8)) {
+        prop_assert_eq!(decoded(&encoded(&events)).expect("what was written is read"), events);
+    }
+
+    #[test]
+    fn ledger_entries_read_back(entry in entry()) {
+        prop_assert_eq!(decode_ledger(&encode_ledger(&entry)).expect("what was written is read"), entry);
+    }
+
+    #[test]
+    fn states_read_back_and_their_keys_are_short(record in state()) {
+        let row = encode_state(&record);
+        prop_assert!(row.key.len() <= 632);
+        prop_assert_eq!(decode_state(&row.key, value(&row)).expect("what was written is read"), record);
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(event in event(), entry in entry(), record in state()) {
+        damage(&encoded(&[event]), |bytes| drop(decoded(bytes)));
+        let row = encode_ledger(&entry);
+        damage(&row.value, |bytes| drop(decode_ledger(&LedgerRow { value: bytes.to_vec(), ..row.clone() })));
+        let row = encode_state(&record);
+        damage(value(&row), |bytes| drop(decode_state(&row.key, bytes)));
+        damage(&row.key, |key| drop(decode_state(key, value(&row))));
+    }
+
+    #[test]
+    fn a_truncated_record_is_never_a_value(event in event(), entry in entry()) {
+        let bytes = encoded(&[event]);
+        for length in 1..bytes.len() {
+            prop_assert!(decoded(&bytes[..length]).is_err());
+        }
+        let row = encode_ledger(&entry);
+        for length in 0..row.value.len() {
+            let cut = LedgerRow { value: row.value[..length].to_vec(), ..row.clone() };
+            prop_assert!(decode_ledger(&cut).is_err());
+        }
+    }
+}
+
+#[test]
+fn an_unknown_version_is_named() {
+    let mut bytes = encoded(&[examples().remove(0)]);
+    bytes[0] = 9;
+    let error = decoded(&bytes).expect_err("version 9 is unknown").to_string();
+    assert!(error.contains("version is 9"), "{error}");
+}
+
+#[test]
+fn reading_ends_at_the_first_error() {
+    let mut bytes = encoded(&examples());
+    bytes.push(9);
+    let read: Vec<_> = decode_events(&bytes).collect();
+    assert_eq!(read.len(), examples().len() + 1);
+    assert!(read[..examples().len()].iter().all(Result::is_ok) && read[examples().len()].is_err());
+}
+
+#[test]
+fn facts_about_different_things_have_different_details() {
+    let rewarded = |goal: u16, id: &str| Fact::Rewarded {
+        goal: Slot(goal),
+        reward_id: RewardId::new(id).expect("allowed"),
+        value: 1,
+        standing: Standing::Learned,
+    };
+    let facts = [Fact::Activated { in_time: true }, rewarded(0, "a"), rewarded(1, "a"), rewarded(0, "b")];
+    let details: Vec<_> = facts
+        .map(|fact| encode_ledger(&LedgerEntry { decision: decision(1), fact, position: Position::default() }).detail)
+        .to_vec();
+    let mut unique = details.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), details.len());
+    // An activation in time and one too late are about the same thing.
+    let late =
+        LedgerEntry { decision: decision(1), fact: Fact::Activated { in_time: false }, position: Position::default() };
+    assert_eq!(encode_ledger(&late).detail, details[0]);
+}
+
+#[test]
+fn a_row_under_another_key_is_damaged() {
+    let [first, second] = [1, 2].map(|epoch| encode_state(&StateRecord::Segment(segment_example(epoch))));
+    assert!(decode_state(&first.key, value(&second)).is_err());
+    let experiment = encode_state(&StateRecord::Experiment(experiment_example()));
+    let deleted = encode_state(&StateRecord::Deleted(experiment_example().definition.key.clone()));
+    assert_eq!(experiment.key, deleted.key);
+}
+
+/// The bytes of version 1, one line per example. Later versions go on reading them; these lines never change.
+#[test]
+fn version_1_is_read() {
+    let mut fixtures = include_str!("tests/version_1.txt").lines().map(|line| {
+        let (name, digits) = line.split_once(' ').expect("a name and hexadecimal digits");
+        let bytes: Vec<u8> = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits"))
+            .collect();
+        (name, bytes)
+    });
+    let mut next = |name: &str| {
+        let (found, bytes) = fixtures.next().expect("a fixture for every example");
+        assert_eq!(found, name);
+        bytes
+    };
+    for example in examples() {
+        assert_eq!(decoded(&next("event")).expect("version 1 is known"), [example]);
+    }
+    for example in entry_examples() {
+        let row = LedgerRow { value: next("entry"), ..encode_ledger(&example) };
+        assert_eq!(decode_ledger(&row).expect("version 1 is known"), example);
+    }
+    for example in state_examples() {
+        let (key, value) = (next("key"), next("state"));
+        assert_eq!(decode_state(&key, &value).expect("version 1 is known"), example);
+    }
+}

@@ -1,0 +1,331 @@
+//! Every shape: at random for properties, and fixed examples for the bytes of a version.
+
+use std::sync::Arc;
+
+use crate::domain::*;
+use crate::engine::checkpoint::*;
+use crate::engine::definition::*;
+use crate::engine::event::*;
+use crate::engine::ledger::*;
+use crate::policy::{Parameter, Parameters};
+use crate::posterior::bucket::{BucketLengths, Buckets};
+use proptest::prelude::*;
+
+pub(super) fn decision(tail: u128) -> DecisionId {
+    DecisionId::new(Timestamp::from_millis(1_800_000_000_000), tail)
+}
+
+fn experiment_key(text: &str) -> ExperimentKey {
+    ExperimentKey::new(text).expect("allowed")
+}
+
+fn record_example() -> DecisionRecord {
+    DecisionRecord {
+        experiment: experiment_key("hero"),
+        epoch: 1,
+        definition: 3,
+        segment: SegmentKey::new("device=mobile|country=FR"),
+        variation: Slot(1),
+        allocation: AllocationId(0x0123_4567_89ab_cdef),
+        propensity: 0.25,
+        control: false,
+        decision: decision(7),
+    }
+}
+
+fn shares_example() -> Shares {
+    Shares { id: AllocationId(5), variations: vec![Slot(0), Slot(1)].into(), shares: vec![0.75, 0.25].into() }
+}
+
+fn definition_example() -> Definition {
+    let variation =
+        |key: &str| Variation { key: VariationKey::new(key).expect("allowed"), payload: r#"{"title":"été"}"#.into() };
+    let goal = |key: &str, role| Goal { key: GoalKey::new(key).expect("allowed"), role, window: Span::DAY };
+    let rule = Rule { name: RuleName::new("new").expect("allowed"), when: "visits == 1".into() };
+    Definition {
+        key: experiment_key("hero"),
+        unit: Unit::Decision,
+        traffic: Probability::ONE,
+        control: Probability::new(0.1).expect("a probability"),
+        audience: Some("country == 'FR'".into()),
+        schedule: Schedule { starts: Some(Timestamp::from_millis(1_700_000_000_000)), ends: None },
+        variations: vec![variation("plain"), variation("bold")],
+        segments: Segments::Rules(vec![rule]),
+        bucket: Span::HOUR,
+        policy: PolicyChoice {
+            kind: "thompson".into(),
+            parameters: Parameters::from_iter([
+                ("flag".into(), Parameter::Flag(true)),
+                ("list".into(), Parameter::Numbers(vec![1.0, 2.5])),
+                ("number".into(), Parameter::Number(-0.5)),
+                ("shares".into(), Parameter::Shares([("bold".to_owned(), 0.5)].into())),
+                ("text".into(), Parameter::Text("none".into())),
+            ]),
+            floor: 0.01,
+        },
+        goals: vec![goal("purchase", Role::Primary), goal("click", Role::Secondary), goal("bounce", Role::Guardrail)],
+        durability: Durability::Sync,
+    }
+}
+
+/// One event of each kind.
+pub(super) fn examples() -> Vec<Event> {
+    let at = Timestamp::from_millis(1_800_000_060_000);
+    vec![
+        Event::Exposed(Exposed { record: record_example(), excluded: vec![Slot(2)].into() }),
+        Event::Activated(Activated { record: record_example(), at, window: Span::HOUR }),
+        Event::Rewarded(Rewarded {
+            record: DecisionRecord { control: true, propensity: 1.0, ..record_example() },
+            deferred: true,
+            goal: Slot(2),
+            value: -3,
+            reward_id: RewardId::new("order-991").expect("allowed"),
+            arrived_at: at,
+            occurred_at: Some(at),
+            window: Span::DAY,
+        }),
+        Event::AllocationComputed(Arc::new(AllocationComputed {
+            experiment: experiment_key("hero"),
+            epoch: 1,
+            definition: 3,
+            segment: Some(SegmentKey::new("other")),
+            at,
+            evidence: 1_000,
+            shares: shares_example(),
+        })),
+        Event::ExperimentSaved(Arc::new(ExperimentSaved {
+            definition: definition_example(),
+            version: 3,
+            epoch: 1,
+            status: Status::Running,
+            at,
+            initial: shares_example(),
+        })),
+        Event::StatusChanged { experiment: experiment_key("hero"), status: Status::Ended, at },
+        Event::ExperimentDeleted { experiment: experiment_key("hero"), at },
+    ]
+}
+
+pub(super) fn entry_examples() -> Vec<LedgerEntry> {
+    let position = Position { block: 300, index: 4 };
+    let rewarded = Fact::Rewarded {
+        goal: Slot(1),
+        reward_id: RewardId::new("order-991").expect("allowed"),
+        value: 1,
+        standing: Standing::AwaitsActivation,
+    };
+    [Fact::Activated { in_time: true }, rewarded]
+        .map(|fact| LedgerEntry { decision: decision(7), fact, position })
+        .to_vec()
+}
+
+pub(super) fn experiment_example() -> ExperimentState {
+    ExperimentState {
+        definition: Arc::new(definition_example()),
+        version: 3,
+        status: Status::Paused,
+        variations: vec![VariationKey::new("plain").expect("allowed"), VariationKey::new("bold").expect("allowed")],
+        goals: vec![GoalKey::new("purchase").expect("allowed")],
+        epochs: vec![EpochState {
+            number: 1,
+            lengths: BucketLengths { fine: Span::HOUR, settled: Span::DAY },
+            closed_at: None,
+            windows: vec![(Slot(0), Span::DAY)],
+        }],
+        initial: shares_example(),
+        rewards: RewardCounts {
+            recorded: 5,
+            repeated: 2,
+            late: 1,
+            newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
+        },
+    }
+}
+
+pub(super) fn segment_example(epoch: u32) -> SegmentState {
+    SegmentState {
+        experiment: experiment_key("hero"),
+        epoch,
+        segment: Some(SegmentKey::new("new")),
+        learning: buckets_of(&[(0, Some(0), 3), (30, None, 300), (30, Some(1), 2)]),
+        control: Buckets::default(),
+        allocation: Some(AllocationState { definition: 3, evidence: 300, shares: shares_example() }),
+    }
+}
+
+pub(super) fn state_examples() -> Vec<StateRecord> {
+    vec![
+        StateRecord::Experiment(experiment_example()),
+        StateRecord::Segment(segment_example(1)),
+        StateRecord::Deleted(experiment_key("hero")),
+    ]
+}
+
+/// Buckets of counts: the hour of the decision, the goal (none for exposures), how many.
+fn buckets_of(counts: &[(u64, Option<u16>, u64)]) -> Buckets {
+    let lengths = BucketLengths { fine: Span::HOUR, settled: Span::DAY };
+    let mut buckets = Buckets::default();
+    for (hour, goal, count) in counts {
+        let tally = buckets.at_mut(Timestamp::ZERO + Span::HOUR.times(*hour), lengths);
+        match goal {
+            None => tally.add_exposures(Slot(1), *count),
+            Some(goal) => tally.add_conversions(Slot(0), Slot(*goal), *count),
+        }
+    }
+    buckets
+}
+
+fn key() -> impl Strategy<Value = ExperimentKey> {
+    "[A-Za-z0-9._-]{1,64}".prop_map(|text| experiment_key(&text))
+}
+
+fn segment() -> impl Strategy<Value = SegmentKey> {
+    "\\PC{0,100}".prop_map(|text| SegmentKey::new(&text))
+}
+
+fn reward_id() -> impl Strategy<Value = RewardId> {
+    "[a-zà-ü0-9 :/-]{1,60}".prop_map(|text| RewardId::new(&text).expect("allowed"))
+}
+
+fn record() -> impl Strategy<Value = DecisionRecord> {
+    let numbers = (any::<u32>(), any::<u32>(), any::<u16>(), any::<u64>(), any::<u128>());
+    (key(), segment(), numbers, 1e-12..=1.0_f64, any::<bool>()).prop_map(
+        |(experiment, segment, (epoch, definition, variation, allocation, decision), propensity, control)| {
+            DecisionRecord {
+                experiment,
+                epoch,
+                definition,
+                segment,
+                variation: Slot(variation),
+                allocation: AllocationId(allocation),
+                propensity,
+                control,
+                decision: DecisionId(decision),
+            }
+        },
+    )
+}
+
+fn shares() -> impl Strategy<Value = Shares> {
+    (any::<u64>(), proptest::collection::vec((any::<u16>(), 0.0..=1.0_f64), 0..20)).prop_map(|(id, parts)| {
+        let (variations, shares): (Vec<Slot>, Vec<f64>) = parts.into_iter().map(|(v, s)| (Slot(v), s)).unzip();
+        Shares { id: AllocationId(id), variations: variations.into(), shares: shares.into() }
+    })
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    prop_oneof![Just(Status::Draft), Just(Status::Running), Just(Status::Paused), Just(Status::Ended)]
+}
+
+fn definition() -> impl Strategy<Value = Definition> {
+    let segments = prop_oneof![
+        Just(Segments::All),
+        proptest::collection::vec("[a-z_][a-z0-9_]{0,9}", 0..4).prop_map(|names| {
+            Segments::By(names.iter().map(|name| AttributeName::new(name).expect("allowed")).collect())
+        }),
+        Just(definition_example().segments),
+    ];
+    (key(), segments, proptest::option::of("\\PC{0,40}"), 0.0..=1.0_f64, 1_u64.., any::<bool>()).prop_map(
+        |(key, segments, audience, share, bucket, sync)| Definition {
+            key,
+            segments,
+            audience,
+            traffic: Probability::new(share).expect("a probability"),
+            bucket: Span::from_millis(bucket),
+            durability: if sync { Durability::Sync } else { Durability::Group },
+            ..definition_example()
+        },
+    )
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp::from_millis)
+}
+
+fn rewarded() -> impl Strategy<Value = Event> {
+    let occurred = proptest::option::of(moment());
+    (record(), any::<(bool, u16, i64, u64)>(), reward_id(), moment(), occurred).prop_map(
+        |(record, (deferred, goal, value, window), reward_id, arrived_at, occurred_at)| {
+            let (goal, window) = (Slot(goal), Span::from_millis(window));
+            Event::Rewarded(Rewarded { record, deferred, goal, value, reward_id, arrived_at, occurred_at, window })
+        },
+    )
+}
+
+pub(super) fn event() -> impl Strategy<Value = Event> {
+    let excluded = proptest::collection::vec(any::<u16>().prop_map(Slot), 0..5);
+    let computed = (key(), any::<(u32, u32, u64)>(), proptest::option::of(segment()), moment(), shares());
+    let saved = (definition(), any::<(u32, u32)>(), status(), moment(), shares());
+    prop_oneof![
+        (record(), excluded)
+            .prop_map(|(record, excluded)| Event::Exposed(Exposed { record, excluded: excluded.into() })),
+        (record(), moment(), any::<u64>()).prop_map(|(record, at, window)| {
+            Event::Activated(Activated { record, at, window: Span::from_millis(window) })
+        }),
+        rewarded(),
+        computed.prop_map(|(experiment, (epoch, definition, evidence), segment, at, shares)| {
+            let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, shares };
+            Event::AllocationComputed(Arc::new(computed))
+        }),
+        saved.prop_map(|(definition, (version, epoch), status, at, initial)| {
+            Event::ExperimentSaved(Arc::new(ExperimentSaved { definition, version, epoch, status, at, initial }))
+        }),
+        (key(), status(), moment()).prop_map(|(experiment, status, at)| Event::StatusChanged {
+            experiment,
+            status,
+            at
+        }),
+        (key(), moment()).prop_map(|(experiment, at)| Event::ExperimentDeleted { experiment, at }),
+    ]
+}
+
+pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
+    let standing = prop_oneof![
+        Just(Standing::Learned),
+        Just(Standing::AfterWindow),
+        Just(Standing::AwaitsActivation),
+        Just(Standing::AlreadyConverted)
+    ];
+    let fact = prop_oneof![
+        any::<bool>().prop_map(|in_time| Fact::Activated { in_time }),
+        (any::<u16>(), reward_id(), any::<i64>(), standing).prop_map(|(goal, reward_id, value, standing)| {
+            Fact::Rewarded { goal: Slot(goal), reward_id, value, standing }
+        }),
+    ];
+    (any::<u128>(), fact, any::<(u64, u32)>()).prop_map(|(decision, fact, (block, index))| LedgerEntry {
+        decision: DecisionId(decision),
+        fact,
+        position: Position { block, index },
+    })
+}
+
+pub(super) fn state() -> impl Strategy<Value = StateRecord> {
+    let counts = proptest::collection::vec((0_u64..2_000, proptest::option::of(0_u16..3), 0_u64..1_000), 0..12);
+    let buckets = counts.prop_map(|counts| buckets_of(&counts));
+    let allocation = proptest::option::of(
+        (any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| AllocationState {
+            definition,
+            evidence,
+            shares,
+        }),
+    );
+    let experiment = (definition(), status(), shares(), any::<(u32, u64, u64, u64)>());
+    prop_oneof![
+        experiment.prop_map(|(definition, status, initial, (version, recorded, repeated, late))| {
+            StateRecord::Experiment(ExperimentState {
+                definition: Arc::new(definition),
+                version,
+                status,
+                initial,
+                rewards: RewardCounts { recorded, repeated, late, newest_learned: None },
+                ..experiment_example()
+            })
+        }),
+        (key(), any::<u32>(), proptest::option::of(segment()), buckets.clone(), buckets, allocation).prop_map(
+            |(experiment, epoch, segment, learning, control, allocation)| {
+                StateRecord::Segment(SegmentState { experiment, epoch, segment, learning, control, allocation })
+            }
+        ),
+        key().prop_map(StateRecord::Deleted),
+    ]
+}

@@ -1,0 +1,78 @@
+//! What integration tests share: talking to a server, and reading what it says.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Talks JSON to one server. Statuses are answers, not errors.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Client {
+    pub(crate) fn new(base: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .new_agent();
+        Self { agent, base: base.to_owned() }
+    }
+
+    /// Sends a body as it is; the answer's status and JSON (`null` if it has no body), or the transport's error.
+    pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Result<(u16, Value), String> {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("content-type", "application/json");
+        let response = if method == "GET" || method == "DELETE" {
+            self.agent.run(request.body(()).expect("a request"))
+        } else {
+            self.agent.run(request.body(body.to_owned()).expect("a request"))
+        };
+        let mut response = response.map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        let text =
+            response.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
+        let json = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?
+        };
+        Ok((status, json))
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.try_send(method, path, &body.to_string()).expect("the server answers")
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let (status, json) = self.send("GET", path, &Value::Null);
+        assert_eq!(status, 200, "GET {path}: {json}");
+        json
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, json) = self.send("POST", path, body);
+        assert_eq!(status, 200, "POST {path} {body}: {json}");
+        json
+    }
+
+    /// An error's status and the last part of its type; its shape is checked on the way.
+    pub(crate) fn problem(&self, method: &str, path: &str, body: &str) -> (u16, String, Value) {
+        let (status, json) = self.try_send(method, path, body).expect("the server answers");
+        assert!(status >= 400, "{method} {path} {body}: {status} {json}");
+        assert_eq!(json["status"], status, "{json}");
+        assert!(json["title"].is_string() && json["detail"].is_string(), "{json}");
+        let kind = json["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/")).expect("a type").to_owned();
+        (status, kind, json)
+    }
+}
+
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
