@@ -7,7 +7,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mabel::domain::{Seed, Span};
 
 #[path = "../simulations/mod.rs"]
-#[expect(dead_code, reason = "the benchmark plays; it prints no tables and draws no pictures")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the benchmark only plays: no tables, no pictures, and no tests where cargo asks for them"
+)]
 mod simulations;
 
 use simulations::player::{self, Course};

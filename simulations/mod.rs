@@ -3,9 +3,9 @@
 //! Invariant: uses the library's public interface only; a run is a function of its scenario and seed, whatever the number
 //! of threads.
 
-pub(crate) mod headlines;
 #[cfg(feature = "plots")]
-pub(crate) mod pictures;
+pub(crate) mod drawing;
+pub(crate) mod headlines;
 pub(crate) mod player;
 pub(crate) mod result;
 pub(crate) mod runner;

@@ -83,6 +83,7 @@ const HEADLINE_TESTS: &str = "headline-tests";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     about: String,
     seed: u64,
     runs: u32,

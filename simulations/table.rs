@@ -187,7 +187,14 @@ fn short(number: f64) -> String {
 }
 
 fn signed(number: f64) -> String {
-    if number > 0.0 { format!("+{}", short(number)) } else { short(number) }
+    // What shows as nothing has no sign.
+    if number.abs() < 0.05 {
+        "0.0".to_owned()
+    } else if number > 0.0 {
+        format!("+{}", short(number))
+    } else {
+        short(number)
+    }
 }
 
 /// Rounded to a whole number, with commas: 200,000.

@@ -74,7 +74,7 @@ fn a_result_has_the_published_shape() {
 #[cfg(feature = "plots")]
 fn pictures_are_small(scenario: &Scenario, world: &World, runs: &[Run]) {
     let directory = tempfile::tempdir().expect("a directory");
-    crate::simulations::pictures::write(directory.path(), scenario, world, runs).expect("drawn");
+    crate::simulations::drawing::write(directory.path(), scenario, world, runs).expect("drawn");
     for name in ["regret", "allocation"] {
         let svg = std::fs::read_to_string(directory.path().join(format!("{name}.svg"))).expect("written");
         assert!(svg.starts_with("<svg") && svg.len() < 100_000, "{} bytes", svg.len());

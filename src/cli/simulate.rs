@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if !played.sample_ratio.passes() {
             return Err(Failure::new(format!(
                 "{}: variations were not shown as often as their recorded propensities say (|z| = {:.2}, bound {:.2}); \
-                 repeat with: mabel simulate {} --seed {} --runs {} --visitors {}",
+                 repeat with: mabel simulate {}.toml --seed {} --runs {} --visitors {}",
                 scenario.name,
                 played.sample_ratio.z_max,
                 played.sample_ratio.bound(),
@@ -128,7 +128,7 @@ fn write(directory: &Path, scenario: &Scenario, played: &Played) -> Result<(), F
     }
     #[cfg(feature = "plots")]
     if let Source::World(world) = &scenario.source {
-        crate::simulations::pictures::write(directory, scenario, world, &played.runs).map_err(Failure::new)?;
+        crate::simulations::drawing::write(directory, scenario, world, &played.runs).map_err(Failure::new)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::series::LineSeries;
 use plotters::style::{Color, RGBColor};
 
-use crate::simulations::pictures::{COLOURS, Canvas, FAINT, GRID, INK, axis_count, failed};
+use crate::simulations::drawing::{COLOURS, Canvas, FAINT, GRID, INK, axis_count, failed};
 use crate::simulations::player::Course;
 use crate::simulations::runner::Run;
 use crate::simulations::scenario::Scenario;

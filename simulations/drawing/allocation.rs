@@ -5,7 +5,7 @@ use plotters::element::Polygon;
 use plotters::prelude::DrawingBackend;
 use plotters::style::{Color, RGBColor};
 
-use crate::simulations::pictures::{COLOURS, Canvas, FAINT, INK, axis_count, failed};
+use crate::simulations::drawing::{COLOURS, Canvas, FAINT, INK, axis_count, failed};
 use crate::simulations::player::Course;
 use crate::simulations::runner::Run;
 use crate::simulations::scenario::Scenario;
