@@ -126,10 +126,22 @@ fn write(directory: &Path, scenario: &Scenario, played: &Played) -> Result<(), F
         let path = directory.join(name);
         write_whole(&path, text.as_bytes()).map_err(|error| failed(&path, error))?;
     }
-    #[cfg(feature = "plots")]
-    if let Source::World(world) = &scenario.source {
-        crate::simulations::drawing::write(directory, scenario, world, &played.runs).map_err(Failure::new)?;
+    draw(directory, scenario, &played.runs)
+}
+
+#[cfg(feature = "plots")]
+fn draw(directory: &Path, scenario: &Scenario, runs: &[Run]) -> Result<(), Failure> {
+    match &scenario.source {
+        Source::World(world) => {
+            crate::simulations::drawing::write(directory, scenario, world, runs).map_err(Failure::new)
+        }
+        Source::HeadlineTests => Ok(()),
     }
+}
+
+/// Without the library that draws there are no pictures.
+#[cfg(not(feature = "plots"))]
+fn draw(_: &Path, _: &Scenario, _: &[Run]) -> Result<(), Failure> {
     Ok(())
 }
 
