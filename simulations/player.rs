@@ -310,7 +310,7 @@ impl<'a> Player<'a> {
         };
         let experiment = self.experiments[visitor.segment].as_str();
         let decision = self.engine.decide(experiment, &request, Explain::No).expect("the experiment was saved");
-        let record = decision.record.expect("an experiment that runs records its decisions");
+        let record = decision.record.as_ref().expect("an experiment that runs records its decisions");
         let variation = phase.available[decision.variation];
         self.shown.add(visitor.segment, variation);
         self.shown_in_phase.add(visitor.segment, variation);
@@ -327,13 +327,10 @@ impl<'a> Player<'a> {
             watch.decisions += 1;
             self.drawn.add(visitor.segment, variation);
         }
-        let event = decision.event.expect("a decision that is not deferred is an exposure");
-        self.apply(&event, &Judgement::PLAIN);
-        if visitor.uniform < rates[variation] {
-            self.converted.add(visitor.segment, variation);
+        let reward = (visitor.uniform < rates[variation]).then(|| {
             let settings = &decision.active.settings;
-            let event = Event::Rewarded(Rewarded {
-                record,
+            Event::Rewarded(Rewarded {
+                record: record.clone(),
                 deferred: false,
                 goal: settings.primary(),
                 value: 1,
@@ -341,9 +338,14 @@ impl<'a> Player<'a> {
                 arrived_at: now,
                 occurred_at: None,
                 window: settings.longest_window(),
-            });
-            let judgement = judge(&event, Position { block: index + 1, index: 0 }, &[]);
-            self.apply(&event, &judgement);
+            })
+        });
+        let event = decision.into_event().expect("a decision that is not deferred is an exposure");
+        self.apply(&event, &Judgement::PLAIN);
+        if let Some(reward) = reward {
+            self.converted.add(visitor.segment, variation);
+            let judgement = judge(&reward, Position { block: index + 1, index: 0 }, &[]);
+            self.apply(&reward, &judgement);
         }
     }
 

@@ -58,6 +58,7 @@ impl Site {
     }
 
     /// Waits until the exposures nobody waited for are applied.
+    #[expect(clippy::disallowed_methods, reason = "waits for real time to pass; the service's clock stands still")]
     fn settled(&self, exposures: u64) -> Value {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -420,6 +421,9 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
         refused("PUT", at, &body, 422, "field-refused", mention);
     }
     refused("PUT", at, &put(&|d| d["variatons"] = json!([])), 400, "malformed", "variatons");
+    let (_, _, unknown) = site.client.problem("POST", decide, r#"{"experiment":"hero","contxt":{}}"#);
+    assert_eq!((&unknown["field"], &unknown["given"]), (&json!("contxt"), &json!("unknown field `contxt`")));
+    assert!(text(&unknown["allowed"]).contains("`context`"), "{unknown}");
     refused("PUT", "/v1/experiments/a%20b", &hero().to_string(), 422, "field-refused", "A-Z");
     assert!(
         site.client.get("/v1/experiments")["experiments"].as_array().is_some_and(|all| all.len() == 1),

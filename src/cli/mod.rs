@@ -1,5 +1,6 @@
 //! Layer 8: the command line. One file per command, all cut alike: arguments, `run`, helpers.
 
+mod client;
 mod demo;
 mod exit;
 mod experiment;
@@ -20,7 +21,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     Experiment(experiment::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),
@@ -29,7 +30,7 @@ enum Command {
 /// Runs the command of this process's arguments; prints a failure in one line.
 pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -77,7 +77,7 @@ impl Engine {
                 Outcome::Repeated => counts.repeated += 1,
                 Outcome::Late => counts.late += 1,
             }
-            if learned && !rewarded.record.control {
+            if learned && !rewarded.record.control && rewarded.record.epoch == experiment.active().settings.epoch {
                 counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));
             }
         }
@@ -100,16 +100,13 @@ impl Engine {
                 lengths: epoch.lengths,
             };
             experiment.saw_decision(place.decided);
-            let segment = epoch.segment_for_writing(&record.segment, &active);
             let current = epoch.number == active.settings.epoch;
-            add(&segment, place, converted, exposure);
-            if current && let Some(pooled) = &active.pooled {
-                add(pooled, place, converted, exposure);
-            }
-            if current && !record.control {
-                let judged = active.pooled.as_ref().unwrap_or(&segment);
-                jobs.extend(RefreshJob::if_due(judged, &active));
-            }
+            let pooled = active.pooled.as_ref().filter(|_| current);
+            epoch.with_segment(&record.segment, &active, |segment| {
+                let due = add(segment, place, converted, exposure, (current && pooled.is_none()).then_some(&active));
+                jobs.extend(due);
+            });
+            jobs.extend(pooled.and_then(|pooled| add(pooled, place, converted, exposure, Some(&active))));
         });
     }
 
@@ -122,19 +119,28 @@ impl Engine {
             None => active.pooled.clone(),
         };
         let Some(segment) = segment else { return };
-        segment.tallies().refreshing = false;
         // An allocation of an older definition would be projected all the same; the one in force is at least as new.
         if computed.definition == active.settings.version {
             segment.set_allocation(active.settings.allocation(computed.evidence, computed.shares.clone()));
             segment.mark_changed();
         }
+        let mut tallies = segment.tallies();
+        tallies.refreshing = false;
         if epoch.number == active.settings.epoch {
-            jobs.extend(RefreshJob::if_due(&segment, &active));
+            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
         }
     }
 }
 
-fn add(segment: &Segment, place: Place, converted: &[Slot], exposure: bool) {
+/// Adds to a segment, under one lock; a job if `active` is given and its allocation is now due.
+fn add(
+    segment: &Segment,
+    place: Place,
+    converted: &[Slot],
+    exposure: bool,
+    active: Option<&Active>,
+) -> Option<RefreshJob> {
+    segment.mark_changed();
     let mut tallies = segment.tallies();
     if exposure {
         tallies.add_exposure(place);
@@ -142,8 +148,7 @@ fn add(segment: &Segment, place: Place, converted: &[Slot], exposure: bool) {
     for goal in converted {
         tallies.add_conversion(place, *goal);
     }
-    drop(tallies);
-    segment.mark_changed();
+    active.filter(|_| !place.control).and_then(|active| RefreshJob::if_due(segment, &mut tallies, active))
 }
 
 impl Active {
@@ -165,15 +170,21 @@ impl Active {
 }
 
 impl Experiment {
-    /// Pushes every segment of the current epoch whose allocation is due.
+    /// Pushes every segment of the current epoch whose allocation is due, or of an older definition.
     pub(crate) fn due(&self, jobs: &mut Vec<RefreshJob>) {
         let active = self.active();
-        if !active.settings.policy().learns() {
-            return;
-        }
-        match &active.pooled {
-            Some(pooled) => jobs.extend(RefreshJob::if_due(pooled, &active)),
-            None => jobs.extend(active.segments().iter().filter_map(|segment| RefreshJob::if_due(segment, &active))),
+        let segments = match &active.pooled {
+            Some(pooled) => vec![Arc::clone(pooled)],
+            None => active.segments(),
+        };
+        for segment in segments {
+            let outdated = segment.allocation().definition() != active.settings.version;
+            let mut tallies = segment.tallies();
+            if outdated {
+                // Not even the first event's worth of evidence is needed: variations may have come or gone.
+                tallies.due_at = 0;
+            }
+            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
         }
     }
 }

@@ -71,8 +71,9 @@ pub struct Decision {
     pub reason: Reason,
     /// What its receipt must hold; `None` where nothing is recorded.
     pub record: Option<DecisionRecord>,
-    /// What the journal must hold; `None` where it is deferred or not recorded.
-    pub event: Option<Event>,
+    /// Whether it is an exposure now: not where it is deferred, sticky or not recorded.
+    counts: bool,
+    excluded: Box<[Slot]>,
     /// How it came about, for an explanation.
     pub basis: Option<Basis>,
 }
@@ -99,6 +100,13 @@ impl Decision {
     #[must_use]
     pub fn propensity(&self) -> f64 {
         self.record.as_ref().map_or(1.0, |record| record.propensity)
+    }
+
+    /// What the journal must hold; `None` where nothing counts.
+    #[must_use]
+    pub fn into_event(self) -> Option<Event> {
+        let Self { record, counts, excluded, .. } = self;
+        record.filter(|_| counts).map(|record| Event::Exposed(Exposed { record, excluded }))
     }
 
     /// Whether the visitor is in the control group.
@@ -172,7 +180,7 @@ fn closed_to(experiment: &Experiment, settings: &Settings, request: &Request<'_>
 fn unrecorded(active: Arc<Active>, request: &Request<'_>, reason: Reason) -> Decision {
     let variations = &active.settings.definition.variations;
     let variation = variations.iter().position(|v| !request.exclude.contains(&v.key)).unwrap_or(0);
-    Decision { active, variation, reason, record: None, event: None, basis: None }
+    Decision { active, variation, reason, record: None, counts: false, excluded: Box::default(), basis: None }
 }
 
 /// The variation of an earlier decision, if it can still be shown to this visitor.
@@ -187,7 +195,8 @@ fn stay(experiment: &Experiment, active: &Arc<Active>, request: &Request<'_>, re
         variation,
         reason: Reason::Sticky,
         record: Some(receipt.record.clone()),
-        event: None,
+        counts: false,
+        excluded: Box::default(),
         basis: None,
     })
 }
@@ -214,8 +223,8 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
         control: true,
         decision: decision_id(settings, request),
     };
-    let event = (!request.defer).then(|| exposed(settings, request, &record));
-    Decision { active, variation: 0, reason: Reason::Control, record: Some(record), event, basis: None }
+    let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
+    Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
 }
 
 /// What was drawn, from what. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
@@ -241,8 +250,9 @@ fn recorded(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>,
         control: false,
         decision: decision_id(settings, request),
     };
-    let event = (!request.defer).then(|| exposed(settings, request, &record));
-    Decision { active, variation, reason: Reason::Policy, record: Some(record), event, basis: drawn.basis }
+    let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
+    let basis = drawn.basis;
+    Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
 }
 
 /// One draw from the segment's allocation; `None` if every variation is excluded.
@@ -303,19 +313,14 @@ fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
     }
 }
 
-fn exposed(settings: &Settings, request: &Request<'_>, record: &DecisionRecord) -> Event {
+fn excluded_slots(settings: &Settings, request: &Request<'_>) -> Box<[Slot]> {
     // The unit decides what is randomised; there is one so far, and a second must not be forgotten here.
     let Unit::Decision = settings.definition.unit;
-    let excluded: Box<[Slot]> = if request.exclude.is_empty() {
-        Box::default()
-    } else {
-        let variations = &settings.definition.variations;
-        (0..variations.len())
-            .filter(|i| request.exclude.contains(&variations[*i].key))
-            .map(|i| settings.slot(i))
-            .collect()
-    };
-    Event::Exposed(Exposed { record: record.clone(), excluded })
+    if request.exclude.is_empty() {
+        return Box::default();
+    }
+    let variations = settings.definition.variations.iter().enumerate();
+    variations.filter(|(_, v)| request.exclude.contains(&v.key)).map(|(index, _)| settings.slot(index)).collect()
 }
 
 /// What a receipt keeps of a visitor: enough to tell another one, not who it is.

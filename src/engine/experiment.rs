@@ -104,18 +104,18 @@ impl Epoch {
         }
     }
 
-    /// The segment of a key; a new one if there is room, else `other`. For the writer alone.
-    pub(crate) fn segment_for_writing(&self, key: &SegmentKey, active: &Active) -> Arc<Segment> {
-        if let Some(segment) = self.segments.get(key.as_str()) {
-            return segment;
+    /// Acts on the segment of a key; on a new one if there is room, else on `other`. For the writer alone.
+    pub(crate) fn with_segment(&self, key: &SegmentKey, active: &Active, mut act: impl FnMut(&Segment)) {
+        if self.segments.with(key.as_str(), |_, segment| act(segment)).is_some() {
+            return;
         }
         let key = if self.segments.len() < MAX_SEGMENTS { key.clone() } else { SegmentKey::new(SegmentKey::OTHER) };
-        if let Some(other) = self.segments.get(key.as_str()) {
-            return other;
+        if self.segments.with(key.as_str(), |_, segment| act(segment)).is_some() {
+            return;
         }
         let segment = Segment::new(Some(key.clone()), Tallies::default(), Arc::clone(&active.initial));
-        self.segments.insert(key, Arc::clone(&segment));
-        segment
+        act(&segment);
+        self.segments.insert(key, segment);
     }
 }
 

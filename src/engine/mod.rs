@@ -106,10 +106,7 @@ impl Engine {
     }
 
     pub(crate) fn with_experiment(&self, key: &ExperimentKey, act: impl FnOnce(&Experiment)) {
-        // A copy of the pointer, not a guard: the writer may change the table while it acts.
-        if let Some(experiment) = self.experiments.get(key.as_str()) {
-            act(&experiment);
-        }
+        self.experiments.with(key.as_str(), |_, experiment| act(experiment));
     }
 
     pub(crate) fn insert(&self, key: ExperimentKey, experiment: Arc<Experiment>) {

@@ -1,7 +1,4 @@
-//! When an allocation is due, and computing it off the request path.
-//!
-//! Due when the evidence has grown by one event while small, then by 1 %: a new allocation at every event would decide no
-//! better (STATISTICS §18).
+//! Computing an allocation that is due, off the request path.
 
 use std::sync::Arc;
 
@@ -23,30 +20,20 @@ pub struct RefreshJob {
     at: Timestamp,
 }
 
-/// Evidence grown by less than this part keeps its allocation.
-const GROWTH: u64 = 100;
-
 impl RefreshJob {
     /// A job if the segment's allocation is due and none is under way.
-    pub(crate) fn if_due(segment: &Segment, active: &Active) -> Option<Self> {
+    pub(crate) fn if_due(segment: &Segment, tallies: &mut Tallies, active: &Active) -> Option<Self> {
         let settings = &active.settings;
-        if !settings.policy().learns() {
+        if tallies.refreshing || tallies.events < tallies.due_at || !settings.policy().learns() {
             return None;
         }
-        let mut tallies = segment.tallies();
-        if tallies.refreshing {
-            return None;
-        }
-        let allocation = segment.allocation();
-        let arms = settings.arms(&tallies.learning_total);
-        let evidence = evidence(&arms);
-        let known = allocation.evidence();
-        let outdated = allocation.definition() != settings.version && evidence > 0;
-        let grown = evidence.saturating_sub(known) >= (known / GROWTH).max(1);
-        (outdated || grown).then(|| {
-            tallies.refreshing = true;
-            let at = tallies.newest.floor_to(settings.definition.bucket);
-            Self { settings: Arc::clone(settings), segment: segment.key().cloned(), arms, evidence, at }
+        tallies.refreshing = true;
+        Some(Self {
+            settings: Arc::clone(settings),
+            segment: segment.key().cloned(),
+            arms: settings.arms(&tallies.learning_total),
+            evidence: tallies.events,
+            at: tallies.newest.floor_to(settings.definition.bucket),
         })
     }
 
@@ -74,10 +61,6 @@ impl RefreshJob {
     }
 }
 
-fn evidence(arms: &[Arm]) -> u64 {
-    arms.iter().map(|arm| arm.exposures + arm.conversions).sum()
-}
-
 impl Tallies {
     /// Adds all of another segment's counts.
     pub(crate) fn absorb(&mut self, other: &Self, lengths: BucketLengths) {
@@ -90,5 +73,6 @@ impl Tallies {
         self.learning_total.merge(&other.learning_total);
         self.control_total.merge(&other.control_total);
         self.newest = self.newest.max(other.newest);
+        self.events += other.events;
     }
 }

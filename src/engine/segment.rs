@@ -33,6 +33,10 @@ pub(crate) struct Tallies {
     pub(crate) control_total: Tally,
     /// Time of the newest decision that trains.
     pub(crate) newest: Timestamp,
+    /// Exposures and conversions that train.
+    pub(crate) events: u64,
+    /// The number of events at which the next allocation is due.
+    pub(crate) due_at: u64,
     /// An allocation is being computed.
     pub(crate) refreshing: bool,
 }
@@ -46,6 +50,15 @@ pub(crate) struct Place {
     pub(crate) lengths: BucketLengths,
 }
 
+/// Evidence grown by less than this part keeps its allocation; while small, every event makes a new one. A new allocation
+/// at every event would decide no better (STATISTICS §18).
+const GROWTH: u64 = 100;
+
+const fn due_after(evidence: u64) -> u64 {
+    let growth = evidence / GROWTH;
+    evidence + if growth == 0 { 1 } else { growth }
+}
+
 impl Tallies {
     pub(crate) fn add_exposure(&mut self, place: Place) {
         let (buckets, total) = self.side(place.control);
@@ -53,6 +66,7 @@ impl Tallies {
         total.add_exposures(place.variation, 1);
         if !place.control {
             self.newest = self.newest.max(place.decided);
+            self.events += 1;
         }
     }
 
@@ -60,6 +74,7 @@ impl Tallies {
         let (buckets, total) = self.side(place.control);
         buckets.at_mut(place.decided, place.lengths).add_conversions(place.variation, goal, 1);
         total.add_conversions(place.variation, goal, 1);
+        self.events += u64::from(!place.control);
     }
 
     fn side(&mut self, control: bool) -> (&mut Buckets, &mut Tally) {
@@ -74,12 +89,14 @@ impl Tallies {
     pub(crate) fn restored(learning: Buckets, control: Buckets) -> Self {
         let newest = learning.as_slice().last().map_or(Timestamp::ZERO, |bucket| bucket.start);
         let (learning_total, control_total) = (learning.total(), control.total());
-        Self { learning, control, learning_total, control_total, newest, refreshing: false }
+        let events = learning_total.events();
+        Self { learning, control, learning_total, control_total, newest, events, due_at: 0, refreshing: false }
     }
 }
 
 impl Segment {
-    pub(crate) fn new(key: Option<SegmentKey>, tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
+    pub(crate) fn new(key: Option<SegmentKey>, mut tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
+        tallies.due_at = due_after(allocation.evidence());
         let allocation = ArcSwap::new(allocation);
         Arc::new(Self { key, tallies: Mutex::new(tallies), allocation, changed: AtomicBool::new(true) })
     }
@@ -96,7 +113,9 @@ impl Segment {
         self.allocation.load()
     }
 
+    /// Puts an allocation in force. For the writer alone.
     pub(crate) fn set_allocation(&self, allocation: Arc<Allocation>) {
+        self.tallies().due_at = due_after(allocation.evidence());
         self.allocation.store(allocation);
     }
 

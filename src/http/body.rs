@@ -50,11 +50,13 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Proble
             Err(error) => error.path().to_string(),
             Ok(_) => ".".to_owned(),
         };
-        let mut problem =
-            Problem::new(Kind::Malformed, if path == "." { error.to_string() } else { format!("{path}: {error}") });
-        if path != "." {
-            problem.field = Some((path, "the value at that place".into(), error.to_string()));
-        }
+        let message = error.to_string();
+        let detail = if path == "." { message.clone() } else { format!("{path}: {message}") };
+        let mut problem = Problem::new(Kind::Malformed, detail);
+        // serde says "unknown field `x`, expected one of …" or "invalid type: …, expected …", then the place.
+        let said = message.split(" at line ").next().unwrap_or(&message);
+        problem.field =
+            said.split_once(", expected ").map(|(given, allowed)| (path, given.to_owned(), allowed.to_owned()));
         problem
     })
 }

@@ -179,7 +179,7 @@ fn write_answer(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
     out.push(b']');
     if let Some(segment) = &answer.segment {
         out.extend_from_slice(br#","segment":"#);
-        write_json(out, segment);
+        write_json(out, segment.as_str());
     }
     if let Some(refused) = answer.receipt_refused {
         out.extend_from_slice(br#","receipt_refused":"#);

@@ -1,6 +1,5 @@
 //! Intervals in which a rate lies.
 
-use crate::policy::Arm;
 use crate::posterior::Beta;
 
 /// The level of every interval in a report.
@@ -18,15 +17,11 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// The equal-tailed 95 % posterior interval of each arm's rate, from the unsharpened posterior.
+/// The equal-tailed 95 % interval of a rate's posterior.
 ///
 /// It says what the model believes about one arm whose traffic a policy has chosen; it is not an interval for lift.
 #[must_use]
-pub fn posterior_intervals(arms: &[Arm], prior: Beta) -> Vec<Interval> {
-    arms.iter().map(|arm| posterior_interval(&Beta::from_counts(prior, arm.exposures, arm.conversions, 1.0))).collect()
-}
-
-pub(crate) fn posterior_interval(posterior: &Beta) -> Interval {
+pub fn posterior_interval(posterior: &Beta) -> Interval {
     let (low, high) = posterior.interval(LEVEL);
     Interval { low, high }
 }

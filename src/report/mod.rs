@@ -5,8 +5,9 @@
 
 pub mod intervals;
 pub mod lift;
+pub mod standardised;
 pub mod summary;
 
-pub use intervals::{Interval, posterior_intervals};
+pub use intervals::{Interval, posterior_interval};
 pub use lift::{Counts, Lift, lift};
 pub use summary::{ArmSummary, summarise};

@@ -1,7 +1,6 @@
 //! What is believed about each arm: mean, interval, and how likely it is to be the best.
 
 use crate::domain::Seed;
-use crate::policy::Arm;
 use crate::policy::best_arm::{Resolution, best_by_draws, best_probabilities, expected_loss, expected_loss_by_draws};
 use crate::posterior::Beta;
 use crate::report::intervals::{Interval, posterior_interval};
@@ -23,21 +22,19 @@ pub struct ArmSummary {
     pub expected_loss: f64,
 }
 
-/// Summarises arms in the order given, from unsharpened posteriors; `seed` serves draws where the quadrature's grid would be
+/// Summarises arms in the order given, from their unsharpened posteriors; `seed` serves draws where the quadrature's grid would be
 /// too large.
 ///
 /// # Panics
 /// If there are no arms or more than 256.
 #[must_use]
-pub fn summarise(arms: &[Arm], prior: Beta, seed: Seed) -> Vec<ArmSummary> {
-    let posteriors: Vec<Beta> =
-        arms.iter().map(|arm| Beta::from_counts(prior, arm.exposures, arm.conversions, 1.0)).collect();
-    let best = best_probabilities(&posteriors, Resolution::Report)
-        .or_else(|| best_probabilities(&posteriors, Resolution::Propensity))
-        .unwrap_or_else(|| best_by_draws(&posteriors, DRAWS, seed));
-    let losses = expected_loss(&posteriors, Resolution::Report)
-        .or_else(|| expected_loss(&posteriors, Resolution::Propensity))
-        .unwrap_or_else(|| expected_loss_by_draws(&posteriors, DRAWS, seed));
+pub fn summarise(posteriors: &[Beta], seed: Seed) -> Vec<ArmSummary> {
+    let best = best_probabilities(posteriors, Resolution::Report)
+        .or_else(|| best_probabilities(posteriors, Resolution::Propensity))
+        .unwrap_or_else(|| best_by_draws(posteriors, DRAWS, seed));
+    let losses = expected_loss(posteriors, Resolution::Report)
+        .or_else(|| expected_loss(posteriors, Resolution::Propensity))
+        .unwrap_or_else(|| expected_loss_by_draws(posteriors, DRAWS, seed));
     posteriors
         .iter()
         .zip(best)

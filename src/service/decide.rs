@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Context, Timestamp, VariationKey};
+use crate::domain::{Context, SegmentKey, Timestamp, VariationKey};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
 use crate::engine::definition::Durability;
 use crate::engine::error::NoExperiment;
@@ -67,7 +67,7 @@ pub struct Answer {
     /// After this no reward is learned; `None` without a receipt.
     pub expires: Option<Timestamp>,
     /// The visitor's segment; `None` where nothing is recorded.
-    pub segment: Option<String>,
+    pub segment: Option<SegmentKey>,
     /// Why the given receipt was not followed.
     pub receipt_refused: Option<ReceiptError>,
     /// The numbers behind the draw, where they were asked for.
@@ -141,20 +141,20 @@ impl Service {
             now,
         };
         let explain = if query.explain { Explain::Yes } else { Explain::No };
-        let mut decision = self.engine.decide(query.experiment, &request, explain)?;
+        let decision = self.engine.decide(query.experiment, &request, explain)?;
+        let answer = self.answer(query, &decision, visitor, now, receipt_refused);
         if query.explain {
-            return Ok(Decided { answer: self.answer(query, decision, visitor, now, receipt_refused), pending: None });
+            return Ok(Decided { answer: Arc::new(answer), pending: None });
         }
         let sync = decision.settings().definition.durability == Durability::Sync;
-        let offered = match decision.event.take() {
+        let offered = match decision.into_event() {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
             Some(event) if sync => self.queue.submit(event).map(Some),
             Some(event) => self.queue.offer(event).map(|()| None),
         };
-        let answer = self.answer(query, decision, visitor, now, receipt_refused);
         match offered {
-            Ok(pending) => Ok(Decided { answer, pending }),
+            Ok(pending) => Ok(Decided { answer: Arc::new(answer), pending }),
             Err(error) => Ok(Decided { answer: Arc::new(fallen_back(&answer, query, &error)), pending: None }),
         }
     }
@@ -162,26 +162,26 @@ impl Service {
     fn answer(
         &self,
         query: &Query<'_>,
-        decision: Decision,
+        decision: &Decision,
         visitor: String,
         now: Timestamp,
         receipt_refused: Option<ReceiptError>,
-    ) -> Arc<Answer> {
-        let settings = Arc::clone(&decision.active.settings);
+    ) -> Answer {
+        let settings = decision.settings();
         let record = decision.record.as_ref();
         let sticky = decision.reason == Reason::Sticky;
         let receipt = match record {
             None => None,
             Some(_) if query.explain => None,
             Some(_) if sticky => query.receipt.map(str::to_owned),
-            Some(record) => Some(self.engine.seal(record, query.defer, &settings, &visitor)),
+            Some(record) => Some(self.engine.seal(record, query.defer, settings, &visitor)),
         };
         let decision_id = match (query.decision_id, record) {
             (Some(given), _) if !sticky => given.to_owned(),
             (_, Some(record)) => record.decision.to_string(),
             (_, None) => crate::domain::DecisionId::new(now, self.entropy.wide_bits()).to_string(),
         };
-        Arc::new(Answer {
+        Answer {
             variation: decision.variation,
             why: Why::Decided(decision.reason),
             visitor,
@@ -189,12 +189,12 @@ impl Service {
             control: decision.control(),
             propensity: decision.propensity(),
             expires: receipt.as_ref().and(record).map(|record| record.decided_at() + settings.longest_window()),
-            segment: record.map(|record| record.segment.to_string()),
+            segment: record.map(|record| record.segment.clone()),
             receipt,
             receipt_refused,
-            basis: decision.basis,
-            active: decision.active,
-        })
+            basis: decision.basis.clone(),
+            active: Arc::clone(&decision.active),
+        }
     }
 
     fn receipt_expires(&self, decided_at: Timestamp, experiment: &str) -> Option<Timestamp> {

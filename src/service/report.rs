@@ -6,10 +6,11 @@ use crate::engine::definition::Status;
 use crate::engine::error::NoExperiment;
 use crate::engine::experiment::Active;
 use crate::engine::segment::Segment;
-use crate::policy::Arm;
+use crate::posterior::Beta;
 use crate::posterior::tally::Tally;
-use crate::report::intervals::{Interval, posterior_intervals};
+use crate::report::intervals::{Interval, posterior_interval};
 use crate::report::lift::{Counts, Lift, lift};
+use crate::report::standardised::standardised;
 use crate::report::summary::summarise;
 use crate::service::Service;
 
@@ -82,7 +83,7 @@ pub struct VariationReport {
 pub struct GoalReport {
     /// Conversions.
     pub conversions: u64,
-    /// Posterior mean of the conversion rate.
+    /// Posterior mean of the conversion rate, standardised where the cell has several segments.
     pub mean: f64,
     /// 95 % posterior interval of it.
     pub interval: Interval,
@@ -105,20 +106,19 @@ impl Service {
     pub fn report(&self, key: &str) -> Result<Report, NoExperiment> {
         let experiment = self.engine.experiment(key)?;
         let active = experiment.active_full();
-        let (mut learning, mut control) = (Tally::new(), Tally::new());
+        let mut counted = Vec::new();
         let mut segments = Vec::new();
         for segment in active.segments() {
-            let (trained, held_out) = {
+            let part = {
                 let tallies = segment.tallies();
-                (tallies.learning_total.clone(), tallies.control_total.clone())
+                Counted { learning: tallies.learning_total.clone(), control: tallies.control_total.clone() }
             };
-            learning.merge(&trained);
-            control.merge(&held_out);
             segments.push(SegmentReport {
                 segment: segment.key().cloned().unwrap_or_else(|| SegmentKey::new(SegmentKey::ALL)),
                 allocation: allocation(&active, &segment),
-                cell: cell(&active, &trained, &held_out),
+                cell: cell(&active, std::slice::from_ref(&part)),
             });
+            counted.push(part);
         }
         Ok(Report {
             experiment: experiment.key().clone(),
@@ -126,7 +126,7 @@ impl Service {
             epoch: active.settings.epoch,
             status: experiment.status(),
             generated_at: self.clock.now(),
-            totals: cell(&active, &learning, &control),
+            totals: cell(&active, &counted),
             segments,
             rewards: experiment.reward_counts(),
             refused: self.refused(Some(experiment.key())),
@@ -146,68 +146,82 @@ fn allocation(active: &Active, segment: &Segment) -> Vec<(VariationKey, f64)> {
     variations.iter().map(|variation| variation.key.clone()).zip(by_definition).collect()
 }
 
-fn cell(active: &Active, learning: &Tally, control: &Tally) -> Cell {
+/// What one segment counted.
+struct Counted {
+    learning: Tally,
+    control: Tally,
+}
+
+/// A cell of one segment or more. Counts are added up; rates are standardised over the segments, so that variations are
+/// compared over the same mix of visitors.
+fn cell(active: &Active, parts: &[Counted]) -> Cell {
     let settings = &active.settings;
     let definition = &settings.definition;
     let goals: Vec<(GoalKey, Slot)> =
         definition.goals.iter().enumerate().map(|(i, goal)| (goal.key.clone(), settings.goal_slot(i))).collect();
-    let prior = settings.policy().prior();
     let current: Vec<Slot> = (0..definition.variations.len()).map(|index| settings.slot(index)).collect();
-    let arm = |slot: Slot, goal: Slot| Arm {
-        exposures: learning.exposures(slot),
-        conversions: learning.conversions(slot, goal),
-    };
-    let primary: Vec<Arm> = current.iter().map(|slot| arm(*slot, settings.primary())).collect();
-    let summaries = summarise(&primary, prior, Seed(0));
-    let mut reports = Vec::with_capacity(active.variation_keys().len());
-    for (index, slot) in current.iter().enumerate() {
-        let mut report = variation(active, *slot, &goals, &|goal| arm(*slot, goal));
-        report.best_probability = Some(summaries[index].best_probability);
-        report.expected_loss = Some(summaries[index].expected_loss);
-        reports.push(report);
+    let primary: Vec<Beta> = current.iter().map(|slot| belief(active, parts, *slot, settings.primary())).collect();
+    let summaries = summarise(&primary, Seed(0));
+    let mut variations: Vec<VariationReport> =
+        current.iter().map(|slot| variation(active, parts, *slot, &goals)).collect();
+    for (report, summary) in variations.iter_mut().zip(summaries) {
+        report.best_probability = Some(summary.best_probability);
+        report.expected_loss = Some(summary.expected_loss);
     }
-    for index in 0..active.variation_keys().len() {
-        let Some(slot) = u16::try_from(index).ok().map(Slot) else { continue };
-        if settings.variation_of(slot).is_none() {
-            reports.push(variation(active, slot, &goals, &|goal| arm(slot, goal)));
-        }
-    }
-    Cell {
-        exposures: learning.all_exposures(),
-        variations: reports,
-        control: against_control(active, learning, control, &goals),
-    }
+    let removed = slots(active).filter(|slot| settings.variation_of(*slot).is_none());
+    variations.extend(removed.map(|slot| variation(active, parts, slot, &goals)));
+    let exposures = parts.iter().map(|part| part.learning.all_exposures()).sum();
+    Cell { exposures, variations, control: against_control(active, parts, &goals) }
 }
 
-fn variation(active: &Active, slot: Slot, goals: &[(GoalKey, Slot)], arm: &dyn Fn(Slot) -> Arm) -> VariationReport {
+/// Slots of all variations there ever were.
+fn slots(active: &Active) -> impl Iterator<Item = Slot> + use<> {
+    (0..active.variation_keys().len()).filter_map(|index| u16::try_from(index).ok()).map(Slot)
+}
+
+/// What is believed of a variation's rate over these segments, each weighing as many visitors as it has.
+fn belief(active: &Active, parts: &[Counted], variation: Slot, goal: Slot) -> Beta {
     let prior = active.settings.policy().prior();
-    let arms: Vec<Arm> = goals.iter().map(|(_, goal)| arm(*goal)).collect();
-    let intervals = posterior_intervals(&arms, prior);
-    let goals = goals.iter().zip(&arms).zip(intervals).map(|(((key, _), arm), interval)| {
-        let mean = crate::posterior::Beta::from_counts(prior, arm.exposures, arm.conversions, 1.0).mean();
-        (key.clone(), GoalReport { conversions: arm.conversions, mean, interval })
+    let weighed: Vec<(f64, Beta)> = parts
+        .iter()
+        .map(|Counted { learning, .. }| {
+            let (exposures, conversions) = (learning.exposures(variation), learning.conversions(variation, goal));
+            #[expect(clippy::cast_precision_loss, reason = "a weight: nobody counts to 2^53")]
+            let weight = learning.all_exposures() as f64;
+            (weight, Beta::from_counts(prior, exposures, conversions, 1.0))
+        })
+        .filter(|(weight, _)| *weight > 0.0)
+        .collect();
+    if weighed.is_empty() { prior } else { standardised(&weighed) }
+}
+
+fn variation(active: &Active, parts: &[Counted], slot: Slot, goals: &[(GoalKey, Slot)]) -> VariationReport {
+    let goals = goals.iter().map(|(key, goal)| {
+        let posterior = belief(active, parts, slot, *goal);
+        let conversions = parts.iter().map(|part| part.learning.conversions(slot, *goal)).sum();
+        (key.clone(), GoalReport { conversions, mean: posterior.mean(), interval: posterior_interval(&posterior) })
     });
     VariationReport {
         variation: active.variation_keys()[slot.index()].clone(),
-        exposures: arms.first().map_or(0, |arm| arm.exposures),
+        exposures: parts.iter().map(|part| part.learning.exposures(slot)).sum(),
         goals: goals.collect(),
         best_probability: None,
         expected_loss: None,
     }
 }
 
-fn against_control(active: &Active, learning: &Tally, control: &Tally, goals: &[(GoalKey, Slot)]) -> ControlReport {
-    let conversions = |tally: &Tally, goal: Slot| -> u64 {
-        (0..active.variation_keys().len())
-            .filter_map(|index| u16::try_from(index).ok())
-            .map(|index| tally.conversions(Slot(index), goal))
-            .sum()
+fn against_control(active: &Active, parts: &[Counted], goals: &[(GoalKey, Slot)]) -> ControlReport {
+    let counts = |side: fn(&Counted) -> &Tally, goal: Slot| Counts {
+        exposures: parts.iter().map(|part| side(part).all_exposures()).sum(),
+        conversions: parts
+            .iter()
+            .map(|part| slots(active).map(|slot| side(part).conversions(slot, goal)).sum::<u64>())
+            .sum(),
     };
-    let counts =
-        |tally: &Tally, goal: Slot| Counts { exposures: tally.all_exposures(), conversions: conversions(tally, goal) };
     let goals = goals.iter().map(|(key, goal)| {
-        let held_out = counts(control, *goal);
-        (key.clone(), held_out.conversions, lift(held_out, counts(learning, *goal)))
+        let held_out = counts(|part| &part.control, *goal);
+        (key.clone(), held_out.conversions, lift(held_out, counts(|part| &part.learning, *goal)))
     });
-    ControlReport { exposures: control.all_exposures(), goals: goals.collect() }
+    let exposures = parts.iter().map(|part| part.control.all_exposures()).sum();
+    ControlReport { exposures, goals: goals.collect() }
 }

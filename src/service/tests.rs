@@ -1,1 +1,251 @@
-//! The service, without HTTP.
+//! The service without HTTP: a store that can be told to refuse, a clock that stands.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::domain::{Context, DecisionId, ExperimentKey, GoalKey, Probability, Span, Timestamp, VariationKey};
+use crate::engine::decide::Reason;
+use crate::engine::definition::*;
+use crate::engine::ledger::Outcome;
+use crate::engine::reward::Reward;
+use crate::engine::secret::Secret;
+use crate::policy::Parameters;
+use crate::service::clock::ManualClock;
+use crate::service::decide::{Answer, Query, Why};
+use crate::service::error::{CommitError, FeedbackError};
+use crate::service::{Options, Service};
+use crate::store::memory::MemoryStore;
+use crate::store::{Block, Blocks, Checkpoint, Head, LedgerRow, StateRow, Store, StoreError};
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A store in memory that refuses, or holds its writer, while it is told to.
+#[derive(Default)]
+struct Moody {
+    inner: MemoryStore,
+    refuses: AtomicBool,
+    holds: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Moody {
+    fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    fn hold(&self, holds: bool) {
+        *self.holds.lock().expect("whole") = holds;
+        self.released.notify_all();
+    }
+
+    fn mood(&self) -> Result<(), StoreError> {
+        let mut holds = self.holds.lock().expect("whole");
+        while *holds {
+            holds = self.released.wait(holds).expect("whole");
+        }
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { action: "append", detail: "told to refuse".into() });
+        }
+        Ok(())
+    }
+}
+
+impl Store for Moody {
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError> {
+        self.mood()?;
+        self.inner.append(blocks, ledger)
+    }
+    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError> {
+        self.inner.ledger(decision)
+    }
+    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget_ledger(before, limit)
+    }
+    fn blocks(&self, from: u64) -> Blocks<'_> {
+        self.inner.blocks(from)
+    }
+    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
+        self.mood()?;
+        self.inner.save_checkpoint(block, rows)
+    }
+    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.inner.load_checkpoint()
+    }
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn service(store: &Arc<Moody>, options: Options) -> Service {
+    let clock = Arc::new(ManualClock::new(START));
+    Service::start(store.clone(), Secret::new([5; 32]), 6, clock, options).expect("starts")
+}
+
+fn quick() -> Options {
+    Options {
+        commit_interval: Duration::from_millis(1),
+        checkpoint_interval: Duration::from_millis(5),
+        ..Options::default()
+    }
+}
+
+fn definition(durability: Durability) -> Definition {
+    let variation = |key: &str| Variation { key: VariationKey::new(key).expect("a key"), payload: Arc::from("1") };
+    Definition {
+        key: ExperimentKey::new("hero").expect("a key"),
+        unit: Unit::Decision,
+        traffic: Probability::ONE,
+        control: Probability::ZERO,
+        audience: None,
+        schedule: Schedule::default(),
+        variations: vec![variation("plain"), variation("bold")],
+        segments: Segments::All,
+        bucket: Span::HOUR,
+        policy: PolicyChoice {
+            kind: "thompson".into(),
+            parameters: crate::policy::with_defaults("thompson", &Parameters::new()).expect("defaults"),
+            floor: 0.0,
+        },
+        goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
+        durability,
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+fn saved(store: &Arc<Moody>, options: Options, durability: Durability) -> Service {
+    let service = service(store, options);
+    run(service.save(definition(durability), Status::Running)).expect("saved");
+    service
+}
+
+fn decide(service: &Service) -> Arc<Answer> {
+    let context = Context::new();
+    let query = Query {
+        experiment: "hero",
+        visitor: Some("v"),
+        context: &context,
+        exclude: &[],
+        defer: false,
+        receipt: None,
+        decision_id: None,
+        explain: false,
+    };
+    run(service.decide(&query)).expect("there is an experiment")
+}
+
+fn reward(service: &Service, receipt: &str) -> Result<Outcome, FeedbackError> {
+    let reward = Reward { receipt, goal: None, value: 1.0, reward_id: None, occurred_at: None };
+    run(service.reward(&reward)).map(|rewarding| rewarding.outcome)
+}
+
+fn exposures(service: &Service) -> u64 {
+    service.report("hero").expect("there").totals.exposures
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for background threads in real time")]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_store_that_refuses_costs_no_answer_and_recovers_by_itself() {
+    let store = Arc::new(Moody::default());
+    let service = saved(&store, quick(), Durability::Group);
+    let before = decide(&service);
+    let receipt = before.receipt.clone().expect("recorded");
+    until("the first exposure", || exposures(&service) == 1);
+    store.refuse(true);
+    // Answered before anybody knew; it waits and is recorded later.
+    assert_eq!(decide(&service).why, Why::Decided(Reason::Policy));
+    until("trouble", || service.health().trouble().is_some());
+    let fallen = decide(&service);
+    assert_eq!((fallen.why, fallen.variation, fallen.receipt.as_ref()), (Why::Unavailable, 0, None));
+    assert!(matches!(reward(&service, &receipt), Err(FeedbackError::Commit(CommitError::Unavailable(_)))));
+    store.refuse(false);
+    until("recovery", || service.health().trouble().is_none());
+    until("the exposure that waited", || exposures(&service) == 2);
+    assert_eq!(decide(&service).why, Why::Decided(Reason::Policy));
+    assert_eq!(reward(&service, &receipt), Ok(Outcome::Recorded), "what was refused was not half-recorded");
+    assert_eq!(reward(&service, &receipt), Ok(Outcome::Repeated));
+    assert_eq!(service.health().exposures_lost(), 0);
+}
+
+#[test]
+fn a_full_queue_answers_the_default_and_refuses_rewards() {
+    let store = Arc::new(Moody::default());
+    let service = saved(&store, Options { queue_events: 4, ..quick() }, Durability::Group);
+    let receipt = decide(&service).receipt.clone().expect("recorded");
+    until("the first exposure", || exposures(&service) == 1);
+    store.hold(true);
+    until("a full queue", || decide(&service).why == Why::Overloaded);
+    let fallen = decide(&service);
+    assert_eq!((fallen.variation, fallen.receipt.as_ref(), fallen.propensity.to_bits()), (0, None, 1.0_f64.to_bits()));
+    assert_eq!(reward(&service, &receipt), Err(FeedbackError::Commit(CommitError::Overloaded)));
+    store.hold(false);
+    until("room", || decide(&service).why == Why::Decided(Reason::Policy));
+    assert_eq!(reward(&service, &receipt), Ok(Outcome::Recorded));
+}
+
+#[test]
+fn a_synced_decision_is_recorded_when_it_is_answered() {
+    let store = Arc::new(Moody::default());
+    let service = saved(&store, Options { commit_interval: Duration::from_secs(5), ..quick() }, Durability::Sync);
+    for index in 1..=3 {
+        assert_eq!(decide(&service).why, Why::Decided(Reason::Policy));
+        assert_eq!(exposures(&service), index);
+    }
+    store.refuse(true);
+    let fallen = decide(&service);
+    assert_eq!((fallen.why, fallen.receipt.as_ref()), (Why::Unavailable, None));
+}
+
+#[test]
+fn a_restart_finds_everything_with_and_without_a_checkpoint() {
+    for checkpoint_interval in [Duration::from_millis(1), Duration::from_secs(3_600)] {
+        let store = Arc::new(Moody::default());
+        let options = Options { checkpoint_interval, ..quick() };
+        let first = saved(&store, options, Durability::Group);
+        let receipts: Vec<String> = (0..200).map(|_| decide(&first).receipt.clone().expect("recorded")).collect();
+        for receipt in receipts.iter().step_by(3) {
+            assert_eq!(reward(&first, receipt), Ok(Outcome::Recorded));
+        }
+        first.stop();
+        assert_eq!(decide(&first).why, Why::Unavailable, "a stopped service still answers the default");
+        let before = format!("{:?}", first.report("hero").expect("there").totals);
+        let second = service(&store, options);
+        assert_eq!(before, format!("{:?}", second.report("hero").expect("there").totals));
+        assert_eq!(reward(&second, &receipts[0]), Ok(Outcome::Repeated));
+        assert_eq!(reward(&second, &receipts[1]), Ok(Outcome::Recorded));
+    }
+}
+
+#[test]
+fn of_many_at_once_one_reward_is_the_first() {
+    let store = Arc::new(Moody::default());
+    let service = Arc::new(saved(&store, quick(), Durability::Group));
+    let receipts: Vec<String> = (0..50).map(|_| decide(&service).receipt.clone().expect("recorded")).collect();
+    let recorded: usize = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    receipts.iter().filter(|receipt| reward(&service, receipt) == Ok(Outcome::Recorded)).count()
+                })
+            })
+            .collect();
+        senders.into_iter().map(|sender| sender.join().expect("no panic")).sum()
+    });
+    assert_eq!(recorded, receipts.len());
+    let counts = service.report("hero").expect("there").rewards;
+    assert_eq!((counts.recorded, counts.repeated), (50, 350));
+}

@@ -2,7 +2,7 @@
 //! leading version byte. Core types are not serialisable; the `Stored…` mirrors here borrow from them on the way out and
 //! from the bytes on the way in, and every value that comes in is checked as if a stranger had sent it.
 //!
-//! Invariant: no bytes, however damaged, panic or allocate more than [`RECORD_BYTES_MAX`]. Fields and variants of a mirror
+//! Invariant: no bytes, however damaged, panic or allocate more than `RECORD_BYTES_MAX`. Fields and variants of a mirror
 //! keep their order for ever: the order is the form. A change is a new version beside the old one.
 
 mod definition;

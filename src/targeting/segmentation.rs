@@ -154,6 +154,10 @@ fn write_value(value: Option<&Value<'_>>, key: &mut String) {
         Some(Value::Int(value)) => write!(key, "{value}").expect("a String takes every write"),
         // A whole float is the same number as the integer: 1.0 and 1.
         Some(Value::Float(value)) => write!(key, "{value}").expect("a String takes every write"),
+        // Nearly every value is a plain word: one copy.
+        Some(Value::Text(text)) if text.len() <= MAX_VALUE_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            key.push_str(text);
+        }
         Some(Value::Text(text)) => {
             for c in text.chars() {
                 if key.len() - before > MAX_VALUE_BYTES {

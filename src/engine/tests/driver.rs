@@ -63,8 +63,8 @@ impl Driver {
 
     /// Decides, applies the exposure, and a conversion with this probability.
     pub(crate) fn play(&mut self, context: &Context<'_>, index: u64, rate: impl Fn(usize) -> f64) -> Decision {
-        let mut decision = self.decide(context, &[], index);
-        if let Some(event) = decision.event.take() {
+        let decision = self.decide(context, &[], index);
+        if let Some(event) = self.decide(context, &[], index).into_event() {
             self.apply(event);
         }
         if let Some(record) = decision.record.clone()

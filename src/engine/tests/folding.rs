@@ -88,8 +88,9 @@ fn taking_a_checkpoint_changes_no_answer() {
 #[test]
 fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
     let mut driver = Driver::with(definition("thompson", Parameters::new()));
-    let mut old = driver.decide(&Context::new(), &[], 0);
-    driver.apply(old.event.take().expect("an exposure"));
+    let old = driver.decide(&Context::new(), &[], 0);
+    let exposure = driver.decide(&Context::new(), &[], 0).into_event();
+    driver.apply(exposure.expect("an exposure"));
     driver.save(by_device("thompson", Parameters::new()), START + Span::HOUR);
     let experiment = driver.engine.experiment("hero").expect("there");
     assert_eq!((experiment.active().settings.epoch, experiment.active().settings.version), (1, 2));

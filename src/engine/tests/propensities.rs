@@ -84,7 +84,7 @@ fn all_excluded_gives_the_default_and_records_nothing() {
     let driver = Driver::with(definition("uniform", crate::policy::Parameters::new()));
     let decision = driver.decide(&Context::new(), &keys(), 1);
     assert_eq!((decision.reason, decision.variation), (Reason::AllExcluded, 0));
-    assert!(decision.record.is_none() && decision.event.is_none());
+    assert!(decision.record.is_none() && decision.into_event().is_none());
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! Values from scipy and from Newcombe's paper on single proportions.
 
-use crate::policy::Arm;
 use crate::posterior::Beta;
 use crate::report::intervals::*;
 
 #[test]
 fn posterior_interval_of_a_known_case() {
-    let intervals = posterior_intervals(&[Arm { exposures: 500, conversions: 20 }, Arm::default()], Beta::UNIFORM);
-    assert!((intervals[0].low - 0.026_130_939_884_080_13).abs() < 1e-12);
-    assert!((intervals[0].high - 0.060_981_994_119_360_415).abs() < 1e-12);
-    assert!((intervals[1].low - 0.025).abs() < 1e-12 && (intervals[1].high - 0.975).abs() < 1e-12);
+    let known = posterior_interval(&Beta::from_counts(Beta::UNIFORM, 500, 20, 1.0));
+    assert!((known.low - 0.026_130_939_884_080_13).abs() < 1e-12);
+    assert!((known.high - 0.060_981_994_119_360_415).abs() < 1e-12);
+    let nothing = posterior_interval(&Beta::UNIFORM);
+    assert!((nothing.low - 0.025).abs() < 1e-12 && (nothing.high - 0.975).abs() < 1e-12);
 }
 
 /// Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I, method 3.

@@ -1,0 +1,346 @@
+//! What `mabel serve` runs with: a file, over it the environment, over that the flags. Every field stands once in
+//! [`FIELDS`], as text, and is checked once, whatever it came from, so that every refusal reads alike.
+
+pub(crate) mod secret;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mabel::domain::Span;
+use mabel::engine::secret::Secret;
+
+use crate::telemetry::LogFormat;
+
+/// One thing that can be configured: its name in the file, in flags (with dashes) and in the environment (`MABEL_` and
+/// capitals).
+struct Field {
+    name: &'static str,
+    default: &'static str,
+    allowed: &'static str,
+}
+
+const LISTEN: Field = Field {
+    name: "listen",
+    default: "127.0.0.1:8080",
+    allowed: "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080; port 0 takes any free port",
+};
+const DATA: Field = Field { name: "data", default: "./mabel-data", allowed: "the path of a directory" };
+const STORE: Field = Field { name: "store", default: "disk", allowed: "disk, or memory (gone with the process)" };
+const COMMIT_INTERVAL: Field =
+    Field { name: "commit_interval", default: "20ms", allowed: "1ms to 10s, a whole number with ms or s" };
+const CHECKPOINT_INTERVAL: Field =
+    Field { name: "checkpoint_interval", default: "5s", allowed: "100ms to 1h, a whole number with ms, s, m or h" };
+/// Empty as a default: the HTTP server then takes one per core.
+const WORKERS: Field = Field { name: "workers", default: "", allowed: "1 to 1024; not given: one per core" };
+/// The HTTP server tells of each of its threads at the level of information.
+const LOG: Field = Field {
+    name: "log",
+    default: "info,actix_server=warn",
+    allowed: "error, warn, info, debug, trace or off, also by module: info,mabel::service=debug",
+};
+const LOG_FORMAT: Field = Field { name: "log_format", default: "text", allowed: "text or json" };
+const CACHE: Field = Field {
+    name: "cache",
+    default: "64MB",
+    allowed: "1MB to 1TB, a whole number with kB, MB, GB, TB, KiB, MiB, GiB or TiB",
+};
+const ACCEPT_LOSS: Field = Field { name: "accept_loss", default: "false", allowed: "true or false" };
+const SECRET_FILE: Field = Field {
+    name: "secret_file",
+    default: "",
+    allowed: "the path of a file with 64 hexadecimal digits; not given: DATA/secret, made at the first start",
+};
+const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
+
+const FIELDS: [&Field; 12] = [
+    &LISTEN,
+    &DATA,
+    &STORE,
+    &COMMIT_INTERVAL,
+    &CHECKPOINT_INTERVAL,
+    &WORKERS,
+    &LOG,
+    &LOG_FORMAT,
+    &CACHE,
+    &ACCEPT_LOSS,
+    &SECRET_FILE,
+    &INSECURE,
+];
+
+/// Flags of `mabel serve`. Text, because checking is done where the file's and the environment's values are checked.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// Configuration in TOML, the same fields with underscores [env: MABEL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes any free port [env: MABEL_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Directory that keeps everything [env: MABEL_DATA] [default: ./mabel-data]
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<String>,
+    /// `disk`, or `memory` to keep nothing [env: MABEL_STORE] [default: disk]
+    #[arg(long, value_name = "KIND")]
+    store: Option<String>,
+    /// Longest time an answered exposure waits for its sync [env: MABEL_COMMIT_INTERVAL] [default: 20ms]
+    #[arg(long, value_name = "TIME")]
+    commit_interval: Option<String>,
+    /// Time between two checkpoints [env: MABEL_CHECKPOINT_INTERVAL] [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    checkpoint_interval: Option<String>,
+    /// Threads that answer requests [env: MABEL_WORKERS] [default: one per core]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<String>,
+    /// What is logged: a level, or levels by module [env: MABEL_LOG] [default: info,actix_server=warn]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// `text` or `json`, to stderr [env: MABEL_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Memory for the store's cache [env: MABEL_CACHE] [default: 64MB]
+    #[arg(long, value_name = "BYTES")]
+    cache: Option<String>,
+    /// Go on without committed blocks that are missing from the store [env: MABEL_ACCEPT_LOSS]
+    #[arg(long)]
+    accept_loss: bool,
+    /// File with the receipt secret as 64 hexadecimal digits, else MABEL_SECRET, else DATA/secret [env: MABEL_SECRET_FILE]
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<String>,
+    /// Listen beyond this machine though there are no keys yet: whoever reaches the port controls it [env: MABEL_INSECURE]
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Where the receipt secret comes from.
+#[derive(Debug)]
+pub(crate) enum SecretSource {
+    /// Given in the environment.
+    Given(Secret),
+    /// A file that must be there.
+    File(PathBuf),
+    /// The data directory, where one is made if there is none; in memory, one per process.
+    Data,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    Disk,
+    Memory,
+}
+
+/// Everything checked.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) data: PathBuf,
+    pub(crate) store: StoreKind,
+    pub(crate) commit_interval: Duration,
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) workers: Option<NonZeroUsize>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) cache_bytes: u64,
+    pub(crate) accept_loss: bool,
+    pub(crate) secret: SecretSource,
+}
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// One value.
+    #[error("{field} = {given:?} ({origin}) is refused; allowed: {allowed}")]
+    Value { field: &'static str, given: String, origin: String, allowed: String },
+    /// A field nobody knows.
+    #[error("{field} (in {file}) is not a field; allowed: {allowed}")]
+    Unknown { field: String, file: String, allowed: String },
+    /// The file as a whole.
+    #[error("the configuration file {file} cannot be read: {detail}")]
+    File { file: String, detail: String },
+    /// A secret, never quoted.
+    #[error("MABEL_SECRET is refused; allowed: 64 hexadecimal digits, which are never shown")]
+    Secret,
+    /// Open to others without keys.
+    #[error(
+        "listen = {0:?} can be reached from other machines, and this version has no keys yet: whoever reaches the port \
+         could change experiments; listen on 127.0.0.1 behind a proxy, or say --insecure if the network is closed"
+    )]
+    Beyond(String),
+}
+
+/// A value and where it is from.
+struct Given {
+    text: String,
+    origin: String,
+}
+
+type Layer = BTreeMap<&'static str, Given>;
+
+impl Configuration {
+    /// Reads all three layers. `environment` is asked for each variable by name.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the field, what was given and what is allowed.
+    pub(crate) fn read(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let file = flags.config.clone().or_else(|| environment("MABEL_CONFIG").map(PathBuf::from));
+        let mut values = match file {
+            Some(path) => file_layer(&path)?,
+            None => Layer::new(),
+        };
+        values.extend(environment_layer(environment));
+        values.extend(flags.layer());
+        let secret = environment("MABEL_SECRET").map(|text| secret::parse(&text).ok_or(ConfigError::Secret));
+        Self::check(&values, secret.transpose()?)
+    }
+
+    /// The defaults, for a server of one's own: the first of these addresses that is free, and a data directory.
+    ///
+    /// # Errors
+    /// Never, as the defaults are allowed.
+    pub(crate) fn local(listen: Vec<SocketAddr>, data: PathBuf) -> Result<Self, ConfigError> {
+        Ok(Self { listen, data, ..Self::check(&Layer::new(), None)? })
+    }
+
+    fn check(values: &Layer, secret: Option<Secret>) -> Result<Self, ConfigError> {
+        let listen = parsed(values, &LISTEN, |text| Some(text.to_socket_addrs().ok()?.collect::<Vec<_>>()))?;
+        if !parsed(values, &INSECURE, boolean)? && !listen.iter().all(|address| address.ip().is_loopback()) {
+            return Err(ConfigError::Beyond(given(values, &LISTEN).text));
+        }
+        let secret_file = given(values, &SECRET_FILE).text;
+        Ok(Self {
+            listen,
+            data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
+            store: parsed(values, &STORE, |text| match text {
+                "disk" => Some(StoreKind::Disk),
+                "memory" => Some(StoreKind::Memory),
+                _ => None,
+            })?,
+            commit_interval: parsed(values, &COMMIT_INTERVAL, |text| span(text, Span::from_millis(1), "10s"))?,
+            checkpoint_interval: parsed(values, &CHECKPOINT_INTERVAL, |t| span(t, Span::from_millis(100), "1h"))?,
+            workers: parsed(values, &WORKERS, |text| match text {
+                "" => Some(None),
+                text => text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= 1024).map(Some),
+            })?,
+            log: parsed(values, &LOG, |text| crate::telemetry::is_filter(text).then(|| text.to_owned()))?,
+            log_format: parsed(values, &LOG_FORMAT, LogFormat::parse)?,
+            cache_bytes: parsed(values, &CACHE, bytes)?,
+            accept_loss: parsed(values, &ACCEPT_LOSS, boolean)?,
+            secret: match secret {
+                // A file named by a flag is meant more than a variable that is always there.
+                Some(secret) if secret_file.is_empty() || !from_flag(values, &SECRET_FILE) => {
+                    SecretSource::Given(secret)
+                }
+                _ if !secret_file.is_empty() => SecretSource::File(secret_file.into()),
+                _ => SecretSource::Data,
+            },
+        })
+    }
+}
+
+impl Flags {
+    fn layer(&self) -> Layer {
+        let texts = [
+            (&LISTEN, &self.listen),
+            (&DATA, &self.data),
+            (&STORE, &self.store),
+            (&COMMIT_INTERVAL, &self.commit_interval),
+            (&CHECKPOINT_INTERVAL, &self.checkpoint_interval),
+            (&WORKERS, &self.workers),
+            (&LOG, &self.log),
+            (&LOG_FORMAT, &self.log_format),
+            (&CACHE, &self.cache),
+            (&SECRET_FILE, &self.secret_file),
+        ];
+        let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));
+        let switches = [(&ACCEPT_LOSS, self.accept_loss), (&INSECURE, self.insecure)];
+        let switches = switches.into_iter().filter(|(_, on)| *on).map(|(field, _)| (field, "true".to_owned()));
+        texts
+            .chain(switches)
+            .map(|(field, text)| (field.name, Given { text, origin: format!("given by {}", field.flag()) }))
+            .collect()
+    }
+}
+
+impl Field {
+    fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    fn variable(&self) -> String {
+        format!("MABEL_{}", self.name.to_uppercase())
+    }
+}
+
+fn environment_layer(environment: &dyn Fn(&str) -> Option<String>) -> Layer {
+    let layer = FIELDS.iter().filter_map(|field| {
+        let text = environment(&field.variable())?;
+        Some((field.name, Given { text, origin: format!("given by {}", field.variable()) }))
+    });
+    layer.collect()
+}
+
+fn file_layer(path: &Path) -> Result<Layer, ConfigError> {
+    let file = path.display().to_string();
+    let broken = |detail: &dyn fmt::Display| ConfigError::File { file: file.clone(), detail: detail.to_string() };
+    let text = std::fs::read_to_string(path).map_err(|error| broken(&error))?;
+    let table: toml::Table = text.parse().map_err(|error| broken(&error))?;
+    let mut layer = Layer::new();
+    for (name, value) in table {
+        let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
+            let allowed = FIELDS.map(|field| field.name).join(", ");
+            return Err(ConfigError::Unknown { field: name, file, allowed });
+        };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        layer.insert(field.name, Given { text, origin: format!("in {file}") });
+    }
+    Ok(layer)
+}
+
+fn given(values: &Layer, field: &Field) -> Given {
+    match values.get(field.name) {
+        Some(Given { text, origin }) => Given { text: text.trim().to_owned(), origin: origin.clone() },
+        None => Given { text: field.default.to_owned(), origin: "the default".to_owned() },
+    }
+}
+
+fn from_flag(values: &Layer, field: &Field) -> bool {
+    given(values, field).origin == format!("given by {}", field.flag())
+}
+
+fn parsed<T>(values: &Layer, field: &Field, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
+    let Given { text, origin } = given(values, field);
+    parse(&text).ok_or(ConfigError::Value { field: field.name, given: text, origin, allowed: field.allowed.to_owned() })
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+fn span(text: &str, least: Span, most: &str) -> Option<Duration> {
+    let span = Span::parse(text)?;
+    (span >= least && span <= Span::parse(most)?).then(|| Duration::from_millis(span.as_millis()))
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    let bytes = text[..digits].parse::<u64>().ok()?.checked_mul(unit)?;
+    (1_000_000..=1_000_000_000_000).contains(&bytes).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Nothing acknowledged is lost: the real binary, driven over HTTP, killed by SIGKILL at random moments, started again,
+//! and its report compared with what it had acknowledged. `MABEL_KILL_ROUNDS` and `MABEL_KILL_SEED` set rounds and seed;
+//! a failure prints both.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mabel::domain::Seed;
+use serde_json::{Value, json};
+use support::{Client, text};
+
+/// As the server is started; an exposure answered this long before the kill, and a margin for a slow sync, must be there.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(20);
+const MARGIN: Duration = Duration::from_millis(400);
+
+#[expect(clippy::disallowed_methods, reason = "what was answered how long before the kill is a matter of real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+struct Server {
+    process: Child,
+    client: Client,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_mabel"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--commit-interval", "20ms"])
+            .args(["--checkpoint-interval", "150ms", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let line = lines.next().expect("a line").expect("text");
+        let base = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
+        Self { client: Client::new(base), process }
+    }
+
+    fn kill(mut self) {
+        self.process.kill().expect("SIGKILL");
+        self.process.wait().expect("it is gone");
+    }
+}
+
+/// What was answered with 2xx, over all rounds.
+#[derive(Default)]
+struct Acknowledged {
+    /// Receipts whose reward was answered, and what was answered.
+    rewards: Mutex<Vec<(String, String)>>,
+    activations: Mutex<Vec<String>>,
+    definitions: Mutex<BTreeMap<String, u64>>,
+    /// When each exposure was answered.
+    exposures: Mutex<Vec<Instant>>,
+    /// Sent, answered or not: what the report may hold at most.
+    rewards_sent: AtomicU64,
+    exposures_sent: AtomicU64,
+}
+
+fn definition(version: u64) -> Value {
+    json!({
+        "status": "running",
+        "variations": [{"key": "a", "payload": version}, {"key": "b"}],
+        "segments": {"by": ["device"]},
+        "goals": [{"key": "purchase"}],
+    })
+}
+
+/// Drives one server until it is gone. Each request either is acknowledged, or its fate is open.
+fn drive(client: &Client, acknowledged: &Acknowledged, seed: Seed, stop: &AtomicBool) {
+    for index in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let dice = seed.child(index).0;
+        let defer = dice.is_multiple_of(10);
+        let device = ["mobile", "desktop"][usize::try_from(dice / 16 % 2).expect("small")];
+        let body = json!({"experiment": "hero", "context": {"device": device}, "defer": defer}).to_string();
+        acknowledged.exposures_sent.fetch_add(1, Ordering::Relaxed);
+        let Ok((200, answer)) = client.try_send("POST", "/v1/decide", &body) else { return };
+        assert_eq!(answer["reason"], "policy", "{answer}");
+        let receipt = text(&answer["receipt"]).to_owned();
+        if defer {
+            let body = json!({"receipt": receipt}).to_string();
+            let Ok((200, answer)) = client.try_send("POST", "/v1/activate", &body) else { return };
+            assert_eq!(answer["outcome"], "recorded");
+            acknowledged.activations.lock().expect("whole").push(receipt.clone());
+        } else {
+            acknowledged.exposures.lock().expect("whole").push(now());
+        }
+        if (dice / 64).is_multiple_of(3) {
+            acknowledged.rewards_sent.fetch_add(1, Ordering::Relaxed);
+            let body = json!({"receipt": receipt}).to_string();
+            let Ok((200, answer)) = client.try_send("POST", "/v1/reward", &body) else { return };
+            acknowledged.rewards.lock().expect("whole").push((receipt, text(&answer["outcome"]).to_owned()));
+        }
+        if (dice / 512).is_multiple_of(40) {
+            let key = format!("other-{}", dice / 65_536 % 5);
+            let (status, answer) =
+                match client.try_send("PUT", &format!("/v1/experiments/{key}"), &definition(dice).to_string()) {
+                    Ok(answered) => answered,
+                    Err(_) => return,
+                };
+            assert!(status == 200 || status == 201, "{answer}");
+            let version = answer["definition"].as_u64().expect("a number");
+            let mut definitions = acknowledged.definitions.lock().expect("whole");
+            let known = definitions.entry(key).or_default();
+            *known = version.max(*known);
+        }
+    }
+}
+
+fn conversions(report: &Value) -> u64 {
+    let variations = report["totals"]["variations"].as_array().expect("a list");
+    variations.iter().map(|v| v["goals"]["purchase"]["conversions"].as_u64().expect("a count")).sum()
+}
+
+/// Compares what a restarted server reports with what was acknowledged.
+fn check(client: &Client, acknowledged: &Acknowledged, killed: Instant, name: &str) {
+    let report = client.get("/v1/experiments/hero/report");
+    let rewards = acknowledged.rewards.lock().expect("whole");
+    let activations = acknowledged.activations.lock().expect("whole");
+    let counted = conversions(&report);
+    let sent = acknowledged.rewards_sent.load(Ordering::Relaxed);
+    assert!(counted >= rewards.len() as u64, "{name}: {counted} conversions of {} acknowledged", rewards.len());
+    assert!(counted <= sent, "{name}: {counted} conversions of {sent} sent");
+    let exposures = report["totals"]["exposures"].as_u64().expect("a count");
+    let durable = acknowledged
+        .exposures
+        .lock()
+        .expect("whole")
+        .iter()
+        .filter(|at| **at + COMMIT_INTERVAL + MARGIN < killed)
+        .count();
+    let durable = (durable + activations.len()) as u64;
+    let asked = acknowledged.exposures_sent.load(Ordering::Relaxed);
+    assert!(exposures >= durable, "{name}: {exposures} exposures of {durable} that were due");
+    assert!(exposures <= asked, "{name}: {exposures} exposures of {asked} asked for");
+    // Whatever was acknowledged lately is known by its receipt, and nothing counts twice.
+    for (receipt, first) in rewards.iter().rev().take(20) {
+        let again = client.post("/v1/reward", &json!({"receipt": receipt}));
+        assert_eq!(again["outcome"], "repeated", "{name}: first {first}, now {again}");
+    }
+    for receipt in activations.iter().rev().take(5) {
+        assert_eq!(client.post("/v1/activate", &json!({"receipt": receipt}))["outcome"], "repeated", "{name}");
+    }
+    for (key, version) in acknowledged.definitions.lock().expect("whole").iter() {
+        let shown = client.get(&format!("/v1/experiments/{key}"));
+        assert!(shown["definition"].as_u64() >= Some(*version), "{name}: {key} at {shown}, acknowledged {version}");
+    }
+    assert_eq!(conversions(&client.get("/v1/experiments/hero/report")), counted, "{name}: a repeat changed a count");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (rounds, seed) = (number("MABEL_KILL_ROUNDS", 20), Seed(number("MABEL_KILL_SEED", 1)));
+    let directory = tempfile::tempdir().expect("a directory");
+    let acknowledged = Arc::new(Acknowledged::default());
+    let mut killed = now();
+    for round in 0..=rounds {
+        let name = format!("MABEL_KILL_ROUNDS={rounds} MABEL_KILL_SEED={}, round {round}", seed.0);
+        let server = Server::start(directory.path());
+        if round == 0 {
+            let (status, answer) = server.client.send("PUT", "/v1/experiments/hero", &definition(0));
+            assert_eq!(status, 201, "{answer}");
+        } else {
+            check(&server.client, &acknowledged, killed, &name);
+        }
+        if round == rounds {
+            server.kill();
+            break;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let drivers: Vec<_> = (0..3)
+            .map(|driver| {
+                let (client, acknowledged, stop) =
+                    (server.client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
+                let seed = seed.child(round * 16 + driver);
+                std::thread::spawn(move || drive(&client, &acknowledged, seed, &stop))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(30 + seed.child(1_000 + round).0 % 500));
+        killed = now();
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        for driver in drivers {
+            driver.join().unwrap_or_else(|_| panic!("{name}: a driver failed"));
+        }
+    }
+    let rewards = acknowledged.rewards.lock().expect("whole").len();
+    assert!(rewards as u64 > rounds, "only {rewards} rewards were acknowledged: the test tested nothing");
+}
