@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Context, DecisionId, SegmentKey, Slot, Timestamp, VariationKey};
+use crate::domain::{AllocationId, Context, DecisionId, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::definition::{Status, Unit};
 use crate::engine::event::{DecisionRecord, Event, Exposed};
@@ -144,11 +144,15 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
     {
         return control(experiment, active, request);
     }
-    KEY.with_borrow_mut(|key| {
+    let drawn = KEY.with_borrow_mut(|key| {
         key.clear();
         experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        draw_variation(experiment, &active, request, key, explain)
-    })
+        draw_variation(&active, request, key, explain)
+    });
+    match drawn {
+        Some(drawn) => recorded(experiment, active, request, drawn),
+        None => unrecorded(active, request, Reason::AllExcluded),
+    }
 }
 
 /// Why the experiment does not decide for this visitor now, if so.
@@ -223,72 +227,72 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
     Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
 }
 
-fn draw_variation(
-    experiment: &Experiment,
-    active: &Arc<Active>,
-    request: &Request<'_>,
-    key: &str,
-    explain: Explain,
-) -> Decision {
+/// What was drawn, from what. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
+struct Drawn {
+    segment: SegmentKey,
+    allocation: AllocationId,
+    position: usize,
+    propensity: f64,
+    basis: Option<Basis>,
+}
+
+fn recorded(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>, drawn: Drawn) -> Decision {
+    let settings = &active.settings;
+    let variation = settings.variation_at(drawn.position);
+    let record = DecisionRecord {
+        experiment: experiment.key().clone(),
+        epoch: settings.epoch,
+        definition: settings.version,
+        segment: drawn.segment,
+        variation: settings.slot(variation),
+        allocation: drawn.allocation,
+        propensity: drawn.propensity,
+        control: false,
+        decision: decision_id(settings, request),
+    };
+    let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
+    let basis = drawn.basis;
+    Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
+}
+
+/// One draw from the segment's allocation; `None` if every variation is excluded.
+fn draw_variation(active: &Active, request: &Request<'_>, key: &str, explain: Explain) -> Option<Drawn> {
     let settings = &active.settings;
     let uniform = match request.id {
         RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
         RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
     };
-    let with_allocation = |segment: SegmentKey, allocation: &Allocation| {
-        let drawn = draw_from(settings, request, allocation, uniform, explain);
-        let Some(Drawn { position, propensity, basis }) = drawn else {
-            return unrecorded(Arc::clone(active), request, Reason::AllExcluded);
-        };
-        let variation = settings.variation_at(position);
-        let record = DecisionRecord {
-            experiment: experiment.key().clone(),
-            epoch: settings.epoch,
-            definition: settings.version,
-            segment,
-            variation: settings.slot(variation),
-            allocation: allocation.id(),
-            propensity,
-            control: false,
-            decision: decision_id(settings, request),
-        };
-        let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
-        let active = Arc::clone(active);
-        Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
-    };
+    let draw = |segment, allocation: &Allocation| draw_from(settings, request, segment, allocation, uniform, explain);
     let segments = &active.current().segments;
     let pooled = active.pooled.as_ref();
     segments
         .with(key, |known, segment| match (pooled, settings.policy().learns(), settings.policy().pooling()) {
-            (Some(pooled), true, Pooling::Complete) => with_allocation(known.clone(), &pooled.allocation()),
-            (_, true, _) => with_allocation(known.clone(), &segment.allocation()),
-            (_, false, _) => with_allocation(known.clone(), &active.initial),
+            (Some(pooled), true, Pooling::Complete) => draw(known.clone(), &pooled.allocation()),
+            (_, true, _) => draw(known.clone(), &segment.allocation()),
+            (_, false, _) => draw(known.clone(), &active.initial),
         })
         .unwrap_or_else(|| match pooled {
-            Some(pooled) => with_allocation(SegmentKey::new(key), &pooled.allocation()),
-            None => with_allocation(SegmentKey::new(key), &active.initial),
+            Some(pooled) => draw(SegmentKey::new(key), &pooled.allocation()),
+            None => draw(SegmentKey::new(key), &active.initial),
         })
-}
-
-struct Drawn {
-    position: usize,
-    propensity: f64,
-    basis: Option<Basis>,
 }
 
 /// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.
 fn draw_from(
     settings: &Settings,
     request: &Request<'_>,
+    segment: SegmentKey,
     allocation: &Allocation,
     uniform: f64,
     explain: Explain,
 ) -> Option<Drawn> {
+    let id = allocation.id();
     if let Some(propensities) =
         allocation.ready(settings).filter(|_| request.exclude.is_empty() && explain == Explain::No)
     {
         let position = draw(propensities, uniform);
-        return Some(Drawn { position, propensity: propensities[position], basis: None });
+        let propensity = propensities[position];
+        return Some(Drawn { segment, allocation: id, position, propensity, basis: None });
     }
     let variations = &settings.definition.variations;
     let eligible: Vec<bool> = (0..variations.len())
@@ -299,7 +303,7 @@ fn draw_from(
     let position = draw(&propensities, uniform);
     let propensity = propensities[position];
     let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
-    Some(Drawn { position, propensity, basis })
+    Some(Drawn { segment, allocation: id, position, propensity, basis })
 }
 
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {

@@ -24,6 +24,7 @@ impl<K: Eq + Hash + Ord + Clone, V> Table<K, V> {
     }
 
     /// Calls a function with the value, sparing the count of a reference.
+    #[inline]
     pub(crate) fn with<Q: Eq + Hash + ?Sized, R>(&self, key: &Q, read: impl FnOnce(&K, &V) -> R) -> Option<R>
     where
         K: Borrow<Q>,

@@ -1,0 +1,50 @@
+//! The experiment that a strategy saves.
+
+use std::sync::Arc;
+
+use mabel::domain::{AttributeName, ExperimentKey, GoalKey, Probability, Span};
+use mabel::engine::definition::{
+    Definition, Durability, Goal, PolicyChoice, Role, Schedule, Segments, Unit, Variation,
+};
+
+use crate::simulations::world::{Phase, World};
+
+/// The one goal's key.
+pub(super) const GOAL: &str = "conversion";
+
+/// What can be shown in a phase, divided by everything that is known of visitors.
+pub(super) fn definition(
+    world: &World,
+    phase: &Phase,
+    key: ExperimentKey,
+    policy: PolicyChoice,
+    control: Probability,
+) -> Definition {
+    let mut attributes: Vec<&str> =
+        world.segments.iter().flat_map(|segment| segment.context.iter().map(|(name, _)| name.as_str())).collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    let attributes: Vec<AttributeName> = attributes
+        .into_iter()
+        .map(|name| AttributeName::new(name).expect("checked when the scenario was read"))
+        .collect();
+    let variation = |v: &usize| Variation { key: world.variations[*v].key.clone(), payload: Arc::from("null") };
+    Definition {
+        key,
+        unit: Unit::Decision,
+        traffic: Probability::ONE,
+        control,
+        audience: None,
+        schedule: Schedule::default(),
+        variations: phase.available.iter().map(variation).collect(),
+        segments: if attributes.is_empty() { Segments::All } else { Segments::By(attributes) },
+        bucket: Span::HOUR,
+        policy,
+        goals: vec![Goal {
+            key: GoalKey::new(GOAL).expect("letters"),
+            role: Role::Primary,
+            window: Span::DAY.times(7),
+        }],
+        durability: Durability::Group,
+    }
+}

@@ -1,0 +1,132 @@
+//! Strategies as a scenario writes them: `name`, `policy`, the policy's parameters, and `floor` and `control` where they
+//! differ from the scenario's.
+
+use std::collections::BTreeMap;
+
+use mabel::domain::Probability;
+use mabel::policy::{Parameter, Parameters, REGISTRY};
+
+use crate::simulations::scenario::Refusal;
+use crate::simulations::strategies::{Plan, Strategy, Winner};
+
+/// Share of the visitors whom an A/B test shows all variations alike (STATISTICS §16).
+const EXPLORE: f64 = 0.25;
+
+/// What a scenario without strategies compares. Where there is one segment, rows that would be the same are left out.
+pub(super) fn defaults(segmented: bool, floor: f64, control: f64) -> Vec<Strategy> {
+    let policy = |kind: &str, pooling: Option<&str>| {
+        let pooling = pooling.map(|value| ("pooling".to_owned(), Parameter::Text(value.to_owned())));
+        Plan::Policy { kind: kind.to_owned(), parameters: pooling.into_iter().collect() }
+    };
+    let ab_test = |winner| Plan::AbTest { explore: EXPLORE, winner };
+    let mut plans =
+        vec![("oracle", Plan::Oracle), ("uniform", policy("uniform", None)), ("A/B test", ab_test(Winner::Global))];
+    if segmented {
+        plans.push(("A/B test per segment", ab_test(Winner::PerSegment)));
+        plans.push(("epsilon-greedy per segment", policy("epsilon-greedy", Some("none"))));
+        plans.push(("global Thompson", policy("thompson", Some("complete"))));
+        plans.push(("per-segment Thompson", policy("thompson", Some("none"))));
+    } else {
+        plans.push(("epsilon-greedy", policy("epsilon-greedy", Some("none"))));
+        plans.push(("Thompson", policy("thompson", Some("none"))));
+    }
+    plans.into_iter().map(|(name, plan)| Strategy { name: name.to_owned(), plan, floor, control }).collect()
+}
+
+/// Reads the tables of a scenario.
+pub(super) fn read_all(tables: Vec<toml::Table>, floor: f64, control: f64) -> Result<Vec<Strategy>, Refusal> {
+    if tables.is_empty() {
+        return Err(Refusal::new("strategies", "none", "at least one; leave it out for the usual ones"));
+    }
+    let mut strategies: Vec<Strategy> = Vec::with_capacity(tables.len());
+    for (index, table) in tables.into_iter().enumerate() {
+        let strategy = read(table, &format!("strategies[{index}]"), floor, control)?;
+        if strategies.iter().any(|known| known.name == strategy.name) {
+            return Err(Refusal::new(format!("strategies[{index}].name"), strategy.name, "each name once"));
+        }
+        strategies.push(strategy);
+    }
+    Ok(strategies)
+}
+
+fn read(mut table: toml::Table, at: &str, floor: f64, control: f64) -> Result<Strategy, Refusal> {
+    let policy = take_text(&mut table, at, "policy")?;
+    let name = if table.contains_key("name") { take_text(&mut table, at, "name")? } else { policy.clone() };
+    let floor = take_number(&mut table, at, "floor", floor)?;
+    let control = take_number(&mut table, at, "control", control)?;
+    if Probability::new(control).is_none() {
+        return Err(Refusal::new(format!("{at}.control"), control, "a share from 0 to 1"));
+    }
+    let plan = match policy.as_str() {
+        "oracle" => Plan::Oracle,
+        "ab-test" => Plan::AbTest { explore: take_explore(&mut table, at)?, winner: Winner::Global },
+        "ab-test-per-segment" => Plan::AbTest { explore: take_explore(&mut table, at)?, winner: Winner::PerSegment },
+        kind if REGISTRY.iter().any(|registered| registered.kind == kind) => {
+            let parameters = std::mem::take(&mut table);
+            let parameters: Result<Parameters, Refusal> =
+                parameters.into_iter().map(|(name, value)| parameter(at, name, value)).collect();
+            Plan::Policy { kind: policy, parameters: parameters? }
+        }
+        unknown => {
+            let kinds: Vec<&str> = REGISTRY.iter().map(|registered| registered.kind).collect();
+            let allowed = format!("oracle, ab-test, ab-test-per-segment, {}", kinds.join(", "));
+            return Err(Refusal::new(format!("{at}.policy"), format!("{unknown:?}"), allowed));
+        }
+    };
+    match table.keys().next() {
+        Some(unknown) => {
+            let allowed = match plan {
+                Plan::AbTest { .. } => "name, policy, explore, floor, control",
+                Plan::Oracle | Plan::Policy { .. } => "name, policy, floor, control",
+            };
+            Err(Refusal::new(at, format!("the field {unknown:?}"), allowed))
+        }
+        None => Ok(Strategy { name, plan, floor, control }),
+    }
+}
+
+fn take_text(table: &mut toml::Table, at: &str, field: &str) -> Result<String, Refusal> {
+    match table.remove(field) {
+        Some(toml::Value::String(text)) if !text.is_empty() => Ok(text),
+        Some(other) => Err(Refusal::new(format!("{at}.{field}"), other, "a text that is not empty")),
+        None => Err(Refusal::new(format!("{at}.{field}"), "nothing", "a text that is not empty")),
+    }
+}
+
+fn take_number(table: &mut toml::Table, at: &str, field: &str, default: f64) -> Result<f64, Refusal> {
+    let Some(value) = table.remove(field) else { return Ok(default) };
+    number(&value).ok_or_else(|| Refusal::new(format!("{at}.{field}"), value, "a finite number"))
+}
+
+fn take_explore(table: &mut toml::Table, at: &str) -> Result<f64, Refusal> {
+    let explore = take_number(table, at, "explore", EXPLORE)?;
+    if explore > 0.0 && explore < 1.0 {
+        Ok(explore)
+    } else {
+        Err(Refusal::new(format!("{at}.explore"), explore, "a share of the visitors above 0 and below 1"))
+    }
+}
+
+fn number(value: &toml::Value) -> Option<f64> {
+    let number = value.as_float().or_else(|| value.as_integer().map(|integer| integer as f64));
+    number.filter(|number| number.is_finite())
+}
+
+fn parameter(at: &str, name: String, value: toml::Value) -> Result<(String, Parameter), Refusal> {
+    let read = match &value {
+        toml::Value::String(text) => Some(Parameter::Text(text.clone())),
+        toml::Value::Boolean(flag) => Some(Parameter::Flag(*flag)),
+        toml::Value::Array(values) => values.iter().map(number).collect::<Option<Vec<f64>>>().map(Parameter::Numbers),
+        toml::Value::Table(shares) => {
+            let shares = shares.iter().map(|(key, value)| Some((key.clone(), number(value)?)));
+            shares.collect::<Option<BTreeMap<String, f64>>>().map(Parameter::Shares)
+        }
+        toml::Value::Integer(_) | toml::Value::Float(_) => number(&value).map(Parameter::Number),
+        toml::Value::Datetime(_) => None,
+    };
+    let allowed = "a text, a finite number, true, false, a list of numbers, or a table of numbers";
+    match read {
+        Some(read) => Ok((name, read)),
+        None => Err(Refusal::new(format!("{at}.{name}"), value, allowed)),
+    }
+}

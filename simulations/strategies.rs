@@ -1,0 +1,106 @@
+//! What is compared: policies of the library, and the ways of working that they have to beat.
+
+use std::ops::Range;
+
+use mabel::policy::{Parameter, Parameters};
+
+use crate::simulations::world::Phase;
+
+/// One row of a result.
+#[derive(Debug, Clone)]
+pub(crate) struct Strategy {
+    /// As tables and pictures name it; unique in its scenario.
+    pub(crate) name: String,
+    pub(crate) plan: Plan,
+    /// Least probability of every variation.
+    pub(crate) floor: f64,
+    /// Share of visitors kept on the first variation.
+    pub(crate) control: f64,
+}
+
+/// How a strategy decides.
+#[derive(Debug, Clone)]
+pub(crate) enum Plan {
+    /// Knows the truth: each segment's best variation, always.
+    Oracle,
+    /// An A/B test: some visitors are shown all variations alike, then everybody what was best by posterior mean.
+    AbTest {
+        /// Share of the visitors of each phase who are tested, in (0, 1).
+        explore: f64,
+        winner: Winner,
+    },
+    /// A policy of the library, by its kind and parameters.
+    Policy { kind: String, parameters: Parameters },
+}
+
+/// For whom an A/B test is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Winner {
+    /// One winner for all visitors.
+    Global,
+    /// One in each segment.
+    PerSegment,
+}
+
+/// Visitors who are decided for in one way.
+pub(crate) struct Stage<'a> {
+    pub(crate) visitors: Range<u64>,
+    pub(crate) phase: &'a Phase,
+    pub(crate) act: Act,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// As the truth says.
+    Know,
+    /// As the policy says; all variations alike in the first part of a test.
+    Learn,
+    /// What was best in the test.
+    Exploit(Winner),
+}
+
+impl Strategy {
+    /// Its kind, as a scenario names it.
+    pub(crate) fn policy(&self) -> &str {
+        match &self.plan {
+            Plan::Oracle => "oracle",
+            Plan::AbTest { winner: Winner::Global, .. } => "ab-test",
+            Plan::AbTest { winner: Winner::PerSegment, .. } => "ab-test-per-segment",
+            Plan::Policy { kind, .. } => kind,
+        }
+    }
+
+    /// Whether it is Thompson sampling, with which others are compared unless the scenario says otherwise.
+    pub(crate) fn is_thompson(&self) -> bool {
+        self.policy() == "thompson"
+    }
+
+    /// Whether it is Thompson sampling in each segment on its own, which is what pooling says where it is not given.
+    pub(crate) fn learns_by_segment(&self) -> bool {
+        let pooled = |parameters: &Parameters| match parameters.get("pooling") {
+            Some(Parameter::Text(pooling)) => pooling == "complete",
+            Some(_) | None => false,
+        };
+        self.is_thompson() && matches!(&self.plan, Plan::Policy { parameters, .. } if !pooled(parameters))
+    }
+
+    /// What it does in each phase, in order.
+    pub(crate) fn stages<'a>(&self, phases: &'a [Phase]) -> Vec<Stage<'a>> {
+        let mut stages = Vec::new();
+        for phase in phases {
+            let Range { start, end } = phase.visitors;
+            match &self.plan {
+                Plan::Oracle => stages.push(Stage { visitors: start..end, phase, act: Act::Know }),
+                Plan::Policy { .. } => stages.push(Stage { visitors: start..end, phase, act: Act::Learn }),
+                // A new variation is a new test: a site that adds one wants to know.
+                Plan::AbTest { explore, winner } => {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of visitors")]
+                    let tested = start + (explore * (end - start) as f64).ceil() as u64;
+                    stages.push(Stage { visitors: start..tested, phase, act: Act::Learn });
+                    stages.push(Stage { visitors: tested..end, phase, act: Act::Exploit(*winner) });
+                }
+            }
+        }
+        stages
+    }
+}
