@@ -1,14 +1,14 @@
 //! Receipts: a decision, encrypted and authenticated, so that whoever brings it back with a reward brings everything
 //! needed to learn from it, and nobody can read it or make one.
 //!
-//! `base64url(version 1 byte, key id 4, nonce 12, AES-256-GCM(record), tag 16)`, at most 1,200 characters. A nonce is six
+//! `base64url(version 1 byte, key id 4, nonce 12, AES-128-GCM(record), tag 16)`, at most 1,200 characters. A nonce is six
 //! bytes drawn when the process starts and a counter of six: unique within a process, and across restarts up to the
 //! chance that two of them draw the same six bytes (1 in 10^9 for a thousand restarts).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit};
+use aes_gcm::{Aes128Gcm, KeyInit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -56,7 +56,7 @@ pub enum ReceiptError {
 
 /// Makes and opens receipts.
 pub(crate) struct Sealer {
-    cipher: Aes256Gcm,
+    cipher: Aes128Gcm,
     header: [u8; HEADER],
     nonce_prefix: [u8; 6],
     counter: AtomicU64,
@@ -69,7 +69,7 @@ impl Sealer {
         let id = secret.derive("receipt key id", &[]);
         let prefix = nonce_seed.to_le_bytes();
         Self {
-            cipher: Aes256Gcm::new(&key.into()),
+            cipher: Aes128Gcm::new(&first_half(key).into()),
             header: [VERSION, id[0], id[1], id[2], id[3]],
             nonce_prefix: [prefix[0], prefix[1], prefix[2], prefix[3], prefix[4], prefix[5]],
             counter: AtomicU64::new(0),
@@ -86,7 +86,7 @@ impl Sealer {
         let nonce: [u8; NONCE] = head[HEADER..].try_into().expect("twelve bytes were just written");
         let tag = self
             .cipher
-            .encrypt_inout_detached(&nonce.into(), &self.header, body.into())
+            .encrypt_inout_detached(&nonce.into(), &[], body.into())
             .expect("a record of some hundred bytes is far below the cipher's bound of 64 GB");
         bytes.extend_from_slice(&tag);
         let text = URL_SAFE_NO_PAD.encode(&bytes);
@@ -102,6 +102,7 @@ impl Sealer {
         if bytes.len() < HEADER + NONCE + TAG || bytes[0] != VERSION {
             return Err(ReceiptError::Malformed);
         }
+        // The header is not authenticated and need not be: it is compared whole.
         if bytes[..HEADER] != self.header {
             return Err(ReceiptError::Foreign);
         }
@@ -110,7 +111,7 @@ impl Sealer {
         let nonce: [u8; NONCE] = head[HEADER..].try_into().map_err(|_| ReceiptError::Malformed)?;
         let tag: [u8; TAG] = (&*tag).try_into().map_err(|_| ReceiptError::Malformed)?;
         self.cipher
-            .decrypt_inout_detached(&nonce.into(), &self.header, (&mut *body).into(), &tag.into())
+            .decrypt_inout_detached(&nonce.into(), &[], (&mut *body).into(), &tag.into())
             .map_err(|_| ReceiptError::Forged)?;
         // Authenticated, so written by us; a record that still does not read is of a version we never wrote.
         read_record(body).ok_or(ReceiptError::Malformed)
@@ -121,6 +122,10 @@ impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sealer(…)")
     }
+}
+
+fn first_half(key: [u8; 32]) -> [u8; 16] {
+    std::array::from_fn(|index| key[index])
 }
 
 fn write_record(record: &DecisionRecord, deferred: bool, visitor: u64, to: &mut Vec<u8>) {

@@ -7,6 +7,8 @@
 //!
 //! Very wide and very narrow arms together would need an unbounded grid: then there is no answer here, and draws give one.
 
+use std::ops::Range;
+
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -43,6 +45,15 @@ impl Resolution {
             Self::Report => 8.0,
         }
     }
+
+    /// Widths each way beyond which an arm is left out: 4e-9 and 1e-13 of its probability, a fiftieth of the error that the
+    /// grid's fineness leaves.
+    fn widths_kept(self) -> f64 {
+        match self {
+            Self::Propensity => 5.8,
+            Self::Report => 7.6,
+        }
+    }
 }
 
 /// P(arm has the highest rate) for each arm, summing to 1; `None` if the grid would exceed 8192 cells.
@@ -56,7 +67,7 @@ pub fn best_probabilities(arms: &[Beta], resolution: Resolution) -> Option<Vec<f
     }
     let grid = Grid::new(arms, resolution)?;
     let mut shares = vec![0.0; arms.len()];
-    grid.each_best(arms, |arm, best| shares[arm] = best.iter().sum());
+    grid.each_best(arms, |arm, _, best| shares[arm] = best.iter().sum());
     let total: f64 = shares.iter().sum();
     shares.iter_mut().for_each(|share| *share /= total);
     Some(shares)
@@ -77,7 +88,9 @@ pub fn expected_loss(arms: &[Beta], resolution: Resolution) -> Option<Vec<f64>> 
     }
     let grid = Grid::new(arms, resolution)?;
     let mut best_density = vec![0.0; grid.points.len()];
-    grid.each_best(arms, |_, best| best_density.iter_mut().zip(best).for_each(|(sum, one)| *sum += one));
+    grid.each_best(arms, |_, first, best| {
+        best_density[first..].iter_mut().zip(best).for_each(|(sum, one)| *sum += one);
+    });
     let total: f64 = best_density.iter().sum();
     let highest = best_density.iter().zip(&grid.points).map(|(weight, point)| weight * point.rate).sum::<f64>() / total;
     Some(arms.iter().map(|arm| (highest - arm.mean()).max(0.0)).collect())
@@ -163,14 +176,16 @@ impl GridPoint {
 /// Equidistant points in z that cover wherever the best arm can be.
 struct Grid {
     cell: f64,
+    low: f64,
     points: Vec<GridPoint>,
+    resolution: Resolution,
 }
 
 impl Grid {
     fn new(arms: &[Beta], resolution: Resolution) -> Option<Self> {
         let (mut low, mut high, mut narrowest) = (f64::NEG_INFINITY, f64::NEG_INFINITY, WIDTH_MAX);
         for arm in arms {
-            let (from, to) = support(arm);
+            let (from, to) = support(arm, resolution);
             // Below the highest of the lower ends, the arm that has it is better.
             low = low.max(from);
             high = high.max(to);
@@ -183,53 +198,63 @@ impl Grid {
         }
         let cell = (high - low) / cells;
         let points = (0..=cells as usize).map(|i| GridPoint::at(low + cell * i as f64)).collect();
-        Some(Self { cell, points })
+        Some(Self { cell, low, points, resolution })
     }
 
-    /// Calls `visit` with each arm and f_arm · Π_{k≠arm} F_k at every point, halved at both ends as the trapezoid rule
-    /// wants, in no particular order of arms. The factor of the cell's width is left out.
+    /// Calls `visit` with each arm, the first point of its support, and f_arm · Π_{k≠arm} F_k at every point of it, halved at
+    /// the grid's ends as the trapezoid rule wants, in no particular order of arms. The cell's width is left out.
     ///
     /// Products from the right, then from the left, over one flat table each: a product divided by F would be 0/0 in tails.
-    fn each_best(&self, arms: &[Beta], mut visit: impl FnMut(usize, &[f64])) {
+    /// Right of its support an arm's F is 1 and nothing is to be done; narrow arms among wide ones cost little.
+    fn each_best(&self, arms: &[Beta], mut visit: impl FnMut(usize, usize, &[f64])) {
         let width = self.points.len();
+        let spans: Vec<Range<usize>> = arms.iter().map(|arm| self.span(arm)).collect();
         let mut densities = vec![0.0; arms.len() * width];
         let mut cumulated = vec![0.0; arms.len() * width];
         let mut product = vec![1.0; width];
         product[0] = 0.5;
         product[width - 1] = 0.5;
-        for (arm, (density, cdf)) in
-            arms.iter().zip(densities.chunks_exact_mut(width).zip(cumulated.chunks_exact_mut(width))).rev()
-        {
-            self.fill(arm, density, cdf);
-            for ((density, cdf), product) in density.iter_mut().zip(cdf).zip(&mut product) {
-                *density *= *product;
-                *product *= *cdf;
-            }
+        let rows = densities.chunks_exact_mut(width).zip(cumulated.chunks_exact_mut(width));
+        for ((arm, span), (density, cdf)) in arms.iter().zip(&spans).zip(rows).rev() {
+            self.fill(arm, span, density, cdf);
+            scale(&mut density[span.clone()], &product[span.clone()]);
+            scale(&mut product[..span.end], &cdf[..span.end]);
         }
         product.fill(1.0);
-        for (arm, (density, cdf)) in densities.chunks_exact_mut(width).zip(cumulated.chunks_exact(width)).enumerate() {
-            for ((density, cdf), product) in density.iter_mut().zip(cdf).zip(&mut product) {
-                *density *= *product;
-                *product *= *cdf;
-            }
-            visit(arm, density);
+        let rows = densities.chunks_exact_mut(width).zip(cumulated.chunks_exact(width));
+        for (arm, (span, (density, cdf))) in spans.iter().zip(rows).enumerate() {
+            scale(&mut density[span.clone()], &product[span.clone()]);
+            scale(&mut product[..span.end], &cdf[..span.end]);
+            visit(arm, span.start, &density[span.clone()]);
         }
     }
 
-    /// The density f of one arm's logit, and its distribution function F, at every point.
-    fn fill(&self, arm: &Beta, density: &mut [f64], cdf: &mut [f64]) {
+    /// The points of the grid within an arm's support: empty where it cannot be the best.
+    fn span(&self, arm: &Beta) -> Range<usize> {
+        let (from, to) = support(arm, self.resolution);
+        // A float beyond the indices' range becomes the nearest end of it.
+        let index = |z: f64| ((z - self.low) / self.cell) as usize;
+        let end = (index(to).saturating_add(2)).min(self.points.len());
+        index(from).min(end)..end
+    }
+
+    /// The density f of one arm's logit within its span, and its distribution function F from the grid's beginning to the
+    /// span's end.
+    fn fill(&self, arm: &Beta, span: &Range<usize>, density: &mut [f64], cdf: &mut [f64]) {
         let (a, b) = (arm.alpha(), arm.beta());
         let centre = GridPoint::at(arm.centre());
         let peak = arm.ln_density_at_centre();
-        for (f, point) in density.iter_mut().zip(&self.points) {
+        for (f, point) in density[span.clone()].iter_mut().zip(&self.points[span.clone()]) {
             let exponent = peak - a * (point.success - centre.success) - b * (point.failure - centre.failure);
             *f = if exponent < EXPONENT_MIN { 0.0 } else { exponent.exp() };
         }
         let h = self.cell;
         let (first, third) = (h * h / 12.0, h.powi(4) / 720.0);
         // Sum of f over the points to the right, each with the weight the trapezoid rule gives it.
-        let mut right = -0.5 * density[density.len() - 1];
-        for ((cumulated, &f), point) in cdf.iter_mut().zip(&*density).zip(&self.points).rev() {
+        let last = density[..span.end].last().copied().unwrap_or(0.0);
+        let mut right = -0.5 * last;
+        let within = cdf[span.clone()].iter_mut().zip(&density[span.clone()]).zip(&self.points[span.clone()]);
+        for ((cumulated, &f), point) in within.rev() {
             // f'/f, and the first two derivatives of that.
             let u = a - (a + b) * point.rate;
             let g2 = -(a + b) * point.rate * (1.0 - point.rate);
@@ -238,16 +263,21 @@ impl Grid {
             *cumulated = (1.0 - tail).clamp(0.0, 1.0);
             right += f;
         }
+        // Left of its support an arm has no probability to be below.
+        cdf[..span.start].fill(0.0);
     }
 }
 
-/// Where an arm's logit is, but for 1e-13 of its probability: 7.6 widths each way, and the exponential tails that
+fn scale(values: &mut [f64], by: &[f64]) {
+    values.iter_mut().zip(by).for_each(|(value, factor)| *value *= factor);
+}
+
+/// Where an arm's logit is, but for a negligible probability: some widths each way, and the exponential tails that
 /// parameters below 60 have.
-fn support(arm: &Beta) -> (f64, f64) {
-    const WIDTHS: f64 = 7.6;
+fn support(arm: &Beta, resolution: Resolution) -> (f64, f64) {
     const EXPONENTIAL_BELOW: f64 = 60.0;
     const EXPONENTIAL_LENGTH: f64 = 18.0;
-    let reach = WIDTHS * arm.logit_width();
+    let reach = resolution.widths_kept() * arm.logit_width();
     let extra = |parameter: f64| if parameter < EXPONENTIAL_BELOW { EXPONENTIAL_LENGTH / parameter } else { 0.0 };
     (arm.centre() - reach - extra(arm.alpha()), arm.centre() + reach + extra(arm.beta()))
 }
