@@ -102,8 +102,8 @@ impl<B: DrawingBackend> Canvas<'_, B> {
             let top = TITLE_HEIGHT + 6 + row * LEGEND_ROW;
             let corners = [(left, top - 2), (left + 14, top + 10)].map(|(x, y)| (self.pixels(x), self.pixels(y)));
             self.area.draw(&Rectangle::new(corners, colour.filled())).map_err(failed)?;
-            // Seven units a letter: a long key is cut rather than run out of the picture.
-            let room = usize::try_from((self.legend_width - 34) / 7).unwrap_or(0);
+            // Six units a letter on average: a long key is cut rather than run out of the picture.
+            let room = usize::try_from((self.legend_width - 34) / 6).unwrap_or(0);
             let shown = if name.chars().count() > room {
                 name.chars().take(room).chain(['…']).collect()
             } else {
