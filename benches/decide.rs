@@ -80,6 +80,7 @@ impl World {
         let place = usize::try_from(self.index % SEGMENTS).expect("small");
         let request = Request {
             visitor: "v-8f2c",
+            visitor_given: true,
             context: &self.contexts[place],
             exclude: &[],
             defer: false,

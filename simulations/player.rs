@@ -301,6 +301,7 @@ impl<'a> Player<'a> {
         }
         let request = Request {
             visitor: &self.visitor_id,
+            visitor_given: true,
             context,
             exclude: &[],
             defer: false,

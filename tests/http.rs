@@ -225,6 +225,8 @@ fn a_receipt_keeps_its_variation_and_a_decision_id_its_answer() {
     }
     let other = site.decide(json!({"experiment": "hero", "visitor": "someone else", "receipt": first["receipt"]}));
     assert_eq!(other["reason"], "policy", "a receipt is its visitor's");
+    let nameless = site.decide(json!({"experiment": "hero", "receipt": first["receipt"]}));
+    assert_eq!((&nameless["reason"], &nameless["variation"]), (&json!("sticky"), &first["variation"]));
     let forged = site.decide(json!({"experiment": "hero", "visitor": "v", "receipt": "forged"}));
     assert_eq!(
         (&forged["reason"], &forged["receipt_refused"]["type"]),
@@ -239,7 +241,17 @@ fn a_receipt_keeps_its_variation_and_a_decision_id_its_answer() {
     let later = site.decide(named);
     assert_eq!(later["variation"], once["variation"], "the id seeds the draw");
     assert_ne!(later["receipt"], once["receipt"], "a new exposure");
+    let receipt = later["receipt"].clone();
     assert_eq!(site.settled(5)["totals"]["exposures"], 5, "repeats and sticky answers are not recorded again");
+    for index in 0..64 {
+        site.client.post("/v1/reward", &json!({"receipt": receipt, "value": 0, "reward_id": format!("r{index}")}));
+    }
+    let more = json!({"receipt": receipt, "value": 0, "reward_id": "one more"}).to_string();
+    let (status, kind, _) = site.client.problem("POST", "/v1/reward", &more);
+    assert_eq!((status, kind.as_str()), (409, "too-many-rewards"));
+    site.client.send("DELETE", "/v1/experiments/hero", &Value::Null);
+    let gone = site.client.problem("POST", "/v1/decide", r#"{"experiment":"hero","decision_id":"page-view-17"}"#);
+    assert_eq!(gone.0, 404, "an answer does not outlive its experiment");
 }
 
 #[test]
@@ -387,6 +399,8 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
         (r#"{"experiment":"hero","context":{"a":{"b":1}}}"#, 400, "malformed", "not attributes"),
         (r#"{"experiment":"hero","visitor":""}"#, 422, "field-refused", "visitor"),
         (r#"{"experiment":"hero","decision_id":""}"#, 422, "field-refused", "decision_id"),
+        (r#"{"requests":[{"experiment":"hero"}],"defer":true}"#, 422, "field-refused", "brings its own"),
+        (r#"{"requests":[{"experiment":"hero"}],"context":{"a":1}}"#, 422, "field-refused", "brings its own"),
         (r#"{"requests":[]}"#, 422, "field-refused", "1 to 1000"),
         (r#"{"visitor":"v"}"#, 400, "malformed", "experiment"),
         (&deep, 400, "malformed", "context.a"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::{ExperimentKey, Slot};
 use crate::engine::Engine;
 use crate::engine::checkpoint::RewardCounts;
+use crate::engine::error::NoExperiment;
 use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::{Judgement, Outcome, Standing};
@@ -35,7 +36,12 @@ impl Engine {
 
     fn apply_saved(&self, saved: &ExperimentSaved, jobs: &mut Vec<RefreshJob>) {
         let key = &saved.definition.key;
-        let known = self.experiment(key.as_str()).ok();
+        let known = match self.experiment(key.as_str()) {
+            Ok(experiment) => Some(experiment),
+            Err(NoExperiment::Unknown) => None,
+            // Checked before its deletion and committed after it: the key stays taken.
+            Err(NoExperiment::Deleted) => return,
+        };
         let before = known.as_ref().map(|experiment| experiment.active_full());
         let mut slots = before.as_ref().map(|before| Slots::clone(&before.slots)).unwrap_or_default();
         slots.extend(&saved.definition);
@@ -76,6 +82,8 @@ impl Engine {
                 Outcome::Recorded => counts.recorded += 1,
                 Outcome::Repeated => counts.repeated += 1,
                 Outcome::Late => counts.late += 1,
+                // Counted as refused, where its sender is told.
+                Outcome::Refused => return,
             }
             if learned && !rewarded.record.control && rewarded.record.epoch == experiment.active().settings.epoch {
                 counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));

@@ -6,10 +6,10 @@ use crate::domain::{AllocationId, Context, DecisionId, SegmentKey, Slot, Timesta
 use crate::engine::allocation::Allocation;
 use crate::engine::definition::{Status, Unit};
 use crate::engine::event::{DecisionRecord, Event, Exposed};
-use crate::engine::experiment::{Active, Experiment};
+use crate::engine::experiment::{Active, Experiment, MAX_SEGMENTS};
 use crate::engine::receipt::Receipt;
+use crate::engine::segment::Segment;
 use crate::engine::settings::Settings;
-use crate::policy::Pooling;
 use crate::policy::allocation::{draw, project};
 use crate::targeting::Verdict;
 
@@ -37,6 +37,8 @@ pub enum Reason {
 pub struct Request<'a> {
     /// The visitor's id.
     pub visitor: &'a str,
+    /// Whether the caller gave it: a receipt brought without a visitor is taken for its own visitor's.
+    pub visitor_given: bool,
     /// Attributes, a profile merged under them.
     pub context: &'a Context<'a>,
     /// Variations not to be shown; unknown keys have no effect.
@@ -136,12 +138,12 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
     if let Some(reason) = closed_to(experiment, settings, request) {
         return unrecorded(active, request, reason);
     }
-    if let Some(sticky) = request.receipt.and_then(|receipt| stay(experiment, &active, request, receipt)) {
+    let share = settings.definition.control.get();
+    let held_out = share > 0.0 && settings.groups.uniform(request.visitor.as_bytes()) < share;
+    if let Some(sticky) = request.receipt.and_then(|receipt| stay(experiment, &active, request, receipt, held_out)) {
         return sticky;
     }
-    if settings.definition.control.get() > 0.0
-        && settings.groups.uniform(request.visitor.as_bytes()) < settings.definition.control.get()
-    {
+    if held_out {
         return control(experiment, active, request);
     }
     let drawn = KEY.with_borrow_mut(|key| {
@@ -183,12 +185,22 @@ fn unrecorded(active: Arc<Active>, request: &Request<'_>, reason: Reason) -> Dec
     Decision { active, variation, reason, record: None, counts: false, excluded: Box::default(), basis: None }
 }
 
-/// The variation of an earlier decision, if it can still be shown to this visitor.
-fn stay(experiment: &Experiment, active: &Arc<Active>, request: &Request<'_>, receipt: &Receipt) -> Option<Decision> {
-    let variation = active.settings.variation_of(receipt.record.variation)?;
+/// The variation of an earlier decision, if it can still be shown to this visitor: not if it was removed or excluded, and not
+/// if the visitor has since come into the control group or left it, or the default of that group has changed.
+fn stay(
+    experiment: &Experiment,
+    active: &Arc<Active>,
+    request: &Request<'_>,
+    receipt: &Receipt,
+    held_out: bool,
+) -> Option<Decision> {
+    let record = &receipt.record;
+    let variation = active.settings.variation_of(record.variation)?;
     let key = &active.settings.definition.variations[variation].key;
-    let same = receipt.record.experiment == *experiment.key()
-        && receipt.visitor == visitor_hash(&active.settings, request.visitor)
+    let own = receipt.visitor == visitor_hash(&active.settings, request.visitor) && record.control == held_out;
+    let same = record.experiment == *experiment.key()
+        && (own || !request.visitor_given)
+        && (!record.control || variation == 0)
         && !request.exclude.contains(key);
     same.then(|| Decision {
         active: Arc::clone(active),
@@ -264,17 +276,18 @@ fn draw_variation(active: &Active, request: &Request<'_>, key: &str, explain: Ex
     };
     let draw = |segment, allocation: &Allocation| draw_from(settings, request, segment, allocation, uniform, explain);
     let segments = &active.current().segments;
-    let pooled = active.pooled.as_ref();
-    segments
-        .with(key, |known, segment| match (pooled, settings.policy().learns(), settings.policy().pooling()) {
-            (Some(pooled), true, Pooling::Complete) => draw(known.clone(), &pooled.allocation()),
-            (_, true, _) => draw(known.clone(), &segment.allocation()),
-            (_, false, _) => draw(known.clone(), &active.initial),
-        })
-        .unwrap_or_else(|| match pooled {
-            Some(pooled) => draw(SegmentKey::new(key), &pooled.allocation()),
-            None => draw(SegmentKey::new(key), &active.initial),
-        })
+    if let Some(pooled) = &active.pooled {
+        let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
+        return draw(segment, &pooled.allocation());
+    }
+    let learns = settings.policy().learns();
+    let in_segment = |known: &SegmentKey, segment: &Segment| {
+        if learns { draw(known.clone(), &segment.allocation()) } else { draw(known.clone(), &active.initial) }
+    };
+    // One segment too many is counted with the others, and so decided as they are.
+    let overflowing =
+        || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
+    segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.initial))
 }
 
 /// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.

@@ -75,6 +75,9 @@ pub enum RewardError {
     /// Its epoch is over and forgotten.
     #[error("the decision belongs to an epoch that is closed for good")]
     EpochClosed,
+    /// The decision has as many rewards as are remembered.
+    #[error("the decision has {} rewards already, and no more are taken", crate::engine::ledger::MAX_FACTS)]
+    TooMany,
     /// The experiment has no such goal.
     #[error("there is no goal {given:?}; there are {allowed}")]
     UnknownGoal {

@@ -24,6 +24,8 @@ pub enum Outcome {
     Repeated,
     /// The first of its kind, after the window: kept, not learned.
     Late,
+    /// One too many for its decision: nothing is kept of it.
+    Refused,
 }
 
 /// Whether a reward counts as a success or failure of its exposure.
@@ -89,6 +91,10 @@ impl Judgement {
     pub const PLAIN: Self =
         Self { outcome: Outcome::Recorded, standing: Standing::Learned, entry: None, released: Vec::new() };
 }
+
+/// Most facts remembered about one decision. Whoever holds a receipt chooses the reward ids: without a bound, one receipt
+/// could fill the ledger, and every reward would read it all.
+pub const MAX_FACTS: usize = 64;
 
 /// The decision whose entries [`judge`] needs; `None` if it needs none.
 #[must_use]
@@ -164,6 +170,9 @@ fn judge_reward<'a, I: Iterator<Item = &'a Fact>>(
     });
     if let Some(standing) = same {
         return Judgement { outcome: Outcome::Repeated, standing, ..Judgement::PLAIN };
+    }
+    if earlier().count() >= MAX_FACTS {
+        return Judgement { outcome: Outcome::Refused, ..Judgement::PLAIN };
     }
     let activated = || earlier().any(|fact| matches!(fact, Fact::Activated { in_time: true }));
     let converted = || {

@@ -49,7 +49,12 @@ impl Engine {
         let experiment = self.experiment(receipt.record.experiment.as_str())?;
         let active = experiment.active();
         let epoch = active.epoch(receipt.record.epoch).ok_or(RewardError::EpochClosed)?;
-        let window = epoch.windows.iter().map(|(_, window)| *window).min().unwrap_or_default();
+        // A goal that was removed since still has its window in the epoch; it must not hurry what is decided now.
+        let window = if epoch.number == active.settings.epoch {
+            active.settings.shortest_window()
+        } else {
+            epoch.windows.iter().map(|(_, window)| *window).min().unwrap_or_default()
+        };
         Ok(receipt.deferred.then_some(Event::Activated(Activated { record: receipt.record, at: now, window })))
     }
 

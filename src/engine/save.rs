@@ -20,6 +20,10 @@ pub const MAX_GOALS: usize = 32;
 pub const MAX_PAYLOAD_BYTES: usize = 65_536;
 /// Most epochs whose receipts are still valid.
 pub const MAX_EPOCHS: usize = 64;
+/// Most bytes of one segment's tallies: half of what a checkpoint's row can hold, for the control group has as many.
+const MAX_SEGMENT_BYTES: u64 = 16 << 20;
+/// Day-long buckets of a segment, at most.
+const DAY_BUCKETS: u64 = 402;
 const LONGEST_WINDOW: Span = Span::DAY.times(365);
 
 impl Engine {
@@ -58,10 +62,11 @@ impl Engine {
             )
             .into());
         }
+        check_size(&definition, &slots)?;
         let (version, epoch) = match &active {
             None => (1, 0),
             Some(active) => {
-                let changed = begins_epoch(&active.settings.definition, &definition);
+                let changed = begins_epoch(active, &definition);
                 let open = active.epochs.iter().filter(|epoch| epoch.receives(now)).count();
                 if changed && open >= MAX_EPOCHS {
                     return Err(SaveError::TooManyEpochs(open));
@@ -76,13 +81,33 @@ impl Engine {
     }
 }
 
-/// Whether tallies kept so far mean something else under the new definition.
-fn begins_epoch(before: &Definition, after: &Definition) -> bool {
-    let window_changed = after
-        .goals
-        .iter()
-        .any(|goal| before.goals.iter().any(|known| known.key == goal.key && known.window != goal.window));
+/// Whether tallies kept so far mean something else under the new definition. A goal's window is compared with the one it had
+/// in this epoch, even if it was away in between.
+fn begins_epoch(active: &Active, after: &Definition) -> bool {
+    let before = &active.settings.definition;
+    let window_changed = after.goals.iter().any(|goal| {
+        let known = active.slots.goal(&goal.key).and_then(|slot| active.current().window(slot));
+        known.is_some_and(|window| window != goal.window)
+    });
     before.segments != after.segments || before.unit != after.unit || before.bucket != after.bucket || window_changed
+}
+
+/// Whether a segment's tallies stay small enough to be saved: every bucket counts every variation and goal there ever was.
+fn check_size(definition: &Definition, slots: &Slots) -> Result<(), FieldError> {
+    let longest = definition.goals.iter().map(|goal| goal.window).max().unwrap_or_default();
+    let fine = (longest.as_millis() + Span::DAY.as_millis()) / definition.bucket.as_millis().max(1);
+    let counts = (slots.variations.len() * (1 + slots.goals.len())) as u64;
+    let bytes = (fine + DAY_BUCKETS) * (32 + 8 * counts);
+    if bytes <= MAX_SEGMENT_BYTES {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        "bucket",
+        format!("{}, with windows up to {longest} and {counts} counts a bucket,", definition.bucket),
+        format!(
+            "longer buckets, shorter windows, or fewer variations and goals: a segment could take {bytes} bytes, at most {MAX_SEGMENT_BYTES} are kept"
+        ),
+    ))
 }
 
 fn refuse_tombstones(definition: &Definition, active: &Active) -> Result<(), FieldError> {

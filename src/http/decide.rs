@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::domain::{VariationKey, VisitorId};
 use crate::engine::decide::{Basis, Reason};
+use crate::engine::save::MAX_VARIATIONS;
 use crate::http::body::{Body, ContextBody, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -62,7 +63,10 @@ async fn batch(
     requests: &[DecideBody<'_>],
     out: &mut Vec<u8>,
 ) -> Result<(), Problem> {
-    if body.experiment.is_some() || body.visitor.is_some() || body.receipt.is_some() || body.decision_id.is_some() {
+    let named =
+        body.experiment.is_some() || body.visitor.is_some() || body.receipt.is_some() || body.decision_id.is_some();
+    let set = body.defer || body.explain || !body.exclude.is_empty() || body.context.0.iter().next().is_some();
+    if named || set {
         let allowed = "alone: each request of a batch brings its own experiment, visitor and context";
         return Err(Problem::field(Kind::FieldRefused, "requests", "requests beside other fields", allowed));
     }
@@ -105,6 +109,10 @@ fn check(body: &DecideBody<'_>) -> Result<Vec<VariationKey>, Problem> {
             given,
             format!("1 to {MAX_DECISION_ID_BYTES} bytes"),
         ));
+    }
+    if body.exclude.len() > MAX_VARIATIONS {
+        let given = format!("{} of them", body.exclude.len());
+        return Err(Problem::field(Kind::FieldRefused, "exclude", given, format!("at most {MAX_VARIATIONS}")));
     }
     Ok(body.exclude.iter().filter_map(|Text(key)| VariationKey::new(key).ok()).collect())
 }

@@ -80,6 +80,7 @@ impl From<RewardError> for Problem {
             RewardError::Receipt(error) => error.into(),
             RewardError::Experiment(error) => error.into(),
             RewardError::EpochClosed => Self::new(Kind::EpochClosed, error),
+            RewardError::TooMany => Self::new(Kind::TooManyRewards, error),
             RewardError::UnknownGoal { given, allowed } => {
                 Self::field(Kind::GoalUnknown, "goal", format!("{given:?}"), allowed)
             }

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     ReceiptExpired,
     /// The decision's epoch is closed for good.
     EpochClosed,
+    /// The decision has as many rewards as are remembered.
+    TooManyRewards,
     /// The experiment has no such goal.
     GoalUnknown,
     /// Too much waits to be recorded.
@@ -62,6 +64,7 @@ impl Kind {
             Self::ReceiptForged => ("receipt-forged", 422, "The receipt was forged or altered"),
             Self::ReceiptExpired => ("receipt-expired", 410, "The receipt has expired"),
             Self::EpochClosed => ("epoch-closed", 410, "The decision's epoch is closed"),
+            Self::TooManyRewards => ("too-many-rewards", 409, "The decision has too many rewards"),
             Self::GoalUnknown => ("goal-unknown", 422, "The experiment has no such goal"),
             Self::Overloaded => ("overloaded", 503, "Too much is waiting to be recorded"),
             Self::Unavailable => ("unavailable", 503, "Nothing can be recorded now"),

@@ -49,7 +49,8 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
         let rewarding = service.reward(&to_reward(&body, &checked)?).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
     };
-    if body.receipt.is_some() || body.goal.is_some() || body.reward_id.is_some() {
+    let beside = [body.receipt.is_some(), body.goal.is_some(), body.value.is_some(), body.reward_id.is_some()];
+    if beside.contains(&true) || body.occurred_at.is_some() {
         let allowed = "alone: each reward of a list brings its own receipt";
         return Err(Problem::field(Kind::FieldRefused, "rewards", "rewards beside other fields", allowed));
     }
@@ -90,7 +91,7 @@ pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Resul
 }
 
 fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
-    if body.rewards.is_some() && body.receipt.is_none() {
+    if body.rewards.is_some() {
         return Err(Problem::field(Kind::FieldRefused, "rewards", "a list within a list", "one level"));
     }
     let reward_id =
@@ -137,5 +138,7 @@ const fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Recorded => "recorded",
         Outcome::Repeated => "repeated",
         Outcome::Late => "late",
+        // Never answered as an outcome: the service makes an error of it.
+        Outcome::Refused => "refused",
     }
 }

@@ -26,7 +26,7 @@ const BLOCK_BYTES: usize = 6_000;
 /// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
 const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
 /// Most ledger entries forgotten between two commits.
-const FORGET_AT_ONCE: usize = 1_000;
+const FORGET_AT_ONCE: usize = 10_000;
 /// While the store refuses, unanswered events are kept for the next attempt, up to this many.
 const MAX_CARRIED: usize = 65_536;
 
@@ -165,7 +165,9 @@ impl Committer {
         let mut deadline = instant() + idle;
         let mut awaited = false;
         let mut first = true;
-        while batch.len() < MAX_BATCH {
+        // What is carried does not count: else a store that refuses would keep the queue from ever being read.
+        let most = batch.len() + MAX_BATCH;
+        while batch.len() < most {
             let message = if awaited {
                 match self.messages.try_recv() {
                     Ok(message) => message,

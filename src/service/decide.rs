@@ -92,7 +92,13 @@ impl Service {
             None => Ok(answer),
             Some(pending) => match pending.done().await {
                 Ok(_) => Ok(answer),
-                Err(error) => Ok(Arc::new(fallen_back(&answer, query, &error))),
+                Err(error) => {
+                    // What was not recorded must not be repeated as if it were.
+                    if let Some(decision_id) = query.decision_id {
+                        self.recent.forget(query.experiment, decision_id);
+                    }
+                    Ok(Arc::new(fallen_back(&answer, query, &error)))
+                }
             },
         }
     }
@@ -106,6 +112,8 @@ impl Service {
         let Some(decision_id) = query.decision_id.filter(|_| !query.explain) else {
             return self.decide_at(query, now);
         };
+        // An answer of the last minute must not outlive its experiment.
+        self.engine.experiment(query.experiment)?;
         let mut pending = None;
         let answer = self.recent.get_or_decide(query.experiment, decision_id, now, || {
             let decided = self.decide_at(query, now)?;
@@ -133,6 +141,7 @@ impl Service {
         });
         let request = Request {
             visitor: &visitor,
+            visitor_given: query.visitor.is_some(),
             context: query.context,
             exclude: query.exclude,
             defer: query.defer,

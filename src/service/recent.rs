@@ -4,7 +4,7 @@
 //! at once the second finds the first's answer.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{Span, Timestamp};
 use crate::service::decide::Answer;
@@ -39,9 +39,8 @@ impl Recent {
         now: Timestamp,
         decide: impl FnOnce() -> Result<(Arc<Answer>, bool), E>,
     ) -> Result<Arc<Answer>, E> {
-        let key: Box<str> = format!("{experiment}\0{decision_id}").into();
-        let shard = usize::try_from(fold(&key) % SHARDS as u64).unwrap_or(0);
-        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(experiment, decision_id);
+        let mut shard = self.shard(&key);
         shard.forget(now);
         if let Some((_, answer)) = shard.answers.get(&key) {
             return Ok(Arc::clone(answer));
@@ -53,6 +52,23 @@ impl Recent {
         }
         Ok(answer)
     }
+}
+
+impl Recent {
+    /// Forgets an answer that turned out not to be recorded.
+    pub(crate) fn forget(&self, experiment: &str, decision_id: &str) {
+        let key = key(experiment, decision_id);
+        self.shard(&key).answers.remove(&key);
+    }
+
+    fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
+        let shard = usize::try_from(fold(key) % SHARDS as u64).unwrap_or(0);
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(experiment: &str, decision_id: &str) -> Box<str> {
+    format!("{experiment}\0{decision_id}").into()
 }
 
 impl Shard {

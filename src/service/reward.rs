@@ -1,7 +1,8 @@
 //! Rewards and activations: checked, recorded, judged, answered.
 
-use crate::domain::RewardId;
-use crate::engine::event::Event;
+use crate::domain::{ExperimentKey, RewardId};
+use crate::engine::error::RewardError;
+use crate::engine::event::{Event, Rewarded};
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::reward::Reward;
 use crate::service::Service;
@@ -39,6 +40,7 @@ pub enum Unlearned {
 /// A reward on its way.
 struct Submitted {
     pending: Pending,
+    experiment: ExperimentKey,
     reward_id: RewardId,
     /// Known before the commit.
     aside: Option<Unlearned>,
@@ -51,7 +53,7 @@ impl Service {
     /// If it is refused, or could not be recorded.
     pub async fn reward(&self, reward: &Reward<'_>) -> Result<Rewarding, FeedbackError> {
         let submitted = self.submit_reward(reward)?;
-        Self::settled(submitted).await
+        self.settled(submitted).await
     }
 
     /// Takes several rewards at the price of one sync; answers in order.
@@ -60,7 +62,7 @@ impl Service {
         let mut settled = Vec::with_capacity(submitted.len());
         for submitted in submitted {
             settled.push(match submitted {
-                Ok(submitted) => Self::settled(submitted).await,
+                Ok(submitted) => self.settled(submitted).await,
                 Err(error) => Err(error),
             });
         }
@@ -83,12 +85,17 @@ impl Service {
     fn submit_reward(&self, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
         let checked = self.engine.reward(reward, self.clock.now());
         let (event, reward_id) = checked.inspect_err(|_| self.count_refusal(reward.receipt))?;
-        let aside = self.aside(&event);
-        Ok(Submitted { pending: self.queue.submit(event)?, reward_id, aside })
+        let Event::Rewarded(rewarded) = &event else { unreachable!("the engine makes a reward of a reward") };
+        let (experiment, aside) = (rewarded.record.experiment.clone(), self.aside(rewarded));
+        Ok(Submitted { pending: self.queue.submit(event)?, experiment, reward_id, aside })
     }
 
-    async fn settled(submitted: Submitted) -> Result<Rewarding, FeedbackError> {
+    async fn settled(&self, submitted: Submitted) -> Result<Rewarding, FeedbackError> {
         let Judgement { outcome, standing, .. } = submitted.pending.done().await?;
+        if outcome == Outcome::Refused {
+            self.count_refused(Some(submitted.experiment));
+            return Err(RewardError::TooMany.into());
+        }
         let unlearned = match standing {
             Standing::AfterWindow => Some(Unlearned::AfterWindow),
             Standing::AwaitsActivation => Some(Unlearned::AwaitsActivation),
@@ -99,8 +106,7 @@ impl Service {
     }
 
     /// Where a reward counts without being learned from, as far as its decision alone says.
-    fn aside(&self, event: &Event) -> Option<Unlearned> {
-        let Event::Rewarded(rewarded) = event else { return None };
+    fn aside(&self, rewarded: &Rewarded) -> Option<Unlearned> {
         let experiment = self.engine.experiment(rewarded.record.experiment.as_str()).ok()?;
         let settings = &experiment.active().settings;
         if rewarded.record.control {

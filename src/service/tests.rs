@@ -182,6 +182,25 @@ fn a_store_that_refuses_costs_no_answer_and_recovers_by_itself() {
 }
 
 #[test]
+fn more_exposures_than_one_commit_takes_wait_and_block_nobody() {
+    let store = Arc::new(Moody::default());
+    let service = saved(&store, quick(), Durability::Group);
+    let receipt = decide(&service).receipt.clone().expect("recorded");
+    until("the first exposure", || exposures(&service) == 1);
+    store.hold(true);
+    let answered = (0..9_000).filter(|_| decide(&service).why == Why::Decided(Reason::Policy)).count() as u64;
+    assert_eq!(answered, 9_000);
+    store.refuse(true);
+    store.hold(false);
+    until("trouble", || service.health().trouble().is_some());
+    // Behind a whole batch that is carried: answered all the same.
+    assert!(matches!(reward(&service, &receipt), Err(FeedbackError::Commit(CommitError::Unavailable(_)))));
+    store.refuse(false);
+    until("all that waited", || exposures(&service) == 1 + answered);
+    assert_eq!((service.health().exposures_lost(), reward(&service, &receipt)), (0, Ok(Outcome::Recorded)));
+}
+
+#[test]
 fn a_full_queue_answers_the_default_and_refuses_rewards() {
     let store = Arc::new(Moody::default());
     let service = saved(&store, Options { queue_events: 4, ..quick() }, Durability::Group);

@@ -54,7 +54,7 @@ fn fates(history: &[Event]) -> Vec<(Outcome, Standing)> {
     check(history).iter().map(|j| (j.outcome, j.standing)).collect()
 }
 
-use Outcome::{Late, Recorded, Repeated};
+use Outcome::{Late, Recorded, Refused, Repeated};
 use Standing::{AfterWindow, AlreadyConverted, AwaitsActivation, Learned};
 
 #[test]
@@ -106,4 +106,14 @@ fn a_late_activation_releases_nothing() {
     let judged = check(&[reward("a", 1, 1_100, true), activation(1_501), reward("b", 1, 1_400, true)]);
     assert_eq!((judged[1].outcome, judged[1].released.len()), (Late, 0));
     assert_ne!(judged[2].standing, Learned);
+}
+
+#[test]
+fn one_receipt_cannot_fill_the_ledger() {
+    let history: Vec<Event> = (0..MAX_FACTS + 10).map(|index| reward(&format!("r{index}"), 0, 1_100, false)).collect();
+    let judged = check(&history);
+    assert!(judged[..MAX_FACTS].iter().all(|judgement| judgement.outcome == Recorded));
+    assert!(judged[MAX_FACTS..].iter().all(|judgement| judgement.outcome == Refused && judgement.entry.is_none()));
+    let repeated = [history, vec![reward("r0", 0, 1_200, false)]].concat();
+    assert_eq!(check(&repeated).last().map(|judgement| judgement.outcome), Some(Repeated), "what is known stays known");
 }

@@ -37,6 +37,13 @@ fn every_refusal_names_its_field() {
         ("goals[0].window", refused(|d| d.goals[0].window = Span::DAY.times(366))),
         ("bucket", refused(|d| d.bucket = Span::from_millis(7 * 60_000))),
         ("bucket", refused(|d| d.bucket = Span::ZERO)),
+        (
+            "bucket",
+            refused(|d| {
+                d.bucket = Span::from_millis(60_000);
+                d.goals[0].window = Span::DAY.times(365);
+            }),
+        ),
         ("schedule.ends", refused(|d| d.schedule = Schedule { starts: Some(START), ends: Some(START) })),
         ("policy.floor", refused(|d| d.policy.floor = 0.17)),
         ("policy.floor", refused(|d| d.policy.floor = f64::NAN)),

@@ -57,7 +57,8 @@ impl Driver {
         let visitor = format!("visitor-{index}");
         let now = START + Span::from_millis(index);
         let id = RequestId::Minted(tail);
-        let request = Request { visitor: &visitor, context, exclude, defer: false, receipt: None, id, now };
+        let request =
+            Request { visitor: &visitor, visitor_given: true, context, exclude, defer: false, receipt: None, id, now };
         self.engine.decide("hero", &request, Explain::No).expect("there is an experiment")
     }
 

@@ -114,6 +114,32 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
 }
 
 #[test]
+fn a_goal_that_comes_back_with_another_window_begins_an_epoch() {
+    let goal = |key: &str, role, window| Goal { key: crate::domain::GoalKey::new(key).expect("a key"), role, window };
+    let with_extra = |window: Option<Span>| {
+        let mut definition = definition("thompson", Parameters::new());
+        definition.goals.extend(window.map(|window| goal("signup", Role::Secondary, window)));
+        definition
+    };
+    let mut driver = Driver::with(with_extra(Some(Span::DAY.times(7))));
+    driver.save(with_extra(None), START);
+    let epoch = |driver: &Driver| driver.engine.experiment("hero").expect("there").active().settings.epoch;
+    assert_eq!(epoch(&driver), 0);
+    driver.save(with_extra(Some(Span::DAY.times(30))), START);
+    assert_eq!(epoch(&driver), 1);
+}
+
+#[test]
+fn a_save_that_was_overtaken_by_a_deletion_brings_nothing_back() {
+    let mut driver = Driver::with(definition("uniform", Parameters::new()));
+    let saved = driver.engine.save(definition("thompson", Parameters::new()), Status::Running, START).expect("usable");
+    let experiment = crate::domain::ExperimentKey::new("hero").expect("a key");
+    driver.apply(crate::engine::event::Event::ExperimentDeleted { experiment, at: START });
+    driver.apply(crate::engine::event::Event::ExperimentSaved(Arc::new(saved.expect("changed"))));
+    assert!(driver.engine.experiment("hero").is_err());
+}
+
+#[test]
 fn a_new_variation_gets_its_slot_and_an_old_one_keeps_its_own() {
     let mut driver = Driver::with(definition("thompson", Parameters::new()));
     for index in 0..200 {
@@ -140,7 +166,7 @@ fn a_new_variation_gets_its_slot_and_an_old_one_keeps_its_own() {
 
 #[test]
 fn segments_beyond_the_bound_are_counted_together() {
-    let mut driver = Driver::with(by_device("uniform", Parameters::new()));
+    let mut driver = Driver::with(by_device("epsilon-greedy", Parameters::new()));
     for index in 0..crate::engine::experiment::MAX_SEGMENTS as u64 + 50 {
         let name = format!("device-{index}");
         let context = Context::from([("device", name.as_str().into())]);
@@ -151,4 +177,6 @@ fn segments_beyond_the_bound_are_counted_together() {
     assert_eq!(segments.len(), crate::engine::experiment::MAX_SEGMENTS + 1);
     let other = segments.iter().find(|segment| segment.key().is_some_and(|key| key.as_str() == "other")).expect("made");
     assert_eq!(other.tallies().learning_total.all_exposures(), 50);
+    let late = driver.decide(&Context::from([("device", "unseen".into())]), &[], 99_999).record.expect("recorded");
+    assert_eq!((late.segment.as_str(), late.allocation), ("other", other.allocation().id()), "and decided as they are");
 }
