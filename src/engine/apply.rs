@@ -49,6 +49,9 @@ impl Engine {
         let settings = Settings::compile(definition, saved.version, saved.epoch, &slots, self.secret())
             .expect("a definition in the journal was compiled before it was written");
         let active = Active::saved(before.as_deref(), saved, settings, slots);
+        let dropped =
+            before.iter().flat_map(|before| &before.epochs).filter(|epoch| active.epoch(epoch.number).is_none());
+        dropped.for_each(|epoch| self.forget_epoch(key, epoch));
         let experiment = match known {
             Some(experiment) => {
                 experiment.set_active(active);
@@ -64,6 +67,9 @@ impl Engine {
     }
 
     fn bury(&self, key: &ExperimentKey) {
+        if let Ok(experiment) = self.experiment(key.as_str()) {
+            experiment.active().epochs.iter().for_each(|epoch| self.forget_epoch(key, epoch));
+        }
         self.remove(key);
     }
 

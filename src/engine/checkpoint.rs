@@ -18,6 +18,26 @@ pub enum StateRecord {
     Deleted(ExperimentKey),
 }
 
+/// What a checkpoint has to change.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// New values.
+    pub records: Vec<StateRecord>,
+    /// Segments of deleted experiments and of epochs that receive nothing more: their rows go.
+    pub gone: Vec<SegmentName>,
+}
+
+/// Which segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentName {
+    /// Of which experiment.
+    pub experiment: ExperimentKey,
+    /// Of which epoch.
+    pub epoch: u32,
+    /// Which; `None` for all together, where pooling is complete.
+    pub segment: Option<SegmentKey>,
+}
+
 /// See [`StateRecord::Experiment`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExperimentState {

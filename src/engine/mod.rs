@@ -26,10 +26,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::ExperimentKey;
+use crate::engine::checkpoint::SegmentName;
 use crate::engine::decide::{Decision, Explain, Request};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
-use crate::engine::experiment::Experiment;
+use crate::engine::experiment::{Epoch, Experiment};
 use crate::engine::receipt::Sealer;
 use crate::engine::secret::Secret;
 use crate::engine::settings::Settings;
@@ -43,6 +44,8 @@ pub struct Engine {
     experiments: Table<ExperimentKey, Experiment>,
     /// Deleted keys, and whether a checkpoint knows. Looked at only when a key is not found.
     buried: Mutex<BTreeMap<ExperimentKey, bool>>,
+    /// Segments whose rows the next checkpoint removes.
+    gone: Mutex<Vec<SegmentName>>,
 }
 
 impl Engine {
@@ -51,7 +54,7 @@ impl Engine {
     #[must_use]
     pub fn new(secret: Secret, nonce_seed: u64) -> Self {
         let sealer = Sealer::new(&secret, nonce_seed);
-        Self { secret, sealer, experiments: Table::new(), buried: Mutex::default() }
+        Self { secret, sealer, experiments: Table::new(), buried: Mutex::default(), gone: Mutex::default() }
     }
 
     /// An experiment by key.
@@ -116,6 +119,22 @@ impl Engine {
     pub(crate) fn remove(&self, key: &ExperimentKey) {
         self.experiments.remove(key.as_str());
         self.buried().insert(key.clone(), false);
+    }
+
+    /// Remembers that an epoch's segments are gone.
+    pub(crate) fn forget_epoch(&self, experiment: &ExperimentKey, epoch: &Epoch) {
+        let keys = epoch.segments.sorted().into_iter().map(|segment| segment.key().cloned());
+        for segment in keys.chain(std::iter::once(None)) {
+            self.forget_segment(SegmentName { experiment: experiment.clone(), epoch: epoch.number, segment });
+        }
+    }
+
+    pub(crate) fn forget_segment(&self, name: SegmentName) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    }
+
+    pub(crate) fn take_gone(&self) -> Vec<SegmentName> {
+        std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn restore_buried(&self, key: ExperimentKey) {

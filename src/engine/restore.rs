@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::ExperimentKey;
 use crate::engine::Engine;
-use crate::engine::checkpoint::{AllocationState, ExperimentState, SegmentState, StateRecord};
+use crate::engine::checkpoint::{AllocationState, Changes, ExperimentState, SegmentName, SegmentState, StateRecord};
 use crate::engine::experiment::{Active, Epoch, Experiment};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Segment, Tallies};
@@ -19,7 +19,7 @@ pub struct RestoreError(String);
 impl Engine {
     /// Everything that changed since this was last asked, in a fixed order. For the one writer, between two commits.
     #[must_use]
-    pub fn changes(&self) -> Vec<StateRecord> {
+    pub fn changes(&self) -> Changes {
         let mut records: Vec<StateRecord> = Vec::new();
         for experiment in self.experiments() {
             if experiment.take_changed() {
@@ -38,7 +38,7 @@ impl Engine {
             }
         }
         records.extend(self.take_buried().into_iter().map(StateRecord::Deleted));
-        records
+        Changes { records, gone: self.take_gone() }
     }
 
     /// Puts back what a checkpoint holds, into an engine that is still empty.
@@ -100,10 +100,14 @@ impl Engine {
 
     fn restore_segment(&self, state: SegmentState) -> Result<(), RestoreError> {
         let SegmentState { experiment: key, epoch, segment, learning, control, allocation } = state;
-        // Segments of deleted experiments and of epochs that were closed since may still have rows.
-        let Ok(experiment) = self.experiment(key.as_str()) else { return Ok(()) };
-        let active = experiment.active_full();
-        let Some(epoch) = active.epoch(epoch) else { return Ok(()) };
+        let experiment = self.experiment(key.as_str()).ok();
+        let active = experiment.map(|experiment| experiment.active_full());
+        let Some((active, epoch)) = active.as_ref().and_then(|active| active.epoch(epoch).map(|epoch| (active, epoch)))
+        else {
+            // Of a deleted experiment or a forgotten epoch, and not removed before the process ended.
+            self.forget_segment(SegmentName { experiment: key, epoch, segment });
+            return Ok(());
+        };
         let allocation = match allocation {
             Some(AllocationState { definition, evidence, shares }) if definition == active.settings.version => {
                 if shares.shares.len() != active.settings.slots_by_key().len() {

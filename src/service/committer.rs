@@ -260,8 +260,9 @@ impl Committer {
 
     fn checkpoint(&mut self) {
         self.last_checkpoint = instant();
-        for record in self.engine.changes() {
-            let row = record::encode_state(&record);
+        let changes = self.engine.changes();
+        let saved = changes.records.iter().map(record::encode_state);
+        for row in saved.chain(changes.gone.iter().map(record::encode_gone)) {
             self.unsaved.insert(row.key.clone(), row);
         }
         if self.unsaved.is_empty() {

@@ -13,7 +13,7 @@ mod state;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
 
-use crate::engine::checkpoint::StateRecord;
+use crate::engine::checkpoint::{SegmentName, StateRecord};
 use crate::engine::event::Event;
 use crate::engine::ledger::LedgerEntry;
 use crate::store::{LedgerRow, StateRow, StoreError};
@@ -91,6 +91,12 @@ pub fn encode_state(record: &StateRecord) -> StateRow {
     let mut value = Vec::with_capacity(256);
     write(&state::StoredState::from(record), &mut value);
     StateRow { key: state::key(record), value: Some(value) }
+}
+
+/// The removal of a segment's checkpoint row.
+#[must_use]
+pub fn encode_gone(name: &SegmentName) -> StateRow {
+    StateRow { key: state::segment_row_key(&name.experiment, name.epoch, name.segment.as_ref()), value: None }
 }
 
 /// The part of the state in a checkpoint row.

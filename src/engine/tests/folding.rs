@@ -2,7 +2,7 @@
 
 use crate::domain::{Context, Span, VariationKey};
 use crate::engine::Engine;
-use crate::engine::checkpoint::StateRecord;
+use crate::engine::checkpoint::{Changes, StateRecord};
 use crate::engine::definition::*;
 use crate::engine::ledger::{Position, judge};
 use crate::engine::secret::Secret;
@@ -27,7 +27,7 @@ fn state(engine: &Engine) -> Vec<StateRecord> {
         experiment.active().segments().iter().for_each(|segment| segment.mark_changed());
         experiment.active().pooled().iter().for_each(|pooled| pooled.mark_changed());
     }
-    engine.changes()
+    engine.changes().records
 }
 
 fn rate(variation: usize) -> f64 {
@@ -80,8 +80,8 @@ fn taking_a_checkpoint_changes_no_answer() {
         driver.play(&device(index), index, rate);
     }
     let before = driver.decide(&device(1), &[], 1_000).record;
-    assert!(!driver.engine.changes().is_empty());
-    assert!(driver.engine.changes().is_empty(), "nothing changed since");
+    assert!(!driver.engine.changes().records.is_empty());
+    assert_eq!(driver.engine.changes(), Changes::default(), "nothing changed since");
     assert_eq!(before, driver.decide(&device(1), &[], 1_000).record);
 }
 
@@ -137,6 +137,23 @@ fn a_save_that_was_overtaken_by_a_deletion_brings_nothing_back() {
     driver.apply(crate::engine::event::Event::ExperimentDeleted { experiment, at: START });
     driver.apply(crate::engine::event::Event::ExperimentSaved(Arc::new(saved.expect("changed"))));
     assert!(driver.engine.experiment("hero").is_err());
+    let changes = driver.engine.changes();
+    assert_eq!(changes.records, [StateRecord::Deleted(crate::domain::ExperimentKey::new("hero").expect("a key"))]);
+    assert!(changes.gone.iter().all(|name| name.epoch == 0) && !changes.gone.is_empty(), "its rows go");
+}
+
+#[test]
+fn rows_of_what_is_deleted_are_removed_even_after_a_restart() {
+    let mut driver = Driver::with(by_device("thompson", Parameters::new()));
+    for index in 0..9 {
+        driver.play(&device(index), index, rate);
+    }
+    let records = state(&driver.engine);
+    let without: Vec<StateRecord> =
+        records.iter().filter(|record| matches!(record, StateRecord::Segment(_))).cloned().collect();
+    let restored = Engine::new(Secret::new([7; 32]), 4);
+    restored.restore(without).expect("nothing to put back");
+    assert_eq!(restored.changes().gone.len(), 3);
 }
 
 #[test]

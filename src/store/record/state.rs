@@ -96,25 +96,29 @@ impl<'de, Context> BorrowDecode<'de, Context> for Counts<'_> {
 /// experiment stand together, and `hero` and `hero-2` do not mix. At most 632 bytes.
 pub(super) fn key(record: &StateRecord) -> Vec<u8> {
     const WHOLE: u8 = 0;
-    const SEGMENT: u8 = 1;
-    let begin = |experiment: &ExperimentKey, kind: u8| {
-        let mut key = experiment.as_str().as_bytes().to_vec();
-        key.extend([0, kind]);
-        key
-    };
     match record {
-        StateRecord::Experiment(experiment) => begin(&experiment.definition.key, WHOLE),
-        StateRecord::Deleted(experiment) => begin(experiment, WHOLE),
-        StateRecord::Segment(segment) => {
-            let mut key = begin(&segment.experiment, SEGMENT);
-            key.extend(segment.epoch.to_be_bytes());
-            if let Some(name) = &segment.segment {
-                key.push(1);
-                key.extend(name.as_str().as_bytes());
-            }
-            key
-        }
+        StateRecord::Experiment(experiment) => begin_key(&experiment.definition.key, WHOLE),
+        StateRecord::Deleted(experiment) => begin_key(experiment, WHOLE),
+        StateRecord::Segment(segment) => segment_row_key(&segment.experiment, segment.epoch, segment.segment.as_ref()),
     }
+}
+
+/// The key of a segment's row.
+pub(super) fn segment_row_key(experiment: &ExperimentKey, epoch: u32, segment: Option<&SegmentKey>) -> Vec<u8> {
+    const SEGMENT: u8 = 1;
+    let mut key = begin_key(experiment, SEGMENT);
+    key.extend(epoch.to_be_bytes());
+    if let Some(name) = segment {
+        key.push(1);
+        key.extend(name.as_str().as_bytes());
+    }
+    key
+}
+
+fn begin_key(experiment: &ExperimentKey, kind: u8) -> Vec<u8> {
+    let mut key = experiment.as_str().as_bytes().to_vec();
+    key.extend([0, kind]);
+    key
 }
 
 impl<'a> From<&'a StateRecord> for StoredState<'a> {
