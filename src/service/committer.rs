@@ -218,13 +218,15 @@ impl Committer {
         }
     }
 
-    fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Judgement>) {
+    fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
         for ((event, reply), judgement) in batch.into_iter().zip(judgements) {
-            self.engine.apply(&event, &judgement, &mut jobs);
+            if let Ok(judgement) = &judgement {
+                self.engine.apply(&event, judgement, &mut jobs);
+            }
             if let Some(reply) = reply {
                 // Whoever waited may have gone; the event is recorded all the same.
-                let _ = reply.send(Ok(judgement));
+                let _ = reply.send(judgement);
             }
         }
         self.hand_out(jobs);
@@ -299,7 +301,8 @@ impl Drop for Committer {
 struct Draft {
     blocks: Vec<Block>,
     ledger: Vec<LedgerRow>,
-    judgements: Vec<Judgement>,
+    /// One for each event; an error where its decision's ledger cannot be read: then it is left out.
+    judgements: Vec<Result<Judgement, CommitError>>,
 }
 
 impl Draft {
@@ -320,10 +323,23 @@ impl Draft {
                 draft.blocks.push(std::mem::replace(&mut block, next));
                 index = 0;
             }
+            let known = match known_entries(event, store, &fresh) {
+                Ok(known) => known,
+                Err(StoreError::Damaged(flaw)) => {
+                    // The trouble of one decision, not of everybody who happens to be in its batch.
+                    tracing::error!(%flaw, "a reward could not be judged");
+                    draft.judgements.push(Err(CommitError::Unavailable(flaw)));
+                    continue;
+                }
+                Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
+            };
             record::encode_event(event, &mut block.payload);
-            let judgement = judge_live(event, Position { block: block.number, index }, store, &mut fresh)?;
-            draft.ledger.extend(judgement.entry.as_ref().map(record::encode_ledger));
-            draft.judgements.push(judgement);
+            let judgement = judge(event, Position { block: block.number, index }, &known);
+            if let Some(entry) = &judgement.entry {
+                draft.ledger.push(record::encode_ledger(entry));
+                fresh.entry(entry.decision).or_default().push(entry.clone());
+            }
+            draft.judgements.push(Ok(judgement));
             index += 1;
         }
         if !block.payload.is_empty() {
@@ -333,19 +349,14 @@ impl Draft {
     }
 }
 
-/// Judges by the store's entries and those of this very batch, which the store does not have yet.
-fn judge_live(
+/// The store's entries of an event's decision, and those of this very batch, which the store does not have yet.
+fn known_entries(
     event: &Event,
-    position: Position,
     store: &dyn Store,
-    fresh: &mut HashMap<DecisionId, Vec<LedgerEntry>>,
-) -> Result<Judgement, StoreError> {
-    let Some(decision) = judged_decision(event) else { return Ok(Judgement::PLAIN) };
+    fresh: &HashMap<DecisionId, Vec<LedgerEntry>>,
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    let Some(decision) = judged_decision(event) else { return Ok(Vec::new()) };
     let mut known = store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?;
     known.extend(fresh.get(&decision).into_iter().flatten().cloned());
-    let judgement = judge(event, position, &known);
-    if let Some(entry) = &judgement.entry {
-        fresh.entry(decision).or_default().push(entry.clone());
-    }
-    Ok(judgement)
+    Ok(known)
 }
