@@ -244,7 +244,10 @@ impl Experiment {
     }
 
     pub(crate) fn saw_decision(&self, at: Timestamp) {
-        self.newest_decision.fetch_max(at.as_millis(), Ordering::Relaxed);
+        // One writer: a plain store where there is something to store, which is once a millisecond at most.
+        if at.as_millis() > self.newest_decision.load(Ordering::Relaxed) {
+            self.newest_decision.store(at.as_millis(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn state(&self) -> ExperimentState {
