@@ -99,7 +99,7 @@ pub struct ControlReport {
 }
 
 impl Service {
-    /// Reports on an experiment. Costs some 0.1 ms a segment: not for a thread that answers requests.
+    /// Reports on an experiment. Costs a quadrature a segment: not for a thread that answers requests.
     ///
     /// # Errors
     /// If there is no such experiment.
