@@ -22,12 +22,13 @@ fn run(policy: &dyn Policy, rates: &[f64], rounds: u64, seed: Seed) -> Vec<f64> 
         .map(|round| {
             let noise = seed.child(round);
             if shares.is_empty() || (round - computed_at) as f64 >= GROWTH * computed_at as f64 {
-                shares = policy.allocate(&Evidence { arms: &arms, seed: noise });
+                shares = policy.allocate(&Evidence::of(&arms, noise));
                 computed_at = round;
             }
             let chosen = draw(&shares, noise.child(0).uniform());
-            arms[chosen].exposures += 1;
-            arms[chosen].conversions += u64::from(noise.child(1).uniform() < rates[chosen]);
+            let converted = noise.child(1).uniform() < rates[chosen];
+            let Arm { exposures, conversions, .. } = arms[chosen];
+            arms[chosen] = Arm::converting(exposures + 1.0, conversions + f64::from(u8::from(converted)));
             best - rates[chosen]
         })
         .collect()

@@ -3,12 +3,14 @@
 //! Invariant: nothing here knows any other module, reads a clock, draws a random number, or can be serialised by itself.
 
 pub mod context;
+pub mod goal;
 pub mod id;
 pub mod probability;
 pub mod seed;
 pub mod time;
 
 pub use context::{Context, Value};
+pub use goal::GoalKind;
 pub use id::{
     AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
     VariationKey, VisitorId,

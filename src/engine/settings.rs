@@ -202,10 +202,8 @@ impl Settings {
 
     /// Evidence for the policy, in order of keys.
     pub(crate) fn arms(&self, tally: &Tally) -> Vec<Arm> {
-        let arm = |slot: &Slot| Arm {
-            exposures: tally.exposures(*slot),
-            conversions: tally.conversions(*slot, self.primary),
-        };
+        let arm =
+            |slot: &Slot| Arm::converting(tally.exposures(*slot) as f64, tally.conversions(*slot, self.primary) as f64);
         self.slots_by_key.iter().map(arm).collect()
     }
 
@@ -219,14 +217,15 @@ impl Settings {
         hasher.update(&self.epoch.to_le_bytes());
         hasher.update(&self.version.to_le_bytes());
         for arm in arms {
-            hasher.update(&arm.exposures.to_le_bytes());
-            hasher.update(&arm.conversions.to_le_bytes());
+            for number in [arm.exposures, arm.conversions, arm.sum, arm.squares] {
+                hasher.update(&number.to_bits().to_le_bytes());
+            }
         }
         let mut bytes = [0; 16];
         hasher.finalize_xof().fill(&mut bytes);
         let [id, seed] =
             [&bytes[..8], &bytes[8..]].map(|half| u64::from_le_bytes(half.try_into().expect("half of sixteen bytes")));
-        let shares = self.policy.allocate(&Evidence { arms, seed: Seed(seed) });
+        let shares = self.policy.allocate(&Evidence::of(arms, Seed(seed)));
         Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
     }
 

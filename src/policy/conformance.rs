@@ -17,7 +17,7 @@ fn for_each_policy(check: impl Fn(&str, &dyn Policy, usize)) {
 }
 
 fn arm(exposures: u64, conversions: u64) -> Arm {
-    Arm { exposures, conversions }
+    Arm::converting(exposures as f64, conversions as f64)
 }
 
 /// Evidence as it comes, and as it never should.
@@ -42,13 +42,13 @@ fn cases(arms_count: usize) -> Vec<Vec<Arm>> {
 }
 
 fn allocate(policy: &dyn Policy, arms: &[Arm]) -> Vec<f64> {
-    policy.allocate(&Evidence { arms, seed: Seed(9) })
+    policy.allocate(&Evidence::of(arms, Seed(9)))
 }
 
 /// How far apart two shares may lie that should agree: next to nothing, but where the seed matters, five standard errors of
 /// the difference of two averages over 1,024 draws, the fewest that a policy may take.
 fn tolerance(policy: &dyn Policy, arms: &[Arm], exact: f64) -> f64 {
-    let other = policy.allocate(&Evidence { arms, seed: Seed(10) });
+    let other = policy.allocate(&Evidence::of(arms, Seed(10)));
     let seeded = allocate(policy, arms).iter().zip(&other).any(|(one, two)| one.to_bits() != two.to_bits());
     if seeded { 5.0 * (2.0 * 0.25 / 1_024.0_f64).sqrt() } else { exact }
 }
@@ -102,8 +102,7 @@ fn more_successes_never_lower_a_share() {
         }
         for mut arms in cases(arms_count) {
             let before = allocate(policy, &arms)[0];
-            arms[0].exposures += 5;
-            arms[0].conversions += 5;
+            arms[0] = Arm::converting(arms[0].exposures + 5.0, arms[0].conversions + 5.0);
             let after = allocate(policy, &arms)[0];
             assert!(
                 after >= before - tolerance(policy, &arms, 1e-6),

@@ -1,7 +1,8 @@
 //! Epsilon-greedy: the best posterior mean but for a share of the traffic that explores every variation alike.
 
 use crate::domain::VariationKey;
-use crate::policy::parameters::{self, POOLING, PRIOR};
+use crate::policy::belief::Model;
+use crate::policy::parameters::{POOLING, PRIOR};
 use crate::policy::{Evidence, Parameter, ParameterSpec, Parameters, Policy, PolicyError, Pooling, Registration};
 use crate::posterior::Beta;
 
@@ -28,36 +29,30 @@ pub const REGISTRATION: Registration = Registration {
 #[derive(Debug, Clone, Copy)]
 pub struct EpsilonGreedy {
     epsilon: f64,
-    pooling: Pooling,
-    prior: Beta,
+    model: Model,
 }
 
 impl EpsilonGreedy {
     fn new(given: &Parameters) -> Result<Self, PolicyError> {
-        Ok(Self {
-            epsilon: given.number(&EPSILON, 0.0, 1.0)?,
-            pooling: parameters::pooling(given)?,
-            prior: parameters::prior(given)?,
-        })
+        Ok(Self { epsilon: given.number(&EPSILON, 0.0, 1.0)?, model: Model::for_means(given)? })
     }
 }
 
 impl Policy for EpsilonGreedy {
     fn pooling(&self) -> Pooling {
-        self.pooling
+        self.model.pooling
     }
 
     fn prior(&self) -> Beta {
-        self.prior
+        self.model.prior
     }
 
     fn allocate(&self, evidence: &Evidence<'_>) -> Vec<f64> {
-        let mut shares: Vec<f64> = evidence
-            .arms
-            .iter()
-            .map(|arm| Beta::from_counts(self.prior, arm.exposures, arm.conversions, 1.0).mean())
-            .collect();
-        let bar = shares.iter().copied().fold(0.0, f64::max) * (1.0 - TIE);
+        let mut shares = self.model.believe(evidence).means();
+        let bar = {
+            let best = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            best - TIE * best.abs()
+        };
         let best_count = shares.iter().filter(|mean| **mean >= bar).count();
         let explored = self.epsilon / shares.len() as f64;
         let exploited = (1.0 - self.epsilon) / best_count as f64;

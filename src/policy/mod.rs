@@ -5,6 +5,7 @@
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
 pub mod allocation;
+pub mod belief;
 pub mod best_arm;
 pub mod epsilon_greedy;
 pub mod fixed;
@@ -14,19 +15,22 @@ pub mod uniform;
 
 use std::fmt;
 
+use crate::domain::GoalKind;
 use crate::domain::Seed;
 use crate::domain::VariationKey;
 use crate::posterior::Beta;
 
+pub use crate::posterior::Arm;
 pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError};
 
-/// What one variation has shown: trials and successes of the primary goal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Arm {
-    /// Exposures.
-    pub exposures: u64,
-    /// Conversions; can exceed the exposures by what a crash lost (an exposure whose reward survived).
-    pub conversions: u64,
+/// What a score is made of: `per_reward` times the mean reward (the rate, where rewards are conversions), and `per_exposure`,
+/// which a cost makes negative.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worth {
+    /// What one unit of reward is worth.
+    pub per_reward: f64,
+    /// What each exposure is worth by itself.
+    pub per_exposure: f64,
 }
 
 /// Everything an allocation is computed from.
@@ -35,8 +39,20 @@ pub struct Evidence<'a> {
     /// One entry per variation of the definition, in order of their keys, so that the order in which a definition lists
     /// them changes nothing. 1 to 256.
     pub arms: &'a [Arm],
+    /// What the rewards are.
+    pub kind: GoalKind,
+    /// By arm, what is maximised where that is not the mean reward itself; empty where it is.
+    pub worths: &'a [Worth],
     /// Seeds Monte-Carlo draws where a policy needs them: a hash of everything else the allocation depends on.
     pub seed: Seed,
+}
+
+impl<'a> Evidence<'a> {
+    /// Conversions, to be maximised as they are.
+    #[must_use]
+    pub const fn of(arms: &'a [Arm], seed: Seed) -> Self {
+        Self { arms, kind: GoalKind::Conversion, worths: &[], seed }
+    }
 }
 
 /// Whose evidence a segment's allocation is computed from.

@@ -186,6 +186,36 @@ pub const PRIOR: ParameterSpec = ParameterSpec {
     default: || Some(Parameter::Numbers(vec![1.0, 1.0])),
 };
 
+/// `sharpening`, for every policy on posteriors.
+pub const SHARPENING: ParameterSpec = ParameterSpec {
+    name: "sharpening",
+    summary: "how many times each exposure counts: above 1 exploits earlier",
+    allowed: "a number from 0.1 to 8",
+    default: || Some(Parameter::Number(1.0)),
+};
+
+/// `draws`, for every policy on posteriors.
+pub const DRAWS: ParameterSpec = ParameterSpec {
+    name: "draws",
+    summary: "joint draws that shares are counted from where they have no closed form",
+    allowed: "a whole number from 64 to 65536",
+    default: || Some(Parameter::Number(1_024.0)),
+};
+
+/// Reads [`DRAWS`].
+///
+/// # Errors
+/// [`PolicyError::Refused`].
+pub fn draws(parameters: &Parameters) -> Result<usize, PolicyError> {
+    let number = parameters.number(&DRAWS, 64.0, 65_536.0)?;
+    if number.fract() > 0.0 {
+        return Err(DRAWS.refuse(&Parameter::Number(number)));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number up to 65,536")]
+    let draws = number as usize;
+    Ok(draws)
+}
+
 /// Reads [`POOLING`].
 ///
 /// # Errors

@@ -34,7 +34,7 @@ fn an_unknown_kind_lists_the_known_ones() {
 fn defaults_are_written_out() {
     let complete = with_defaults("thompson", &Parameters::new()).expect("complete");
     let shown: Vec<String> = complete.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    assert_eq!(shown, ["pooling = \"none\"", "prior = [1, 1]", "sharpening = 1"]);
+    assert_eq!(shown, ["draws = 1024", "pooling = \"none\"", "prior = [1, 1]", "sharpening = 1"]);
     assert_eq!(with_defaults("thompson", &complete), Ok(complete));
 }
 
@@ -51,7 +51,7 @@ fn refusals_name_the_field_what_was_given_and_what_is_allowed() {
             "thompson",
             "epsilon",
             Parameter::Number(0.1),
-            "policy.epsilon is not a parameter of \"thompson\": allowed are pooling, prior, sharpening",
+            "policy.epsilon is not a parameter of \"thompson\": allowed are pooling, prior, sharpening, draws",
         ),
         (
             "epsilon-greedy",
@@ -103,7 +103,7 @@ fn refusals_name_the_field_what_was_given_and_what_is_allowed() {
 fn fixed_shares_are_normalised_in_the_order_of_keys() {
     let given = Parameters::new().with("shares", shares(&[("b", 0.333_333), ("a", 0.666_666_5)]));
     let policy = build("fixed", &given, &keys(&["a", "b"])).expect("allowed");
-    let allocated = policy.allocate(&Evidence { arms: &[Arm::default(); 2], seed: Seed(0) });
+    let allocated = policy.allocate(&Evidence::of(&[Arm::default(); 2], Seed(0)));
     assert!((allocated.iter().sum::<f64>() - 1.0).abs() < 1e-15);
     assert!(allocated[0] > 0.6 && !policy.learns());
 }
@@ -113,8 +113,9 @@ fn epsilon_greedy_shares_between_ties() {
     let given = Parameters::new().with("epsilon", Parameter::Number(0.3));
     let policy = build("epsilon-greedy", &given, &keys(&["a", "b", "c"])).expect("allowed");
     // Means 1/2, 2/4 and 1/3 under the uniform prior.
-    let arms = [(0, 0), (2, 1), (1, 0)].map(|(exposures, conversions)| Arm { exposures, conversions });
-    let allocated = policy.allocate(&Evidence { arms: &arms, seed: Seed(0) });
+    let arms =
+        [(0.0, 0.0), (2.0, 1.0), (1.0, 0.0)].map(|(exposures, conversions)| Arm::converting(exposures, conversions));
+    let allocated = policy.allocate(&Evidence::of(&arms, Seed(0)));
     for (got, want) in allocated.iter().zip([0.45, 0.45, 0.1]) {
         assert!((got - want).abs() < 1e-12, "{allocated:?}");
     }
@@ -124,9 +125,9 @@ fn epsilon_greedy_shares_between_ties() {
 fn thompson_answers_by_draws_where_the_grid_would_be_too_large() {
     let given = Parameters::new().with("prior", Parameter::Numbers(vec![1e-6, 1e-6]));
     let policy = build("thompson", &given, &keys(&["a", "b"])).expect("allowed");
-    let arms = [Arm::default(), Arm { exposures: 1_000_000_000, conversions: 500_000_000 }];
-    let first = policy.allocate(&Evidence { arms: &arms, seed: Seed(1) });
-    let again = policy.allocate(&Evidence { arms: &arms, seed: Seed(1) });
+    let arms = [Arm::default(), Arm::converting(1e9, 5e8)];
+    let first = policy.allocate(&Evidence::of(&arms, Seed(1)));
+    let again = policy.allocate(&Evidence::of(&arms, Seed(1)));
     assert_eq!(
         first.iter().map(|p| p.to_bits()).collect::<Vec<_>>(),
         again.iter().map(|p| p.to_bits()).collect::<Vec<_>>()

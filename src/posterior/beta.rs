@@ -45,12 +45,11 @@ impl Beta {
     /// # Panics
     /// If `sharpening` is not finite and above 0: it is checked where it enters.
     #[must_use]
-    pub fn from_counts(prior: Self, exposures: u64, conversions: u64, sharpening: f64) -> Self {
+    pub fn from_counts(prior: Self, exposures: f64, conversions: f64, sharpening: f64) -> Self {
         assert!(sharpening.is_finite() && sharpening > 0.0, "a sharpening of {sharpening}");
-        let failures = exposures.saturating_sub(conversions);
         Self {
-            alpha: sharpening * (prior.alpha + conversions as f64),
-            beta: sharpening * (prior.beta + failures as f64),
+            alpha: sharpening * (prior.alpha + conversions),
+            beta: sharpening * (prior.beta + (exposures - conversions).max(0.0)),
         }
     }
 

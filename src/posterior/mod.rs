@@ -3,10 +3,12 @@
 //! Invariant: no context, no choice of an arm, no clock, no random number that was not asked for with a generator passed in;
 //! only integers are merged, and what is derived from them never is.
 
+pub mod arm;
 pub mod beta;
 pub mod bucket;
 pub mod sampler;
 pub mod tally;
 
+pub use arm::Arm;
 pub use beta::{Beta, InvalidBeta};
 pub use sampler::{BetaSampler, GammaSampler};

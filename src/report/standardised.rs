@@ -32,21 +32,21 @@ mod tests {
     use crate::posterior::Beta;
     use crate::report::standardised::standardised;
 
-    fn beta(exposures: u64, conversions: u64) -> Beta {
+    fn beta(exposures: f64, conversions: f64) -> Beta {
         Beta::from_counts(Beta::UNIFORM, exposures, conversions, 1.0)
     }
 
     #[test]
     fn a_variation_better_in_every_segment_is_better_over_all() {
         // Added up, the first converts at 9.0 % and the second at 12.5 %; in each segment the first is better.
-        let first = standardised(&[(0.5, beta(9_000, 540)), (0.5, beta(1_000, 360))]);
-        let second = standardised(&[(0.5, beta(1_000, 50)), (0.5, beta(9_000, 1_200))]);
+        let first = standardised(&[(0.5, beta(9e3, 540.0)), (0.5, beta(1e3, 360.0))]);
+        let second = standardised(&[(0.5, beta(1e3, 50.0)), (0.5, beta(9e3, 1.2e3))]);
         assert!((first.mean() - 0.21).abs() < 0.001 && (second.mean() - 0.0917).abs() < 0.001);
     }
 
     #[test]
     fn mean_and_variance_are_those_of_the_sum_and_one_segment_is_itself() {
-        let (a, b) = (beta(500, 20), beta(300, 40));
+        let (a, b) = (beta(500.0, 20.0), beta(300.0, 40.0));
         let joint = standardised(&[(3.0, a), (1.0, b)]);
         let variance = 0.5625 * a.variance() + 0.0625 * b.variance();
         assert!((joint.mean() - (0.75 * a.mean() + 0.25 * b.mean())).abs() < 1e-15);

@@ -185,8 +185,8 @@ fn belief(active: &Active, parts: &[Counted], variation: Slot, goal: Slot) -> Be
     let weighed: Vec<(f64, Beta)> = parts
         .iter()
         .map(|Counted { learning, .. }| {
-            let (exposures, conversions) = (learning.exposures(variation), learning.conversions(variation, goal));
-            #[expect(clippy::cast_precision_loss, reason = "a weight: nobody counts to 2^53")]
+            let (exposures, conversions) =
+                (learning.exposures(variation) as f64, learning.conversions(variation, goal) as f64);
             let weight = learning.all_exposures() as f64;
             (weight, Beta::from_counts(prior, exposures, conversions, 1.0))
         })

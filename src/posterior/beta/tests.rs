@@ -22,14 +22,14 @@ fn parameters_outside_the_range_are_refused() {
 
 #[test]
 fn lost_exposures_make_no_negative_failures() {
-    let posterior = Beta::from_counts(Beta::UNIFORM, 3, 5, 1.0);
+    let posterior = Beta::from_counts(Beta::UNIFORM, 3.0, 5.0, 1.0);
     assert_eq!(posterior, beta(6.0, 1.0));
 }
 
 #[test]
 fn sharpening_narrows_and_keeps_the_mean() {
-    let plain = Beta::from_counts(beta(1.0, 24.0), 1_000, 40, 1.0);
-    let sharp = Beta::from_counts(beta(1.0, 24.0), 1_000, 40, 2.0);
+    let plain = Beta::from_counts(beta(1.0, 24.0), 1_000.0, 40.0, 1.0);
+    let sharp = Beta::from_counts(beta(1.0, 24.0), 1_000.0, 40.0, 2.0);
     assert_close(sharp.mean(), plain.mean(), 1e-15);
     assert_close(sharp.variance(), plain.variance() / 2.0, 1e-3);
 }
@@ -70,7 +70,7 @@ fn quantiles() {
 
 #[test]
 fn a_billion_exposures_have_an_interval() {
-    let (low, high) = Beta::from_counts(Beta::UNIFORM, 1_000_000_000, 50_000_000, 1.0).interval(0.95);
+    let (low, high) = Beta::from_counts(Beta::UNIFORM, 1e9, 5e7, 1.0).interval(0.95);
     assert!(low < 0.05 && 0.05 < high && high - low < 3e-5);
 }
 

@@ -5,7 +5,7 @@ use crate::report::intervals::*;
 
 #[test]
 fn posterior_interval_of_a_known_case() {
-    let known = posterior_interval(&Beta::from_counts(Beta::UNIFORM, 500, 20, 1.0));
+    let known = posterior_interval(&Beta::from_counts(Beta::UNIFORM, 500.0, 20.0, 1.0));
     assert!((known.low - 0.026_130_939_884_080_13).abs() < 1e-12);
     assert!((known.high - 0.060_981_994_119_360_415).abs() < 1e-12);
     let nothing = posterior_interval(&Beta::UNIFORM);

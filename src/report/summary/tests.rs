@@ -6,7 +6,7 @@ use crate::report::summary::*;
 
 #[test]
 fn two_arms_of_a_known_case() {
-    let posteriors = [(500, 20), (500, 30)].map(|(n, x)| Beta::from_counts(Beta::UNIFORM, n, x, 1.0));
+    let posteriors = [(500.0, 20.0), (500.0, 30.0)].map(|(n, x)| Beta::from_counts(Beta::UNIFORM, n, x, 1.0));
     let summary = summarise(&posteriors, Seed(0));
     assert!((summary[0].best_probability - 0.074_994_806_368_948).abs() < 1e-10);
     assert!((summary[1].expected_loss - 0.000_470_518_747_636).abs() < 1e-10);
@@ -16,7 +16,7 @@ fn two_arms_of_a_known_case() {
 
 #[test]
 fn an_arm_without_data_beside_a_billion_exposures_is_summarised_by_draws() {
-    let posteriors = [(0, 0), (1_000_000_000, 500_000_000)].map(|(n, x)| Beta::from_counts(Beta::UNIFORM, n, x, 1.0));
+    let posteriors = [(0.0, 0.0), (1e9, 5e8)].map(|(n, x)| Beta::from_counts(Beta::UNIFORM, n, x, 1.0));
     let summary = summarise(&posteriors, Seed(3));
     // A uniform rate exceeds one half with probability 1/2, and then by 1/4 in the mean.
     assert!((summary[0].best_probability - 0.5).abs() < 5.0 * (0.25_f64 / 32_768.0).sqrt());
