@@ -7,14 +7,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mabel::domain::{
-    AttributeName, Context, ExperimentKey, GoalKey, Probability, Seed, Span, Timestamp, Value, VariationKey,
-};
+use mabel::domain::{AttributeName, Context, ExperimentKey, GoalKey, Seed, Span, Timestamp, Value, VariationKey};
 use mabel::engine::Engine;
 use mabel::engine::decide::{Decision, Explain, Request, RequestId};
-use mabel::engine::definition::{
-    Definition, Durability, Goal, PolicyChoice, Role, Schedule, Segments, Status, Unit, Variation,
-};
+use mabel::engine::definition::{Definition, Goal, PolicyChoice, Role, Segments, Status, Variation};
 use mabel::engine::event::Event;
 use mabel::engine::ledger::Judgement;
 use mabel::engine::refresh::RefreshJob;
@@ -26,27 +22,17 @@ const SEGMENTS: u64 = 1_000;
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn definition() -> Definition {
-    let variation = |index| Variation {
-        key: VariationKey::new(&format!("variation-{index}")).expect("a key"),
-        payload: Arc::from(r#"{"headline":"Welcome"}"#),
+    let variation = |index| {
+        let key = VariationKey::new(&format!("variation-{index}")).expect("a key");
+        Variation::new(key, r#"{"headline":"Welcome"}"#)
     };
+    let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
+    let parameters = with_defaults("thompson", &Parameters::new()).expect("defaults");
+    let policy = PolicyChoice { floor: 0.01, ..PolicyChoice::new("thompson", parameters) };
+    let key = ExperimentKey::new("hero").expect("a key");
     Definition {
-        key: ExperimentKey::new("hero").expect("a key"),
-        unit: Unit::Decision,
-        traffic: Probability::ONE,
-        control: Probability::ZERO,
-        audience: None,
-        schedule: Schedule::default(),
-        variations: (0..10).map(variation).collect(),
         segments: Segments::By(vec![AttributeName::new("place").expect("a name")]),
-        bucket: Span::HOUR,
-        policy: PolicyChoice {
-            kind: "thompson".into(),
-            parameters: with_defaults("thompson", &Parameters::new()).expect("defaults"),
-            floor: 0.01,
-        },
-        goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
-        durability: Durability::Group,
+        ..Definition::new(key, (0..10).map(variation).collect(), vec![goal], policy)
     }
 }
 

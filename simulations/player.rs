@@ -271,7 +271,7 @@ impl<'a> Player<'a> {
         parameters: Parameters,
         now: Timestamp,
     ) -> Result<(), SaveError> {
-        let policy = PolicyChoice { kind: kind.to_owned(), parameters, floor: self.strategy.floor };
+        let policy = PolicyChoice { floor: self.strategy.floor, ..PolicyChoice::new(kind, parameters) };
         let control = Probability::new(self.strategy.control).expect("checked when the scenario was read");
         let saved = self.engine.save(definition(self.world, phase, key, policy, control), Status::Running, now)?;
         if let Some(saved) = saved {
@@ -339,6 +339,7 @@ impl<'a> Player<'a> {
                 arrived_at: now,
                 occurred_at: None,
                 window: settings.longest_window(),
+                cap: None,
             })
         });
         let event = decision.into_event().expect("a decision that is not deferred is an exposure");

@@ -1,11 +1,7 @@
 //! The experiment that a strategy saves.
 
-use std::sync::Arc;
-
 use mabel::domain::{AttributeName, ExperimentKey, GoalKey, Probability, Span};
-use mabel::engine::definition::{
-    Definition, Durability, Goal, PolicyChoice, Role, Schedule, Segments, Unit, Variation,
-};
+use mabel::engine::definition::{Definition, Goal, PolicyChoice, Role, Segments, Variation};
 
 use crate::simulations::world::{Phase, World};
 
@@ -28,23 +24,11 @@ pub(super) fn definition(
         .into_iter()
         .map(|name| AttributeName::new(name).expect("checked when the scenario was read"))
         .collect();
-    let variation = |v: &usize| Variation { key: world.variations[*v].key.clone(), payload: Arc::from("null") };
+    let variation = |v: &usize| Variation::new(world.variations[*v].key.clone(), "null");
+    let goal = Goal::conversion(GoalKey::new(GOAL).expect("letters"), Role::Primary, Span::DAY.times(7));
     Definition {
-        key,
-        unit: Unit::Decision,
-        traffic: Probability::ONE,
         control,
-        audience: None,
-        schedule: Schedule::default(),
-        variations: phase.available.iter().map(variation).collect(),
         segments: if attributes.is_empty() { Segments::All } else { Segments::By(attributes) },
-        bucket: Span::HOUR,
-        policy,
-        goals: vec![Goal {
-            key: GoalKey::new(GOAL).expect("letters"),
-            role: Role::Primary,
-            window: Span::DAY.times(7),
-        }],
-        durability: Durability::Group,
+        ..Definition::new(key, phase.available.iter().map(variation).collect(), vec![goal], policy)
     }
 }

@@ -10,7 +10,7 @@ pub mod seed;
 pub mod time;
 
 pub use context::{Context, Value};
-pub use goal::GoalKind;
+pub use goal::{Currency, GoalKind, VALUE_MAX};
 pub use id::{
     AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
     VariationKey, VisitorId,

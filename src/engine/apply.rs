@@ -11,7 +11,7 @@ use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event,
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
-use crate::engine::segment::{Place, Segment, Tallies};
+use crate::engine::segment::{Learned, Place, Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
 use crate::policy::Pooling;
 
@@ -91,19 +91,22 @@ impl Engine {
                 // Counted as refused, where its sender is told.
                 Outcome::Refused => return,
             }
+            if judgement.outcome == Outcome::Recorded && rewarded.learned_value() != rewarded.value {
+                counts.capped += 1;
+            }
             if learned && !rewarded.record.control && rewarded.record.epoch == experiment.active().settings.epoch {
                 counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));
             }
         }
         experiment.mark_changed();
-        if learned && rewarded.value > 0 {
-            self.count(&rewarded.record, &[rewarded.goal], false, jobs);
+        if learned && rewarded.learned_value() != 0 {
+            self.count(&rewarded.record, &[(rewarded.goal, rewarded.learned_value())], false, jobs);
         }
     }
 
-    /// Adds an exposure, conversions, or both to the cell of a decision. What belongs to an experiment that was deleted, or
+    /// Adds an exposure, rewards, or both to the cell of a decision. What belongs to an experiment that was deleted, or
     /// to an epoch whose receipts have expired, counts for nobody.
-    fn count(&self, record: &DecisionRecord, converted: &[Slot], exposure: bool, jobs: &mut Vec<RefreshJob>) {
+    fn count(&self, record: &DecisionRecord, rewards: &[(Slot, i64)], exposure: bool, jobs: &mut Vec<RefreshJob>) {
         self.with_experiment(&record.experiment, |experiment| {
             let active = experiment.active();
             let Some(epoch) = active.epoch(record.epoch) else { return };
@@ -114,13 +117,18 @@ impl Engine {
                 lengths: epoch.lengths,
             };
             experiment.saw_decision(place.decided);
+            // A goal that was never in the epoch has nothing to count in it.
+            let learned = |(goal, value): &(Slot, i64)| {
+                epoch.measure(*goal).map(|measure| Learned { goal: *goal, kind: measure.kind, value: *value })
+            };
+            let rewards: Vec<Learned> = rewards.iter().filter_map(learned).collect();
             let current = epoch.number == active.settings.epoch;
             let pooled = active.pooled.as_ref().filter(|_| current);
             epoch.with_segment(&record.segment, &active, |segment| {
-                let due = add(segment, place, converted, exposure, (current && pooled.is_none()).then_some(&active));
+                let due = add(segment, place, &rewards, exposure, (current && pooled.is_none()).then_some(&active));
                 jobs.extend(due);
             });
-            jobs.extend(pooled.and_then(|pooled| add(pooled, place, converted, exposure, Some(&active))));
+            jobs.extend(pooled.and_then(|pooled| add(pooled, place, &rewards, exposure, Some(&active))));
         });
     }
 
@@ -150,7 +158,7 @@ impl Engine {
 fn add(
     segment: &Segment,
     place: Place,
-    converted: &[Slot],
+    rewards: &[Learned],
     exposure: bool,
     active: Option<&Active>,
 ) -> Option<RefreshJob> {
@@ -159,8 +167,8 @@ fn add(
     if exposure {
         tallies.add_exposure(place);
     }
-    for goal in converted {
-        tallies.add_conversion(place, *goal);
+    for reward in rewards {
+        tallies.add_reward(place, *reward);
     }
     active.filter(|_| !place.control).and_then(|active| RefreshJob::if_due(segment, &mut tallies, active))
 }

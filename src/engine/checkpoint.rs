@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, GoalKey, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{ExperimentKey, GoalKey, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::definition::{Definition, Status};
 use crate::engine::event::Shares;
+use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{BucketLengths, Buckets};
 
 /// One thing that changed since the last checkpoint.
@@ -68,8 +69,8 @@ pub struct EpochState {
     pub lengths: BucketLengths,
     /// When the next epoch began; `None` for the current one.
     pub closed_at: Option<Timestamp>,
-    /// The window of every goal that was ever in it, by goal slot: a reward of a decision in this epoch is judged by it.
-    pub windows: Vec<(Slot, Span)>,
+    /// Every goal that was ever in it, by goal slot: a reward of a decision in this epoch is judged by it.
+    pub goals: Vec<(Slot, Measure)>,
 }
 
 /// What became of rewards, by the fold.
@@ -81,6 +82,8 @@ pub struct RewardCounts {
     pub repeated: u64,
     /// After their window.
     pub late: u64,
+    /// Recorded, and learned as their goal's cap because they were larger.
+    pub capped: u64,
     /// Arrival of the newest one that was learned from.
     pub newest_learned: Option<Timestamp>,
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AttributeName, ExperimentKey, GoalKey, Probability, RuleName, Span, Timestamp, VariationKey};
+use crate::domain::{
+    AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp, VariationKey,
+};
 use crate::policy::Parameters;
 
 /// Whether an experiment decides.
@@ -61,6 +63,63 @@ pub struct Definition {
     pub goals: Vec<Goal>,
     /// What a decision's answer waits for.
     pub durability: Durability,
+    /// What costed variations may spend; `None`: whatever pays.
+    pub budget: Option<Budget>,
+    /// When the report says that the experiment has said what it can.
+    pub stopping: Stopping,
+}
+
+/// What costed variations may spend over the experiment's life.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// In minor units of the primary goal's currency, above 0.
+    pub amount: f64,
+    /// Visitors it has to last for.
+    pub visitors: u64,
+    /// Whether costed variations are left out of the floor, so that exploring spends nothing on its own.
+    pub hard: bool,
+}
+
+/// When an experiment has said what it can (STATISTICS §11).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stopping {
+    /// Finished once what other variations could still add is below this share of the best's value …
+    pub value_remaining: f64,
+    /// … with this probability.
+    pub probability: f64,
+    /// Finished as well once no variation is better than the default by more than this share, with the same probability.
+    pub equivalence: f64,
+    /// Never before it ran so long.
+    pub span_min: Span,
+    /// Never before every variation has so many conversions.
+    pub conversions_min: u64,
+    /// Finished as "no practical difference" at so many exposures.
+    pub exposures_max: Option<u64>,
+    /// What happens then.
+    pub on_finish: OnFinish,
+}
+
+/// What happens once an experiment has said what it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFinish {
+    /// The report says so.
+    Keep,
+    /// It ends.
+    End,
+}
+
+impl Default for Stopping {
+    fn default() -> Self {
+        Self {
+            value_remaining: 0.01,
+            probability: 0.95,
+            equivalence: 0.03,
+            span_min: Span::DAY.times(7),
+            conversions_min: 100,
+            exposures_max: None,
+            on_finish: OnFinish::Keep,
+        }
+    }
 }
 
 /// From when to when an experiment runs; open where nothing is said.
@@ -73,12 +132,16 @@ pub struct Schedule {
 }
 
 /// One of the things that can be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Variation {
     /// Stable, never reused.
     pub key: VariationKey,
     /// JSON, opaque to everything below http.
     pub payload: Arc<str>,
+    /// What showing it costs, in minor units of the primary goal's currency; 0 to 2^40.
+    pub cost: f64,
+    /// What it costs with every conversion of the primary goal.
+    pub cost_per_conversion: f64,
 }
 
 /// How visitors are divided.
@@ -110,17 +173,66 @@ pub struct PolicyChoice {
     pub parameters: Parameters,
     /// Least probability of every eligible variation.
     pub floor: f64,
+    /// How fast what was seen loses its weight.
+    pub half_life: HalfLife,
+    /// What is maximised.
+    pub objective: Objective,
+    /// Visitors expected in the whole run, if known: where few are left, exploring pays less.
+    pub expected_visitors: Option<u64>,
+}
+
+/// How fast what was seen loses its weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfLife {
+    /// Never.
+    Off,
+    /// Half of it in so long.
+    Fixed(Span),
+    /// As it would have told each bucket's conversions apart best so far.
+    Auto,
+}
+
+/// What a policy maximises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// The primary goal.
+    Goal,
+    /// What the primary goal is worth, less the variations' costs.
+    Margin,
 }
 
 /// What is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Goal {
     /// Its name in rewards.
     pub key: GoalKey,
+    /// What its rewards are.
+    pub kind: GoalKind,
     /// What it is for.
     pub role: Role,
     /// How long after the decision a reward counts.
     pub window: Span,
+    /// Of its values; always there where it measures revenue.
+    pub currency: Option<Currency>,
+    /// Values beyond it, either way, are learned as it is (winsorised); 1 to 2^40.
+    pub cap: Option<i64>,
+    /// What one conversion is worth, in minor units; above 0, up to 2^40. For conversions alone.
+    pub worth: Option<f64>,
+    /// What a policy makes of decisions whose window is still open.
+    pub delay: Delay,
+    /// How long after the decision half of its rewards are expected, until enough is known; `None`: a quarter of the window.
+    pub typical_delay: Option<Span>,
+}
+
+/// What a policy makes of decisions whose window is still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// They count as they stand: for rewards that come at once.
+    None,
+    /// They do not count yet.
+    Wait,
+    /// They count for the share of rewards that has usually come by their age.
+    Survival,
 }
 
 /// What a goal is for.
@@ -132,4 +244,74 @@ pub enum Role {
     Secondary,
     /// Reported as something that must not fall.
     Guardrail,
+}
+
+impl Definition {
+    /// A definition that says nothing but what it must: everything else has its default.
+    #[must_use]
+    pub fn new(key: ExperimentKey, variations: Vec<Variation>, goals: Vec<Goal>, policy: PolicyChoice) -> Self {
+        Self {
+            key,
+            unit: Unit::Decision,
+            traffic: Probability::ONE,
+            control: Probability::ZERO,
+            audience: None,
+            schedule: Schedule::default(),
+            variations,
+            segments: Segments::All,
+            bucket: Span::HOUR,
+            policy,
+            goals,
+            durability: Durability::Group,
+            budget: None,
+            stopping: Stopping::default(),
+        }
+    }
+
+    /// Whether a variation costs something.
+    #[must_use]
+    pub fn costs(&self) -> bool {
+        self.variations.iter().any(|variation| variation.cost > 0.0 || variation.cost_per_conversion > 0.0)
+    }
+}
+
+impl Variation {
+    /// A variation that costs nothing; `payload` is JSON.
+    #[must_use]
+    pub fn new(key: VariationKey, payload: impl Into<Arc<str>>) -> Self {
+        Self { key, payload: payload.into(), cost: 0.0, cost_per_conversion: 0.0 }
+    }
+}
+
+impl PolicyChoice {
+    /// A kind with complete parameters, no floor, nothing forgotten, the primary goal maximised.
+    #[must_use]
+    pub fn new(kind: impl Into<String>, parameters: Parameters) -> Self {
+        Self {
+            kind: kind.into(),
+            parameters,
+            floor: 0.0,
+            half_life: HalfLife::Off,
+            objective: Objective::Goal,
+            expected_visitors: None,
+        }
+    }
+}
+
+impl Goal {
+    /// A goal whose rewards are conversions that come at once.
+    #[must_use]
+    pub const fn conversion(key: GoalKey, role: Role, window: Span) -> Self {
+        Self {
+            key,
+            kind: GoalKind::Conversion,
+            role,
+            window,
+            currency: None,
+            cap: None,
+            worth: None,
+            delay: Delay::None,
+            typical_delay: None,
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub enum SaveError {
     Deleted(String),
     /// Too many epochs are still open.
     #[error(
-        "segments, buckets or windows were changed {0} times while earlier receipts are still valid: \
+        "segments, buckets or what goals measure were changed {0} times while earlier receipts are still valid: \
          wait until they expire, or make a new experiment"
     )]
     TooManyEpochs(usize),

@@ -105,7 +105,7 @@ pub struct Rewarded {
     pub deferred: bool,
     /// The goal.
     pub goal: Slot,
-    /// The goal's value: 0 or 1 for conversions.
+    /// The goal's value, whole: 0 or 1 for conversions, minor units of money, or a count.
     pub value: i64,
     /// Distinguishes rewards of one decision and goal.
     pub reward_id: RewardId,
@@ -115,6 +115,16 @@ pub struct Rewarded {
     pub occurred_at: Option<Timestamp>,
     /// The goal's window.
     pub window: Span,
+    /// The goal's cap: a value beyond it, either way, is learned as it is.
+    pub cap: Option<i64>,
+}
+
+impl Rewarded {
+    /// The value that is learned: at most the cap in size.
+    #[must_use]
+    pub fn learned_value(&self) -> i64 {
+        self.cap.map_or(self.value, |cap| self.value.clamp(-cap, cap))
+    }
 }
 
 /// See [`Event::AllocationComputed`].

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{ExperimentKey, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{Currency, ExperimentKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
-use crate::engine::definition::Status;
+use crate::engine::definition::{Goal, Status};
 use crate::engine::event::Shares;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
@@ -46,12 +46,30 @@ pub struct Active {
     pub(crate) initial_shares: Shares,
 }
 
+/// What a goal measures: tallies of another measure mean something else, so that a change begins an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// How long after the decision a reward counts.
+    pub window: Span,
+    /// What the rewards are.
+    pub kind: GoalKind,
+    /// Of their values.
+    pub currency: Option<Currency>,
+}
+
+impl Measure {
+    /// Of a goal as it is defined.
+    pub(crate) const fn of(goal: &Goal) -> Self {
+        Self { window: goal.window, kind: goal.kind, currency: goal.currency }
+    }
+}
+
 /// Segments between two changes of what a segment is.
 #[derive(Debug)]
 pub(crate) struct Epoch {
     pub(crate) number: u32,
     pub(crate) lengths: BucketLengths,
-    pub(crate) windows: Vec<(Slot, Span)>,
+    pub(crate) goals: Vec<(Slot, Measure)>,
     pub(crate) closed_at: Option<Timestamp>,
     /// Shared by every version of the same epoch.
     pub(crate) segments: Arc<Table<SegmentKey, Segment>>,
@@ -60,26 +78,25 @@ pub(crate) struct Epoch {
 impl Epoch {
     pub(crate) fn new(number: u32, settings: &Settings) -> Self {
         let segments = Arc::new(Table::new());
-        Self { number, lengths: settings.lengths(), windows: Vec::new(), closed_at: None, segments }
-            .with_windows(settings)
+        Self { number, lengths: settings.lengths(), goals: Vec::new(), closed_at: None, segments }.with_goals(settings)
     }
 
-    /// The same epoch, knowing the windows of a definition's goals. A goal's window never changes within an epoch.
-    pub(crate) fn with_windows(&self, settings: &Settings) -> Self {
-        let mut windows = self.windows.clone();
+    /// The same epoch, knowing a definition's goals. What a goal measures never changes within an epoch.
+    pub(crate) fn with_goals(&self, settings: &Settings) -> Self {
+        let mut goals = self.goals.clone();
         for (index, goal) in settings.definition.goals.iter().enumerate() {
             let slot = settings.goal_slot(index);
-            if !windows.iter().any(|(known, _)| *known == slot) {
-                windows.push((slot, goal.window));
+            if !goals.iter().any(|(known, _)| *known == slot) {
+                goals.push((slot, Measure::of(goal)));
             }
         }
-        Self { windows, segments: Arc::clone(&self.segments), ..*self }
+        Self { goals, segments: Arc::clone(&self.segments), ..*self }
     }
 
     pub(crate) fn closed(&self, at: Timestamp) -> Self {
         Self {
             closed_at: Some(self.closed_at.unwrap_or(at)),
-            windows: self.windows.clone(),
+            goals: self.goals.clone(),
             segments: Arc::clone(&self.segments),
             ..*self
         }
@@ -87,21 +104,24 @@ impl Epoch {
 
     /// Whether receipts of this epoch can still be valid.
     pub(crate) fn receives(&self, now: Timestamp) -> bool {
-        let longest = self.windows.iter().map(|(_, window)| *window).max().unwrap_or_default();
-        self.closed_at.is_none_or(|closed| now <= closed + longest + LATE_SPAN)
+        self.closed_at.is_none_or(|closed| now <= closed + self.longest_window() + LATE_SPAN)
     }
 
-    pub(crate) fn window(&self, goal: Slot) -> Option<Span> {
-        self.windows.iter().find(|(slot, _)| *slot == goal).map(|(_, window)| *window)
+    /// What a goal measures here; `None` if it was never in this epoch.
+    pub(crate) fn measure(&self, goal: Slot) -> Option<Measure> {
+        self.goals.iter().find(|(slot, _)| *slot == goal).map(|(_, measure)| *measure)
+    }
+
+    pub(crate) fn longest_window(&self) -> Span {
+        self.goals.iter().map(|(_, measure)| measure.window).max().unwrap_or_default()
+    }
+
+    pub(crate) fn shortest_window(&self) -> Span {
+        self.goals.iter().map(|(_, measure)| measure.window).min().unwrap_or_default()
     }
 
     pub(crate) fn state(&self) -> EpochState {
-        EpochState {
-            number: self.number,
-            lengths: self.lengths,
-            closed_at: self.closed_at,
-            windows: self.windows.clone(),
-        }
+        EpochState { number: self.number, lengths: self.lengths, closed_at: self.closed_at, goals: self.goals.clone() }
     }
 
     /// Acts on the segment of a key; on a new one if there is room, else on `other`. For the writer alone.

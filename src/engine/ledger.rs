@@ -66,7 +66,7 @@ pub enum Fact {
         goal: Slot,
         /// Under which id.
         reward_id: RewardId,
-        /// Its value.
+        /// Its value, as it is learned.
         value: i64,
         /// Whether it counted when it came.
         standing: Standing,
@@ -82,8 +82,8 @@ pub struct Judgement {
     pub standing: Standing,
     /// What to remember.
     pub entry: Option<LedgerEntry>,
-    /// Goals whose waiting conversions an activation lets count.
-    pub released: Vec<Slot>,
+    /// Goals whose waiting rewards an activation lets count, and their values.
+    pub released: Vec<(Slot, i64)>,
 }
 
 impl Judgement {
@@ -139,13 +139,14 @@ fn judge_activation<'a, I: Iterator<Item = &'a Fact>>(
         return Judgement { outcome: Outcome::Repeated, ..Judgement::PLAIN };
     }
     let in_time = event.at <= event.record.decided_at() + event.window;
-    let mut released: Vec<Slot> = Vec::new();
+    let mut released: Vec<(Slot, i64)> = Vec::new();
     if in_time {
         for fact in earlier() {
-            if let Fact::Rewarded { goal, value: 1.., standing: Standing::AwaitsActivation, .. } = fact
-                && !released.contains(goal)
+            if let Fact::Rewarded { goal, value, standing: Standing::AwaitsActivation, .. } = fact
+                && *value != 0
+                && !released.iter().any(|(known, _)| known == goal)
             {
-                released.push(*goal);
+                released.push((*goal, *value));
             }
         }
     }
@@ -177,22 +178,23 @@ fn judge_reward<'a, I: Iterator<Item = &'a Fact>>(
     let activated = || earlier().any(|fact| matches!(fact, Fact::Activated { in_time: true }));
     let converted = || {
         earlier().any(|fact| {
-            matches!(fact, Fact::Rewarded { goal, value: 1.., standing, .. }
-                if *goal == event.goal && matches!(standing, Standing::Learned | Standing::AwaitsActivation))
+            matches!(fact, Fact::Rewarded { goal, value, standing, .. }
+                if *goal == event.goal && *value != 0 && matches!(standing, Standing::Learned | Standing::AwaitsActivation))
         })
     };
     let happened = event.occurred_at.unwrap_or(event.arrived_at);
     let late = happened > event.record.decided_at() + event.window;
     let standing = if late {
         Standing::AfterWindow
-    } else if event.value > 0 && converted() {
+    } else if event.value != 0 && converted() {
         Standing::AlreadyConverted
     } else if event.deferred && !activated() {
         Standing::AwaitsActivation
     } else {
         Standing::Learned
     };
-    let fact = Fact::Rewarded { goal: event.goal, reward_id: event.reward_id.clone(), value: event.value, standing };
+    let fact =
+        Fact::Rewarded { goal: event.goal, reward_id: event.reward_id.clone(), value: event.learned_value(), standing };
     Judgement {
         outcome: if late { Outcome::Late } else { Outcome::Recorded },
         standing,

@@ -5,6 +5,7 @@
 
 pub mod allocation;
 pub mod apply;
+pub mod check;
 pub mod checkpoint;
 pub mod decide;
 pub mod definition;

@@ -82,8 +82,8 @@ impl Engine {
         let initial = settings.allocation(0, state.initial.clone());
         let epochs = state.epochs.into_iter().map(|epoch| {
             let segments = Arc::new(Table::new());
-            let (number, lengths, windows, closed_at) = (epoch.number, epoch.lengths, epoch.windows, epoch.closed_at);
-            Arc::new(Epoch { number, lengths, windows, closed_at, segments })
+            let (number, lengths, goals, closed_at) = (epoch.number, epoch.lengths, epoch.goals, epoch.closed_at);
+            Arc::new(Epoch { number, lengths, goals, closed_at, segments })
         });
         let mut active = Active {
             settings: Arc::new(settings),

@@ -1,10 +1,10 @@
 //! From a receipt to an event: everything about a reward that can be refused is refused here, before it is recorded.
 
-use crate::domain::{RewardId, Slot, Span, Timestamp};
+use crate::domain::{Currency, GoalKind, RewardId, Slot, Timestamp, VALUE_MAX};
 use crate::engine::Engine;
 use crate::engine::error::{FieldError, RewardError};
 use crate::engine::event::{Activated, Event, Rewarded};
-use crate::engine::experiment::Active;
+use crate::engine::experiment::{Active, Measure};
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::settings::LATE_SPAN;
 
@@ -15,8 +15,11 @@ pub struct Reward<'a> {
     pub receipt: &'a str,
     /// A goal's key; `None` for the primary one.
     pub goal: Option<&'a str>,
-    /// 0 or 1 for a conversion.
-    pub value: f64,
+    /// 0 or 1 for a conversion; a whole number of minor units for revenue; a whole number from 0 for a
+    /// count. `None` says that it happened: 1, but for revenue, where it says nothing.
+    pub value: Option<f64>,
+    /// Of the value, if the sender says: then it must be the goal's.
+    pub currency: Option<&'a str>,
     /// Distinguishes rewards of one decision and goal; the goal's key if absent.
     pub reward_id: Option<&'a RewardId>,
     /// When it happened, between the decision and now.
@@ -33,8 +36,7 @@ impl Engine {
         let experiment = self.experiment(receipt.record.experiment.as_str())?;
         let active = experiment.active();
         let epoch = active.epoch(receipt.record.epoch).ok_or(RewardError::EpochClosed)?;
-        let longest = epoch.windows.iter().map(|(_, window)| *window).max().unwrap_or_default();
-        if now > receipt.record.decided_at() + longest + LATE_SPAN {
+        if now > receipt.record.decided_at() + epoch.longest_window() + LATE_SPAN {
             return Err(ReceiptError::Expired.into());
         }
         Ok(receipt)
@@ -53,7 +55,7 @@ impl Engine {
         let window = if epoch.number == active.settings.epoch {
             active.settings.shortest_window()
         } else {
-            epoch.windows.iter().map(|(_, window)| *window).min().unwrap_or_default()
+            epoch.shortest_window()
         };
         Ok(receipt.deferred.then_some(Event::Activated(Activated { record: receipt.record, at: now, window })))
     }
@@ -66,8 +68,9 @@ impl Engine {
         let Receipt { record, deferred, visitor: _ } = self.open_receipt(reward.receipt, now)?;
         let experiment = self.experiment(record.experiment.as_str())?;
         let active = experiment.active();
-        let (goal, key, window) = find_goal(&active, reward.goal, record.epoch)?;
-        let value = conversion(reward.value)?;
+        let Found { slot: goal, key, measure, cap } = find_goal(&active, reward.goal, record.epoch)?;
+        let value = checked_value(measure.kind, reward.value)?;
+        check_currency(measure.currency, reward.currency)?;
         if let Some(occurred) = reward.occurred_at.filter(|at| *at < record.decided_at() || *at > now) {
             return Err(FieldError::new(
                 "occurred_at",
@@ -93,13 +96,22 @@ impl Engine {
             reward_id: reward_id.clone(),
             arrived_at: now,
             occurred_at,
-            window,
+            window: measure.window,
+            cap,
         };
         Ok((Event::Rewarded(event), reward_id))
     }
 }
 
-fn find_goal(active: &Active, given: Option<&str>, epoch: u32) -> Result<(Slot, String, Span), RewardError> {
+/// A goal that a reward names, as the decision's epoch measures it.
+struct Found {
+    slot: Slot,
+    key: String,
+    measure: Measure,
+    cap: Option<i64>,
+}
+
+fn find_goal(active: &Active, given: Option<&str>, epoch: u32) -> Result<Found, RewardError> {
     let goals = &active.settings.definition.goals;
     let wanted = |slot: Slot, key: &str| given.map_or(slot == active.settings.primary(), |given| given == key);
     let found = goals
@@ -107,9 +119,9 @@ fn find_goal(active: &Active, given: Option<&str>, epoch: u32) -> Result<(Slot, 
         .enumerate()
         .map(|(i, g)| (active.settings.goal_slot(i), g))
         .find(|(s, g)| wanted(*s, g.key.as_str()));
-    let window = found.and_then(|(slot, _)| active.epoch(epoch).and_then(|epoch| epoch.window(slot)));
-    match (found, window) {
-        (Some((slot, goal)), Some(window)) => Ok((slot, goal.key.to_string(), window)),
+    let measure = found.and_then(|(slot, _)| active.epoch(epoch).and_then(|epoch| epoch.measure(slot)));
+    match (found, measure) {
+        (Some((slot, goal)), Some(measure)) => Ok(Found { slot, key: goal.key.to_string(), measure, cap: goal.cap }),
         (Some(_) | None, _) => Err(RewardError::UnknownGoal {
             given: given.unwrap_or_default().to_owned(),
             allowed: goals.iter().map(|goal| goal.key.as_str()).collect::<Vec<_>>().join(", "),
@@ -117,13 +129,39 @@ fn find_goal(active: &Active, given: Option<&str>, epoch: u32) -> Result<(Slot, 
     }
 }
 
-/// A conversion's value is 0 or 1, compared exactly: anything else is a mistake of the sender.
-fn conversion(value: f64) -> Result<i64, FieldError> {
-    if value.to_bits() == 1.0_f64.to_bits() {
-        Ok(1)
-    } else if value.to_bits() == 0.0_f64.to_bits() {
-        Ok(0)
-    } else {
-        Err(FieldError::new("value", value, "0 or 1 for a goal of kind conversion"))
+/// A value as the kind of its goal allows it: compared exactly, for anything else is a mistake of the sender.
+fn checked_value(kind: GoalKind, given: Option<f64>) -> Result<i64, FieldError> {
+    let (least, allowed) = match kind {
+        GoalKind::Conversion => (0, "0 or 1 for a goal of kind conversion".to_owned()),
+        GoalKind::Revenue => (
+            -VALUE_MAX,
+            format!("a whole number of minor units from {} to {VALUE_MAX} for a goal of kind revenue", -VALUE_MAX),
+        ),
+        GoalKind::Count => (0, format!("a whole number from 0 to {VALUE_MAX} for a goal of kind count")),
+    };
+    let Some(value) = given.or((kind != GoalKind::Revenue).then_some(1.0)) else {
+        return Err(FieldError::new("value", "nothing", allowed));
+    };
+    let most = if kind == GoalKind::Conversion { 1 } else { VALUE_MAX };
+    // What is not a number is within no range.
+    if (least as f64..=most as f64).contains(&value) && value.fract().abs() < f64::MIN_POSITIVE {
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number of at most 2^40")]
+        let whole = value as i64;
+        return Ok(whole);
+    }
+    Err(FieldError::new("value", value, allowed))
+}
+
+fn check_currency(known: Option<Currency>, given: Option<&str>) -> Result<(), FieldError> {
+    match (known, given) {
+        (_, None) => Ok(()),
+        (Some(known), Some(given)) if known.as_str() == given => Ok(()),
+        (Some(known), Some(given)) => {
+            let allowed = format!("{known}, the goal's currency: amounts are not converted");
+            Err(FieldError::new("currency", format!("{given:?}"), allowed))
+        }
+        (None, Some(given)) => {
+            Err(FieldError::new("currency", format!("{given:?}"), "nothing: the goal has no currency"))
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{SegmentKey, Slot, Timestamp};
+use crate::domain::{GoalKind, SegmentKey, Slot, Timestamp};
 use crate::engine::allocation::Allocation;
 use crate::posterior::bucket::{BucketLengths, Buckets};
 use crate::posterior::tally::Tally;
@@ -50,6 +50,14 @@ pub(crate) struct Place {
     pub(crate) lengths: BucketLengths,
 }
 
+/// A reward that counts, its value not 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Learned {
+    pub(crate) goal: Slot,
+    pub(crate) kind: GoalKind,
+    pub(crate) value: i64,
+}
+
 /// Evidence grown by less than this part keeps its allocation; while small, every event makes a new one. A new allocation
 /// at every event would decide no better (STATISTICS §18).
 const GROWTH: u64 = 100;
@@ -70,10 +78,14 @@ impl Tallies {
         }
     }
 
-    pub(crate) fn add_conversion(&mut self, place: Place, goal: Slot) {
+    pub(crate) fn add_reward(&mut self, place: Place, reward: Learned) {
         let (buckets, total) = self.side(place.control);
-        buckets.at_mut(place.decided, place.lengths).add_conversions(place.variation, goal, 1);
-        total.add_conversions(place.variation, goal, 1);
+        for tally in [buckets.at_mut(place.decided, place.lengths), total] {
+            match reward.kind {
+                GoalKind::Conversion => tally.add_conversions(place.variation, reward.goal, 1),
+                GoalKind::Revenue | GoalKind::Count => tally.add_value(place.variation, reward.goal, reward.value),
+            }
+        }
         self.events += u64::from(!place.control);
     }
 

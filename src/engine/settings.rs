@@ -80,7 +80,7 @@ fn slot_of<K: PartialEq>(keys: &[K], key: &K) -> Option<Slot> {
 }
 
 impl Settings {
-    /// Compiles a definition that [`crate::engine::save::check`] has let through.
+    /// Compiles a definition that [`crate::engine::check::check`] has let through.
     pub(crate) fn compile(
         definition: Arc<Definition>,
         version: u32,

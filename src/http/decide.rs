@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Deserialize;
 
 use crate::domain::{VariationKey, VisitorId};
+use crate::engine::check::MAX_VARIATIONS;
 use crate::engine::decide::{Basis, Reason};
-use crate::engine::save::MAX_VARIATIONS;
 use crate::http::body::{Body, ContextBody, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};

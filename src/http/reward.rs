@@ -24,6 +24,7 @@ struct RewardBody<'a> {
     receipt: Option<Text<'a>>,
     goal: Option<Text<'a>>,
     value: Option<f64>,
+    currency: Option<Text<'a>>,
     reward_id: Option<Text<'a>>,
     occurred_at: Option<Text<'a>>,
     rewards: Option<Vec<RewardBody<'a>>>,
@@ -107,8 +108,8 @@ fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<Rewar
     Ok(Reward {
         receipt,
         goal: body.goal.as_ref().map(|Text(goal)| &**goal),
-        // A reward without a value says that it happened.
-        value: body.value.unwrap_or(1.0),
+        value: body.value,
+        currency: body.currency.as_ref().map(|Text(currency)| &**currency),
         reward_id: checked.reward_id.as_ref(),
         occurred_at: checked.occurred_at,
     })

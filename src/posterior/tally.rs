@@ -3,20 +3,31 @@
 
 use crate::domain::Slot;
 
-/// Exposures per variation and conversions per variation and goal. Absent slots count as zero, so tallies of any shape
-/// merge. One flat vector: 10,000 segments keep dozens of these each.
+/// Exposures per variation, conversions and sums of values per variation and goal. Absent slots count as zero, so tallies of
+/// any shape merge. Flat vectors: 10,000 segments keep dozens of these each.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     goals: usize,
     /// Per variation slot: exposures, then conversions by goal slot.
     counts: Vec<u64>,
+    /// Per variation slot, by goal slot; empty where every goal is a conversion, whose sums are its conversions.
+    moments: Vec<Moments>,
+}
+
+/// Sums over the rewards of one variation and goal, exact: a value is below 2^40 in size, so 2^47 of them fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moments {
+    /// Σ value, in minor units or counts.
+    pub sum: i128,
+    /// Σ value².
+    pub squares: i128,
 }
 
 impl Tally {
     /// Nothing happened.
     #[must_use]
     pub const fn new() -> Self {
-        Self { goals: 0, counts: Vec::new() }
+        Self { goals: 0, counts: Vec::new(), moments: Vec::new() }
     }
 
     /// Exposures of a variation.
@@ -32,6 +43,15 @@ impl Tally {
             return 0;
         }
         self.counts.get(variation.index() * self.stride() + 1 + goal.index()).copied().unwrap_or(0)
+    }
+
+    /// Sums of the values of a variation for a goal whose rewards have values.
+    #[must_use]
+    pub fn moments(&self, variation: Slot, goal: Slot) -> Moments {
+        if goal.index() >= self.goals {
+            return Moments::default();
+        }
+        self.moments.get(variation.index() * self.goals + goal.index()).copied().unwrap_or_default()
     }
 
     /// Exposures of all variations.
@@ -60,9 +80,29 @@ impl Tally {
         self.counts[at] += count;
     }
 
+    /// One more reward with a value: a conversion that is worth something. A value of 0 is no conversion.
+    pub fn add_value(&mut self, variation: Slot, goal: Slot, value: i64) {
+        if value == 0 {
+            return;
+        }
+        self.add_conversions(variation, goal, 1);
+        self.moments.resize(self.variations() * self.goals, Moments::default());
+        let at = variation.index() * self.goals + goal.index();
+        self.moments[at].sum += i128::from(value);
+        self.moments[at].squares += i128::from(value) * i128::from(value);
+    }
+
     /// Adds all of another tally.
     pub fn merge(&mut self, other: &Self) {
         self.reach(other.variations(), other.goals);
+        if !other.moments.is_empty() {
+            self.moments.resize(self.variations() * self.goals, Moments::default());
+            let rows = self.moments.chunks_exact_mut(self.goals).zip(other.moments.chunks_exact(other.goals));
+            for (to, from) in rows.flat_map(|(row, moments)| row.iter_mut().zip(moments)) {
+                to.sum += from.sum;
+                to.squares += from.squares;
+            }
+        }
         let (mine, theirs) = (self.stride(), other.stride());
         for (row, counts) in self.counts.chunks_exact_mut(mine).zip(other.counts.chunks_exact(theirs)) {
             for (to, from) in row.iter_mut().zip(counts) {
@@ -83,10 +123,20 @@ impl Tally {
         &self.counts
     }
 
-    /// From a record made of [`Self::counts`] and the number of goals in [`Self::shape`]; `None` if they do not fit.
+    /// Sums of values in slot order, for a record: per variation, by goal; empty where no reward had a value.
     #[must_use]
-    pub fn from_counts(goals: usize, counts: Vec<u64>) -> Option<Self> {
-        counts.len().is_multiple_of(goals + 1).then_some(Self { goals, counts })
+    pub fn all_moments(&self) -> &[Moments] {
+        &self.moments
+    }
+
+    /// From a record made of [`Self::counts`], [`Self::all_moments`] and the number of goals in [`Self::shape`]; `None` if they
+    /// do not fit.
+    #[must_use]
+    pub fn from_parts(goals: usize, counts: Vec<u64>, moments: Vec<Moments>) -> Option<Self> {
+        let variations = counts.len() / (goals + 1);
+        let fits =
+            counts.len().is_multiple_of(goals + 1) && (moments.is_empty() || moments.len() == variations * goals);
+        fits.then_some(Self { goals, counts, moments })
     }
 
     const fn stride(&self) -> usize {
@@ -105,11 +155,21 @@ impl Tally {
             for (to, from) in counts.chunks_exact_mut(new).zip(self.counts.chunks_exact(old)) {
                 to[..old].copy_from_slice(from);
             }
+            if !self.moments.is_empty() {
+                let mut moments = vec![Moments::default(); self.variations() * goals];
+                for (to, from) in moments.chunks_exact_mut(goals).zip(self.moments.chunks_exact(self.goals)) {
+                    to[..self.goals].copy_from_slice(from);
+                }
+                self.moments = moments;
+            }
             self.goals = goals;
             self.counts = counts;
         }
         if variations > self.variations() {
             self.counts.resize(variations * self.stride(), 0);
+            if !self.moments.is_empty() {
+                self.moments.resize(variations * self.goals, Moments::default());
+            }
         }
     }
 }
@@ -122,7 +182,10 @@ impl PartialEq for Tally {
         let slot = |index: usize| Slot(u16::try_from(index).unwrap_or(u16::MAX));
         (0..variations).all(|v| {
             self.exposures(slot(v)) == other.exposures(slot(v))
-                && (0..goals).all(|g| self.conversions(slot(v), slot(g)) == other.conversions(slot(v), slot(g)))
+                && (0..goals).all(|g| {
+                    self.conversions(slot(v), slot(g)) == other.conversions(slot(v), slot(g))
+                        && self.moments(slot(v), slot(g)) == other.moments(slot(v), slot(g))
+                })
         })
     }
 }
@@ -134,16 +197,19 @@ mod tests {
     //! The monoid's laws.
 
     use crate::domain::Slot;
-    use crate::posterior::tally::Tally;
+    use crate::posterior::tally::{Moments, Tally};
     use proptest::prelude::*;
 
     fn tally() -> impl Strategy<Value = Tally> {
-        proptest::collection::vec((0_u16..5, proptest::option::of(0_u16..3), 0_u64..1_000), 0..20).prop_map(|events| {
+        let event =
+            (0_u16..5, proptest::option::of(0_u16..3), 0_u64..1_000, proptest::option::of(-(1_i64 << 40)..1 << 40));
+        proptest::collection::vec(event, 0..20).prop_map(|events| {
             let mut tally = Tally::new();
-            for (variation, goal, count) in events {
-                match goal {
-                    None => tally.add_exposures(Slot(variation), count),
-                    Some(goal) => tally.add_conversions(Slot(variation), Slot(goal), count),
+            for (variation, goal, count, value) in events {
+                match (goal, value) {
+                    (None, _) => tally.add_exposures(Slot(variation), count),
+                    (Some(goal), None) => tally.add_conversions(Slot(variation), Slot(goal), count),
+                    (Some(goal), Some(value)) => tally.add_value(Slot(variation), Slot(goal), value),
                 }
             }
             tally
@@ -168,7 +234,7 @@ mod tests {
 
         #[test]
         fn a_record_reads_back(a in tally()) {
-            let back = Tally::from_counts(a.shape().1, a.counts().to_vec()).expect("its own counts fit");
+            let back = Tally::from_parts(a.shape().1, a.counts().to_vec(), a.all_moments().to_vec()).expect("its own counts fit");
             prop_assert_eq!(back, a);
         }
     }
@@ -183,6 +249,11 @@ mod tests {
         assert_eq!((tally.exposures(Slot(0)), tally.conversions(Slot(0), Slot(3))), (0, 1));
         assert_eq!(tally.exposures(Slot(9)), 0);
         assert_ne!(tally, Tally::new());
-        assert_eq!(Tally::from_counts(2, vec![1, 2]), None);
+        tally.add_value(Slot(1), Slot(1), -5);
+        tally.add_value(Slot(2), Slot(4), 7);
+        assert_eq!(tally.moments(Slot(1), Slot(1)), Moments { sum: -5, squares: 25 });
+        assert_eq!((tally.moments(Slot(2), Slot(4)).sum, tally.conversions(Slot(2), Slot(4))), (7, 1));
+        assert_eq!(Tally::from_parts(2, vec![1, 2], vec![]), None);
+        assert_eq!(Tally::from_parts(1, vec![1, 2], vec![Moments::default(); 2]), None);
     }
 }

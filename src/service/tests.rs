@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::domain::{Context, DecisionId, ExperimentKey, GoalKey, Probability, Span, Timestamp, VariationKey};
+use crate::domain::{Context, DecisionId, ExperimentKey, GoalKey, Span, Timestamp, VariationKey};
 use crate::engine::decide::Reason;
 use crate::engine::definition::*;
 use crate::engine::ledger::Outcome;
@@ -94,25 +94,12 @@ fn quick() -> Options {
 }
 
 fn definition(durability: Durability) -> Definition {
-    let variation = |key: &str| Variation { key: VariationKey::new(key).expect("a key"), payload: Arc::from("1") };
-    Definition {
-        key: ExperimentKey::new("hero").expect("a key"),
-        unit: Unit::Decision,
-        traffic: Probability::ONE,
-        control: Probability::ZERO,
-        audience: None,
-        schedule: Schedule::default(),
-        variations: vec![variation("plain"), variation("bold")],
-        segments: Segments::All,
-        bucket: Span::HOUR,
-        policy: PolicyChoice {
-            kind: "thompson".into(),
-            parameters: crate::policy::with_defaults("thompson", &Parameters::new()).expect("defaults"),
-            floor: 0.0,
-        },
-        goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
-        durability,
-    }
+    let variations = ["plain", "bold"].map(|key| Variation::new(VariationKey::new(key).expect("a key"), "1"));
+    let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
+    let parameters = crate::policy::with_defaults("thompson", &Parameters::new()).expect("defaults");
+    let policy = PolicyChoice::new("thompson", parameters);
+    let key = ExperimentKey::new("hero").expect("a key");
+    Definition { durability, ..Definition::new(key, variations.to_vec(), vec![goal], policy) }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -141,7 +128,7 @@ fn decide(service: &Service) -> Arc<Answer> {
 }
 
 fn reward(service: &Service, receipt: &str) -> Result<Outcome, FeedbackError> {
-    let reward = Reward { receipt, goal: None, value: 1.0, reward_id: None, occurred_at: None };
+    let reward = Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
     run(service.reward(&reward)).map(|rewarding| rewarding.outcome)
 }
 

@@ -3,8 +3,9 @@
 //! from the bytes on the way in, and every value that comes in is checked as if a stranger had sent it.
 //!
 //! Invariant: no bytes, however damaged, panic or allocate more than `RECORD_BYTES_MAX`. Fields and variants of a mirror
-//! keep their order for ever: the order is the form. A change is a new version beside the old one.
+//! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote.
 
+mod additions;
 mod definition;
 mod event;
 mod fact;
@@ -18,8 +19,8 @@ use crate::engine::event::Event;
 use crate::engine::ledger::LedgerEntry;
 use crate::store::{LedgerRow, StateRow, StoreError};
 
-/// The version written. A reader knows it and every one before.
-const VERSION: u8 = 1;
+/// The newest version. A reader knows it and every one before.
+const VERSION: u8 = 2;
 
 /// Most memory one record may claim while it is read. The largest honest one, a segment of 256 variations, 32 goals and
 /// 600 time buckets, claims 41 MB.
@@ -34,7 +35,7 @@ type Checked<T> = Result<T, String>;
 
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
 pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
-    write(&event::StoredEvent::from(event), into);
+    write(&event::StoredEvent::from(event), &additions::EventAdditions::from(event), into);
 }
 
 /// Reads all events of a block's payload, in order. After the first error nothing more is read: where the next event
@@ -49,10 +50,11 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
         if rest.is_empty() {
             return None;
         }
-        let event = read::<event::StoredEvent<'_>>(rest).and_then(|(stored, length)| {
-            rest = &rest[length..];
-            Event::try_from(stored)
-        });
+        let event =
+            read::<event::StoredEvent<'_>, additions::EventAdditions>(rest).and_then(|(stored, more, length)| {
+                rest = &rest[length..];
+                more.add_to(Event::try_from(stored)?)
+            });
         let event = event.map_err(|flaw| {
             rest = &[];
             StoreError::Damaged(format!("event {index} of a block: {flaw}"))
@@ -66,7 +68,7 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> LedgerRow {
     let mut value = Vec::with_capacity(64);
-    write(&fact::StoredEntry::from(entry), &mut value);
+    write(&fact::StoredEntry::from(entry), &(), &mut value);
     LedgerRow { decision: entry.decision, detail: fact::detail(&entry.fact), value }
 }
 
@@ -75,8 +77,8 @@ pub fn encode_ledger(entry: &LedgerEntry) -> LedgerRow {
 /// # Errors
 /// [`StoreError::Damaged`] names the decision and what is wrong.
 pub fn decode_ledger(row: &LedgerRow) -> Result<LedgerEntry, StoreError> {
-    read_whole::<fact::StoredEntry<'_>>(&row.value)
-        .and_then(|stored| stored.restore(row.decision))
+    read_whole::<fact::StoredEntry<'_>, ()>(&row.value)
+        .and_then(|(stored, ())| stored.restore(row.decision))
         .and_then(|entry| match fact::detail(&entry.fact) == row.detail {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),
@@ -89,7 +91,7 @@ pub fn decode_ledger(row: &LedgerRow) -> Result<LedgerEntry, StoreError> {
 #[must_use]
 pub fn encode_state(record: &StateRecord) -> StateRow {
     let mut value = Vec::with_capacity(256);
-    write(&state::StoredState::from(record), &mut value);
+    write(&state::StoredState::from(record), &additions::StateAdditions::from(record), &mut value);
     StateRow { key: state::key(record), value: Some(value) }
 }
 
@@ -104,8 +106,8 @@ pub fn encode_gone(name: &SegmentName) -> StateRow {
 /// # Errors
 /// [`StoreError::Damaged`] names the row and what is wrong.
 pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError> {
-    read_whole::<state::StoredState<'_>>(value)
-        .and_then(StateRecord::try_from)
+    read_whole::<state::StoredState<'_>, additions::StateAdditions>(value)
+        .and_then(|(stored, more)| more.add_to(StateRecord::try_from(stored)?))
         .and_then(|record| match state::key(&record) == key {
             true => Ok(record),
             false => Err("it stands under the key of another row".into()),
@@ -113,25 +115,38 @@ pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError>
         .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
 }
 
-fn write(stored: &impl Encode, into: &mut Vec<u8>) {
-    into.push(VERSION);
-    bincode::encode_into_std_write(stored, into, FORM).expect("a vector takes every byte, and no mirror refuses");
-}
-
-/// The record at the beginning of the bytes and how many of them it took, version included.
-fn read<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Checked<(T, usize)> {
-    match bytes.split_first() {
-        None => Err("it is empty".into()),
-        Some((&VERSION, rest)) => bincode::borrow_decode_from_slice(rest, FORM)
-            .map(|(stored, length)| (stored, length + 1))
-            .map_err(|error| error.to_string()),
-        Some((version, _)) => Err(format!("its version is {version}, this program reads up to {VERSION}")),
+fn write<A: Encode + Default + PartialEq>(stored: &impl Encode, additions: &A, into: &mut Vec<u8>) {
+    const NEVER: &str = "a vector takes every byte, and no mirror refuses";
+    let added = *additions != A::default();
+    into.push(if added { VERSION } else { 1 });
+    bincode::encode_into_std_write(stored, into, FORM).expect(NEVER);
+    if added {
+        bincode::encode_into_std_write(additions, into, FORM).expect(NEVER);
     }
 }
 
-fn read_whole<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Checked<T> {
-    let (stored, length) = read(bytes)?;
-    if length == bytes.len() { Ok(stored) } else { Err(format!("{} bytes follow it", bytes.len() - length)) }
+/// The record at the beginning of the bytes, what later versions added to it, and how many bytes they took, version included.
+fn read<'a, T: BorrowDecode<'a, ()>, A: BorrowDecode<'a, ()> + Default>(bytes: &'a [u8]) -> Checked<(T, A, usize)> {
+    let (version, rest) = bytes.split_first().ok_or("it is empty")?;
+    if !(1..=VERSION).contains(version) {
+        return Err(format!("its version is {version}, this program reads up to {VERSION}"));
+    }
+    let (stored, length) = bincode::borrow_decode_from_slice(rest, FORM).map_err(|error| error.to_string())?;
+    let (additions, more) = if *version == 1 {
+        (A::default(), 0)
+    } else {
+        bincode::borrow_decode_from_slice(&rest[length..], FORM).map_err(|error| error.to_string())?
+    };
+    Ok((stored, additions, 1 + length + more))
+}
+
+fn read_whole<'a, T: BorrowDecode<'a, ()>, A: BorrowDecode<'a, ()> + Default>(bytes: &'a [u8]) -> Checked<(T, A)> {
+    let (stored, additions, length) = read(bytes)?;
+    if length == bytes.len() {
+        Ok((stored, additions))
+    } else {
+        Err(format!("{} bytes follow it", bytes.len() - length))
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ fn reward(id: &str, value: i64, arrived: u64, deferred: bool) -> Event {
         arrived_at: Timestamp::from_millis(arrived),
         occurred_at: None,
         window: Span::from_millis(500),
+        cap: None,
     })
 }
 
@@ -96,7 +97,7 @@ fn a_reward_never_activates_but_waits_for_the_activation() {
         check(&[reward("a", 1, 1_100, true), reward("b", 1, 1_150, true), activation(1_200), activation(1_300)]);
     assert_eq!(judged[0].standing, AwaitsActivation);
     assert_eq!(judged[1].standing, AlreadyConverted);
-    assert_eq!(judged[2].released, [Slot(0)]);
+    assert_eq!(judged[2].released, [(Slot(0), 1)]);
     assert_eq!((judged[3].outcome, judged[3].released.len()), (Repeated, 0));
     assert_eq!(fates(&[activation(1_100), reward("a", 1, 1_200, true)])[1], (Recorded, Learned));
 }

@@ -15,13 +15,22 @@ fn refused(change: impl FnOnce(&mut Definition)) -> String {
     Driver::new().engine.save(definition, Status::Draft, START).expect_err("refused").to_string()
 }
 
+fn counting(definition: &mut Definition) -> &mut Goal {
+    definition.goals[0].kind = GoalKind::Count;
+    &mut definition.goals[0]
+}
+
+fn worthy(definition: &mut Definition) -> &mut Goal {
+    definition.goals[0].currency = Currency::new("EUR");
+    &mut definition.goals[0]
+}
+
 #[test]
 fn every_refusal_names_its_field() {
-    let goal = |key: &str, role| Goal { key: GoalKey::new(key).expect("a key"), role, window: Span::DAY };
+    let goal = |key: &str, role| Goal::conversion(GoalKey::new(key).expect("a key"), role, Span::DAY);
     let rule = |name: &str, when: &str| Rule { name: RuleName::new(name).expect("a key"), when: when.into() };
     let many = |count: usize| {
-        let variation =
-            |index| Variation { key: VariationKey::new(&format!("v{index}")).expect("a key"), payload: Arc::from("1") };
+        let variation = |index| Variation::new(VariationKey::new(&format!("v{index}")).expect("a key"), "1");
         (0..count).map(variation).collect::<Vec<_>>()
     };
     for (field, message) in [
@@ -53,6 +62,35 @@ fn every_refusal_names_its_field() {
         ("audience", refused(|d| d.audience = Some("country ==".into()))),
         ("segments.by", refused(|d| d.segments = Segments::By(Vec::new()))),
         ("segments.rules", refused(|d| d.segments = Segments::Rules(vec![rule("all", "true")]))),
+        ("goals[0].currency", refused(|d| d.goals[0].kind = GoalKind::Revenue)),
+        ("goals[0].currency", refused(|d| d.goals[0].currency = Currency::new("EUR"))),
+        ("goals[0].cap", refused(|d| d.goals[0].cap = Some(5))),
+        ("goals[0].cap", refused(|d| counting(d).cap = Some(0))),
+        ("goals[0].cap", refused(|d| counting(d).cap = Some(VALUE_MAX + 1))),
+        ("goals[0].worth", refused(|d| d.goals[0].worth = Some(5.0))),
+        ("goals[0].worth", refused(|d| worthy(d).worth = Some(f64::NAN))),
+        ("goals[0].worth", refused(|d| worthy(d).worth = Some(0.0))),
+        ("goals[0].worth", refused(|d| d.policy.objective = Objective::Margin)),
+        ("goals[0].typical_delay", refused(|d| d.goals[0].typical_delay = Some(Span::DAY))),
+        ("variations[1].cost", refused(|d| d.variations[1].cost = -1.0)),
+        ("variations[1].cost", refused(|d| d.variations[1].cost = f64::INFINITY)),
+        ("variations[2].cost_per_conversion", refused(|d| d.variations[2].cost_per_conversion = f64::NAN)),
+        ("policy.half_life", refused(|d| d.policy.half_life = HalfLife::Fixed(Span::SECOND))),
+        (
+            "policy.objective",
+            refused(|d| {
+                counting(d);
+                d.policy.objective = Objective::Margin;
+            }),
+        ),
+        ("policy.expected_visitors", refused(|d| d.policy.expected_visitors = Some(0))),
+        ("budget", refused(|d| d.budget = Some(Budget { amount: 5.0, visitors: 10, hard: false }))),
+        ("budget.amount", refused(|d| d.budget = Some(Budget { amount: 0.0, visitors: 10, hard: false }))),
+        ("budget.visitors", refused(|d| d.budget = Some(Budget { amount: 5.0, visitors: 0, hard: false }))),
+        ("stopping.value_remaining", refused(|d| d.stopping.value_remaining = 0.0)),
+        ("stopping.probability", refused(|d| d.stopping.probability = 1.0)),
+        ("stopping.equivalence", refused(|d| d.stopping.equivalence = f64::NAN)),
+        ("stopping.span_min", refused(|d| d.stopping.span_min = Span::DAY.times(366))),
         ("segments.rules[0].when", refused(|d| d.segments = Segments::Rules(vec![rule("a", "1 +")]))),
     ] {
         assert!(message.starts_with(&format!("{field}:")), "{field}: {message}");

@@ -81,6 +81,7 @@ impl Driver {
                 arrived_at,
                 occurred_at: None,
                 window: Span::DAY,
+                cap: None,
             }));
         }
         decision
@@ -90,22 +91,11 @@ impl Driver {
 /// Three variations, one segment, one goal, no floor, no control.
 pub(crate) fn definition(kind: &str, parameters: Parameters) -> Definition {
     let key = |text: &str| VariationKey::new(text).expect("a key");
-    let variation = |text: &str| Variation { key: key(text), payload: Arc::from("{}") };
-    Definition {
-        key: ExperimentKey::new("hero").expect("a key"),
-        unit: Unit::Decision,
-        traffic: Probability::ONE,
-        control: Probability::ZERO,
-        audience: None,
-        schedule: Schedule::default(),
-        // Not in order of keys: what is drawn must not depend on the order of a definition.
-        variations: vec![variation("plain"), variation("bold"), variation("offer")],
-        segments: Segments::All,
-        bucket: Span::HOUR,
-        policy: PolicyChoice { kind: kind.into(), parameters: full(kind, parameters), floor: 0.0 },
-        goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
-        durability: Durability::Group,
-    }
+    // Not in order of keys: what is drawn must not depend on the order of a definition.
+    let variations = ["plain", "bold", "offer"].map(|text| Variation::new(key(text), "{}"));
+    let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
+    let policy = PolicyChoice::new(kind, full(kind, parameters));
+    Definition::new(ExperimentKey::new("hero").expect("a key"), variations.to_vec(), vec![goal], policy)
 }
 
 fn full(kind: &str, parameters: Parameters) -> Parameters {

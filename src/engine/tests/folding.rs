@@ -105,6 +105,7 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
         arrived_at: START + Span::HOUR.times(2),
         occurred_at: None,
         window: Span::DAY,
+        cap: None,
     };
     driver.apply(crate::engine::event::Event::Rewarded(reward));
     let active = experiment.active();
@@ -115,7 +116,8 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
 
 #[test]
 fn a_goal_that_comes_back_with_another_window_begins_an_epoch() {
-    let goal = |key: &str, role, window| Goal { key: crate::domain::GoalKey::new(key).expect("a key"), role, window };
+    let goal =
+        |key: &str, role, window| Goal::conversion(crate::domain::GoalKey::new(key).expect("a key"), role, window);
     let with_extra = |window: Option<Span>| {
         let mut definition = definition("thompson", Parameters::new());
         definition.goals.extend(window.map(|window| goal("signup", Role::Secondary, window)));
@@ -164,7 +166,7 @@ fn a_new_variation_gets_its_slot_and_an_old_one_keeps_its_own() {
     }
     let mut changed = definition("thompson", Parameters::new());
     changed.variations.remove(1);
-    let fresh = Variation { key: VariationKey::new("aaa").expect("a key"), payload: Arc::from("1") };
+    let fresh = Variation::new(VariationKey::new("aaa").expect("a key"), "1");
     changed.variations.push(fresh);
     driver.save(changed.clone(), START + Span::HOUR);
     let mut seen = [0; 3];
@@ -176,7 +178,7 @@ fn a_new_variation_gets_its_slot_and_an_old_one_keeps_its_own() {
     let active = driver.engine.experiment("hero").expect("there").active_full();
     assert_eq!(active.variation_keys().len(), 4);
     let mut reused = changed;
-    reused.variations.push(Variation { key: VariationKey::new("bold").expect("a key"), payload: Arc::from("2") });
+    reused.variations.push(Variation::new(VariationKey::new("bold").expect("a key"), "2"));
     let refused = driver.engine.save(reused, Status::Running, START).expect_err("a tombstone").to_string();
     assert!(refused.contains("variations[3].key") && refused.contains("removed"), "{refused}");
 }

@@ -18,7 +18,7 @@ fn sealed(driver: &Driver) -> (String, Timestamp) {
 }
 
 fn reward(receipt: &str) -> Reward<'_> {
-    Reward { receipt, goal: None, value: 1.0, reward_id: None, occurred_at: None }
+    Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None }
 }
 
 fn refused(engine: &Engine, reward: &Reward<'_>, now: Timestamp) -> String {
@@ -44,7 +44,7 @@ fn every_refusal_names_what_is_wrong() {
     let goal = refused(engine, &Reward { goal: Some("puchase"), ..reward(&receipt) }, now);
     assert!(goal.contains("puchase") && goal.contains("purchase"), "{goal}");
     for value in [2.0, -1.0, 0.5, f64::NAN, f64::INFINITY] {
-        let value = refused(engine, &Reward { value, ..reward(&receipt) }, now);
+        let value = refused(engine, &Reward { value: Some(value), ..reward(&receipt) }, now);
         assert!(value.contains("value") && value.contains("0 or 1"), "{value}");
     }
     for at in [decided.minus(Span::SECOND), now + Span::SECOND] {

@@ -1,12 +1,10 @@
 //! Definitions.
 
-use std::sync::Arc;
-
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{AttributeName, GoalKey, InvalidId, Probability, RuleName, Span, Timestamp, VariationKey};
 use crate::engine::definition::{
-    Definition, Durability, Goal, PolicyChoice, Role, Rule, Schedule, Segments, Status, Unit, Variation,
+    Definition, Durability, Goal, PolicyChoice, Role, Rule, Schedule, Segments, Status, Stopping, Unit, Variation,
 };
 use crate::policy::{Parameter, Parameters};
 use crate::store::record::Checked;
@@ -148,15 +146,16 @@ impl TryFrom<StoredDefinition<'_>> for Definition {
             segments: stored.segments.restore()?,
             bucket: Span::from_millis(stored.bucket),
             policy: PolicyChoice {
-                kind: stored.policy_kind.to_owned(),
-                parameters: parameters(stored.policy_parameters)?,
                 floor: probability(stored.policy_floor)?.get(),
+                ..PolicyChoice::new(stored.policy_kind, parameters(stored.policy_parameters)?)
             },
             goals,
             durability: match stored.durability {
                 StoredDurability::Group => Durability::Group,
                 StoredDurability::Sync => Durability::Sync,
             },
+            budget: None,
+            stopping: Stopping::default(),
         })
     }
 }
@@ -244,15 +243,12 @@ impl<'a> From<&'a Goal> for StoredGoal<'a> {
 
 impl StoredGoal<'_> {
     fn restore(self) -> Checked<Goal> {
-        Ok(Goal {
-            key: goal_key(self.key)?,
-            role: match self.role {
-                StoredRole::Primary => Role::Primary,
-                StoredRole::Secondary => Role::Secondary,
-                StoredRole::Guardrail => Role::Guardrail,
-            },
-            window: Span::from_millis(self.window),
-        })
+        let role = match self.role {
+            StoredRole::Primary => Role::Primary,
+            StoredRole::Secondary => Role::Secondary,
+            StoredRole::Guardrail => Role::Guardrail,
+        };
+        Ok(Goal::conversion(goal_key(self.key)?, role, Span::from_millis(self.window)))
     }
 }
 
@@ -265,7 +261,7 @@ pub(super) fn goal_key(text: &str) -> Checked<GoalKey> {
 }
 
 fn variation((key, payload): (&str, &str)) -> Checked<Variation> {
-    Ok(Variation { key: variation_key(key)?, payload: Arc::from(payload) })
+    Ok(Variation::new(variation_key(key)?, payload))
 }
 
 fn rule((name, when): (&str, &str)) -> Checked<Rule> {

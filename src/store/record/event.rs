@@ -152,6 +152,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     arrived_at: Timestamp::from_millis(arrived_at),
                     occurred_at: occurred_at.map(Timestamp::from_millis),
                     window: Span::from_millis(window),
+                    cap: None,
                 })
             }
             StoredEvent::AllocationComputed { experiment, epoch, definition, segment, at, evidence, shares } => {

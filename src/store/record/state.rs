@@ -8,10 +8,11 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{ExperimentKey, GoalKey, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{ExperimentKey, GoalKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{
     AllocationState, EpochState, ExperimentState, RewardCounts, SegmentState, StateRecord,
 };
+use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{Bucket, BucketLengths, Buckets};
 use crate::posterior::tally::Tally;
 use crate::store::record::Checked;
@@ -179,6 +180,7 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     recorded,
                     repeated,
                     late,
+                    capped: 0,
                     newest_learned: newest_learned.map(Timestamp::from_millis),
                 },
             }),
@@ -204,7 +206,7 @@ impl From<&EpochState> for StoredEpoch {
             fine: epoch.lengths.fine.as_millis(),
             settled: epoch.lengths.settled.as_millis(),
             closed_at: epoch.closed_at.map(Timestamp::as_millis),
-            windows: epoch.windows.iter().map(|(goal, window)| (goal.0, window.as_millis())).collect(),
+            windows: epoch.goals.iter().map(|(goal, measure)| (goal.0, measure.window.as_millis())).collect(),
         }
     }
 }
@@ -218,9 +220,14 @@ impl StoredEpoch {
             number: self.number,
             lengths: BucketLengths { fine: Span::from_millis(self.fine), settled: Span::from_millis(self.settled) },
             closed_at: self.closed_at.map(Timestamp::from_millis),
-            windows: self.windows.into_iter().map(|(goal, window)| (Slot(goal), Span::from_millis(window))).collect(),
+            goals: self.windows.into_iter().map(|(goal, window)| (Slot(goal), converting(window))).collect(),
         })
     }
+}
+
+/// What every goal of version 1 measures.
+const fn converting(window: u64) -> Measure {
+    Measure { window: Span::from_millis(window), kind: GoalKind::Conversion, currency: None }
 }
 
 impl<'a> From<&'a Buckets> for StoredBuckets<'a> {
@@ -249,7 +256,7 @@ impl StoredBucket<'_> {
     fn restore(self) -> Checked<Bucket> {
         let goals = usize::try_from(self.goals).map_err(|error| error.to_string())?;
         let length = self.counts.0.len();
-        let tally = Tally::from_counts(goals, self.counts.0.into_owned())
+        let tally = Tally::from_parts(goals, self.counts.0.into_owned(), Vec::new())
             .ok_or_else(|| format!("{length} counts do not fit {goals} goals"))?;
         Ok(Bucket { start: Timestamp::from_millis(self.start), end: Timestamp::from_millis(self.end), tally })
     }

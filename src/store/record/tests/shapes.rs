@@ -6,6 +6,7 @@ use crate::domain::*;
 use crate::engine::checkpoint::*;
 use crate::engine::definition::*;
 use crate::engine::event::*;
+use crate::engine::experiment::Measure;
 use crate::engine::ledger::*;
 use crate::policy::{Parameter, Parameters};
 use crate::posterior::bucket::{BucketLengths, Buckets};
@@ -38,33 +39,25 @@ fn shares_example() -> Shares {
 }
 
 fn definition_example() -> Definition {
-    let variation =
-        |key: &str| Variation { key: VariationKey::new(key).expect("allowed"), payload: r#"{"title":"été"}"#.into() };
-    let goal = |key: &str, role| Goal { key: GoalKey::new(key).expect("allowed"), role, window: Span::DAY };
+    let variation = |key: &str| Variation::new(VariationKey::new(key).expect("allowed"), r#"{"title":"été"}"#);
+    let goal = |key: &str, role| Goal::conversion(GoalKey::new(key).expect("allowed"), role, Span::DAY);
     let rule = Rule { name: RuleName::new("new").expect("allowed"), when: "visits == 1".into() };
+    let parameters = Parameters::from_iter([
+        ("flag".into(), Parameter::Flag(true)),
+        ("list".into(), Parameter::Numbers(vec![1.0, 2.5])),
+        ("number".into(), Parameter::Number(-0.5)),
+        ("shares".into(), Parameter::Shares([("bold".to_owned(), 0.5)].into())),
+        ("text".into(), Parameter::Text("none".into())),
+    ]);
+    let policy = PolicyChoice { floor: 0.01, ..PolicyChoice::new("thompson", parameters) };
+    let goals = vec![goal("purchase", Role::Primary), goal("click", Role::Secondary), goal("bounce", Role::Guardrail)];
     Definition {
-        key: experiment_key("hero"),
-        unit: Unit::Decision,
-        traffic: Probability::ONE,
         control: Probability::new(0.1).expect("a probability"),
         audience: Some("country == 'FR'".into()),
         schedule: Schedule { starts: Some(Timestamp::from_millis(1_700_000_000_000)), ends: None },
-        variations: vec![variation("plain"), variation("bold")],
         segments: Segments::Rules(vec![rule]),
-        bucket: Span::HOUR,
-        policy: PolicyChoice {
-            kind: "thompson".into(),
-            parameters: Parameters::from_iter([
-                ("flag".into(), Parameter::Flag(true)),
-                ("list".into(), Parameter::Numbers(vec![1.0, 2.5])),
-                ("number".into(), Parameter::Number(-0.5)),
-                ("shares".into(), Parameter::Shares([("bold".to_owned(), 0.5)].into())),
-                ("text".into(), Parameter::Text("none".into())),
-            ]),
-            floor: 0.01,
-        },
-        goals: vec![goal("purchase", Role::Primary), goal("click", Role::Secondary), goal("bounce", Role::Guardrail)],
         durability: Durability::Sync,
+        ..Definition::new(experiment_key("hero"), vec![variation("plain"), variation("bold")], goals, policy)
     }
 }
 
@@ -83,6 +76,7 @@ pub(super) fn examples() -> Vec<Event> {
             arrived_at: at,
             occurred_at: Some(at),
             window: Span::DAY,
+            cap: None,
         }),
         Event::AllocationComputed(Arc::new(AllocationComputed {
             experiment: experiment_key("hero"),
@@ -130,13 +124,14 @@ pub(super) fn experiment_example() -> ExperimentState {
             number: 1,
             lengths: BucketLengths { fine: Span::HOUR, settled: Span::DAY },
             closed_at: None,
-            windows: vec![(Slot(0), Span::DAY)],
+            goals: vec![(Slot(0), Measure { window: Span::DAY, kind: GoalKind::Conversion, currency: None })],
         }],
         initial: shares_example(),
         rewards: RewardCounts {
             recorded: 5,
             repeated: 2,
             late: 1,
+            capped: 0,
             newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
         },
     }
@@ -161,12 +156,13 @@ pub(super) fn state_examples() -> Vec<StateRecord> {
     ]
 }
 
+const LENGTHS: BucketLengths = BucketLengths { fine: Span::HOUR, settled: Span::DAY };
+
 /// Buckets of counts: the hour of the decision, the goal (none for exposures), how many.
 fn buckets_of(counts: &[(u64, Option<u16>, u64)]) -> Buckets {
-    let lengths = BucketLengths { fine: Span::HOUR, settled: Span::DAY };
     let mut buckets = Buckets::default();
     for (hour, goal, count) in counts {
-        let tally = buckets.at_mut(Timestamp::ZERO + Span::HOUR.times(*hour), lengths);
+        let tally = buckets.at_mut(Timestamp::ZERO + Span::HOUR.times(*hour), LENGTHS);
         match goal {
             None => tally.add_exposures(Slot(1), *count),
             Some(goal) => tally.add_conversions(Slot(0), Slot(*goal), *count),
@@ -225,17 +221,44 @@ fn definition() -> impl Strategy<Value = Definition> {
         }),
         Just(definition_example().segments),
     ];
-    (key(), segments, proptest::option::of("\\PC{0,40}"), 0.0..=1.0_f64, 1_u64.., any::<bool>()).prop_map(
-        |(key, segments, audience, share, bucket, sync)| Definition {
+    let newer = proptest::option::of(newer_definition());
+    (key(), segments, proptest::option::of("\\PC{0,40}"), 0.0..=1.0_f64, 1_u64.., any::<bool>(), newer).prop_map(
+        |(key, segments, audience, share, bucket, sync, newer)| Definition {
             key,
             segments,
             audience,
             traffic: Probability::new(share).expect("a probability"),
             bucket: Span::from_millis(bucket),
             durability: if sync { Durability::Sync } else { Durability::Group },
-            ..definition_example()
+            ..newer.unwrap_or_else(definition_example)
         },
     )
+}
+
+/// What version 1 could not say.
+fn newer_definition() -> impl Strategy<Value = Definition> {
+    let amounts = (0.0..1e12_f64, 0.0..1e12_f64, 1_i64..VALUE_MAX, 1_u64..);
+    (amounts, 0_u8..3, any::<bool>()).prop_map(|((cost, worth, cap, visitors), pick, margin)| {
+        let mut definition = definition_example();
+        definition.variations[1].cost = cost;
+        definition.variations[0].cost_per_conversion = worth;
+        let pick_of = |index: u8| (pick + index) % 3;
+        for (index, goal) in (0_u8..).zip(&mut definition.goals) {
+            goal.kind = [GoalKind::Conversion, GoalKind::Revenue, GoalKind::Count][usize::from(pick_of(index))];
+            goal.delay = [Delay::None, Delay::Wait, Delay::Survival][usize::from(pick_of(index + 1))];
+            goal.currency = Currency::new(["EUR", "USD", "eur"][usize::from(index)]);
+            (goal.cap, goal.worth) = (margin.then_some(cap), Some(worth));
+            goal.typical_delay = margin.then_some(Span::HOUR);
+        }
+        let policy = &mut definition.policy;
+        policy.half_life = [HalfLife::Off, HalfLife::Fixed(Span::DAY), HalfLife::Auto][usize::from(pick)];
+        policy.objective = if margin { Objective::Margin } else { Objective::Goal };
+        policy.expected_visitors = margin.then_some(visitors);
+        definition.budget = margin.then_some(Budget { amount: cost, visitors, hard: pick == 1 });
+        let on_finish = if margin { OnFinish::End } else { OnFinish::Keep };
+        definition.stopping = Stopping { equivalence: 0.5, on_finish, ..Stopping::default() };
+        definition
+    })
 }
 
 fn moment() -> impl Strategy<Value = Timestamp> {
@@ -244,10 +267,11 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 
 fn rewarded() -> impl Strategy<Value = Event> {
     let occurred = proptest::option::of(moment());
-    (record(), any::<(bool, u16, i64, u64)>(), reward_id(), moment(), occurred).prop_map(
-        |(record, (deferred, goal, value, window), reward_id, arrived_at, occurred_at)| {
+    let capped = (any::<(bool, u16, i64, u64)>(), proptest::option::of(1_i64..));
+    (record(), capped, reward_id(), moment(), occurred).prop_map(
+        |(record, ((deferred, goal, value, window), cap), reward_id, arrived_at, occurred_at)| {
             let (goal, window) = (Slot(goal), Span::from_millis(window));
-            Event::Rewarded(Rewarded { record, deferred, goal, value, reward_id, arrived_at, occurred_at, window })
+            Event::Rewarded(Rewarded { record, deferred, goal, value, reward_id, arrived_at, occurred_at, window, cap })
         },
     )
 }
@@ -301,7 +325,14 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
 
 pub(super) fn state() -> impl Strategy<Value = StateRecord> {
     let counts = proptest::collection::vec((0_u64..2_000, proptest::option::of(0_u16..3), 0_u64..1_000), 0..12);
-    let buckets = counts.prop_map(|counts| buckets_of(&counts));
+    let values = proptest::collection::vec((0_u64..2_000, 0_u16..3, -VALUE_MAX..VALUE_MAX), 0..3);
+    let buckets = (counts, values).prop_map(|(counts, values)| {
+        let mut buckets = buckets_of(&counts);
+        for (hour, goal, value) in values {
+            buckets.at_mut(Timestamp::ZERO + Span::HOUR.times(hour), LENGTHS).add_value(Slot(2), Slot(goal), value);
+        }
+        buckets
+    });
     let allocation = proptest::option::of(
         (any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| AllocationState {
             definition,
@@ -317,7 +348,7 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 version,
                 status,
                 initial,
-                rewards: RewardCounts { recorded, repeated, late, newest_learned: None },
+                rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
                 ..experiment_example()
             })
         }),
