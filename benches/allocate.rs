@@ -45,7 +45,7 @@ fn quadrature(criterion: &mut Criterion) {
 
 fn decision(criterion: &mut Criterion) {
     let shares = [0.01, 0.02, 0.05, 0.4, 0.1, 0.02, 0.05, 0.3, 0.03, 0.02];
-    let propensities = project(&shares, &[true; 10], 0.01).expect("all are eligible");
+    let propensities = project(&shares, &[true; 10], &[0.01; 10]).expect("all are eligible");
     let mut index = 0;
     criterion.bench_function("draw_of_10", |bencher| {
         bencher.iter(|| {
@@ -54,7 +54,7 @@ fn decision(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function("project_10", |bencher| {
-        bencher.iter(|| project(black_box(&shares), black_box(&[true; 10]), 0.01));
+        bencher.iter(|| project(black_box(&shares), black_box(&[true; 10]), &[0.01; 10]));
     });
 }
 

@@ -21,10 +21,10 @@ pub struct Allocation {
 }
 
 impl Allocation {
-    /// Of shares computed for a definition.
-    pub(crate) fn new(definition: u32, evidence: u64, shares: Shares, floor: f64) -> Arc<Self> {
+    /// Of shares computed for a definition, with its floors.
+    pub(crate) fn new(definition: u32, evidence: u64, shares: Shares, floors: &[f64]) -> Arc<Self> {
         let all = vec![true; shares.shares.len()];
-        let propensities = project(&shares.shares, &all, floor).expect("a definition has a variation").into();
+        let propensities = project(&shares.shares, &all, floors).expect("a definition has a variation").into();
         Arc::new(Self { definition, evidence, shares, propensities })
     }
 

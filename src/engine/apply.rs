@@ -13,7 +13,6 @@ use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Learned, Place, Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
-use crate::policy::Pooling;
 
 impl Engine {
     /// Applies one event. Only the one writer calls this, in the order of the journal, after the event is durable. Segments
@@ -63,6 +62,7 @@ impl Engine {
                 experiment
             }
         };
+        experiment.watch_budget(&experiment.active());
         experiment.due(jobs);
     }
 
@@ -123,12 +123,14 @@ impl Engine {
             };
             let rewards: Vec<Learned> = rewards.iter().filter_map(learned).collect();
             let current = epoch.number == active.settings.epoch;
-            let pooled = active.pooled.as_ref().filter(|_| current);
+            let pools = active.settings.pools();
             epoch.with_segment(&record.segment, &active, |segment| {
-                let due = add(segment, place, &rewards, exposure, (current && pooled.is_none()).then_some(&active));
-                jobs.extend(due);
+                jobs.extend(add(segment, place, &rewards, exposure, (current && !pools).then_some(&active)));
             });
-            jobs.extend(pooled.and_then(|pooled| add(pooled, place, &rewards, exposure, Some(&active))));
+            if let Some(all) = active.all.as_ref().filter(|_| current) {
+                jobs.extend(add(all, place, &rewards, exposure, pools.then_some(&active)));
+                experiment.watch_budget(&active);
+            }
         });
     }
 
@@ -138,7 +140,7 @@ impl Engine {
         let Some(epoch) = active.epoch(computed.epoch) else { return };
         let segment = match &computed.segment {
             Some(key) => epoch.segments.get(key.as_str()),
-            None => active.pooled.clone(),
+            None => active.all.clone(),
         };
         let Some(segment) = segment else { return };
         // An allocation of an older definition would be projected all the same; the one in force is at least as new.
@@ -174,14 +176,9 @@ fn add(
 }
 
 impl Active {
-    /// Whether one allocation serves all segments.
-    pub(crate) fn pools(&self) -> bool {
-        self.settings.policy().learns() && self.settings.policy().pooling() == Pooling::Complete
-    }
-
-    /// All segments of the current epoch as one, if the policy wants it.
-    pub(crate) fn pool(&self) -> Option<Arc<Segment>> {
-        self.pools().then(|| {
+    /// All segments of the current epoch as one, if something wants it: a policy that pools completely, or a budget.
+    pub(crate) fn together(&self) -> Option<Arc<Segment>> {
+        self.wants_all().then(|| {
             let mut all = Tallies::default();
             for segment in self.segments() {
                 all.absorb(&segment.tallies(), self.current().lengths);
@@ -189,14 +186,18 @@ impl Active {
             Segment::new(None, all, Arc::clone(&self.initial))
         })
     }
+
+    pub(crate) fn wants_all(&self) -> bool {
+        self.settings.pools() || self.settings.definition.budget.is_some()
+    }
 }
 
 impl Experiment {
     /// Pushes every segment of the current epoch whose allocation is due, or of an older definition.
     pub(crate) fn due(&self, jobs: &mut Vec<RefreshJob>) {
         let active = self.active();
-        let segments = match &active.pooled {
-            Some(pooled) => vec![Arc::clone(pooled)],
+        let segments = match active.deciding() {
+            Some(all) => vec![Arc::clone(all)],
             None => active.segments(),
         };
         for segment in segments {

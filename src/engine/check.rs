@@ -172,6 +172,10 @@ fn check_budget(definition: &Definition) -> Result<(), FieldError> {
         let allowed = "nothing: only an experiment with a cost, and with the objective \"margin\", has a budget";
         return Err(FieldError::new("budget", "a budget", allowed));
     }
+    if definition.variations[0].costs() {
+        let allowed = "0 for the default where there is a budget: it is shown once that is spent";
+        return Err(FieldError::new("variations[0].cost", definition.variations[0].cost, allowed));
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, Context, DecisionId, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::allocation::Allocation;
-use crate::engine::definition::{Status, Unit};
+use crate::engine::definition::{Status, Unit, Variation};
 use crate::engine::event::{DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment, MAX_SEGMENTS};
 use crate::engine::receipt::Receipt;
@@ -146,13 +146,14 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
     if held_out {
         return control(experiment, active, request);
     }
+    let spent = experiment.exhausted();
     let drawn = KEY.with_borrow_mut(|key| {
         key.clear();
         experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        draw_variation(&active, request, key, explain)
+        draw_variation(&active, request, spent, key, explain)
     });
     match drawn {
-        Some(drawn) => recorded(experiment, active, request, drawn),
+        Some(drawn) => recorded(experiment, active, request, spent, drawn),
         None => unrecorded(active, request, Reason::AllExcluded),
     }
 }
@@ -235,7 +236,7 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
         control: true,
         decision: decision_id(settings, request),
     };
-    let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
+    let (counts, excluded) = (!request.defer, excluded_slots(settings, request, false));
     Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
 }
 
@@ -248,7 +249,13 @@ struct Drawn {
     basis: Option<Basis>,
 }
 
-fn recorded(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>, drawn: Drawn) -> Decision {
+fn recorded(
+    experiment: &Experiment,
+    active: Arc<Active>,
+    request: &Request<'_>,
+    spent: bool,
+    drawn: Drawn,
+) -> Decision {
     let settings = &active.settings;
     let variation = settings.variation_at(drawn.position);
     let record = DecisionRecord {
@@ -262,23 +269,25 @@ fn recorded(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>,
         control: false,
         decision: decision_id(settings, request),
     };
-    let (counts, excluded) = (!request.defer, excluded_slots(settings, request));
+    let (counts, excluded) = (!request.defer, excluded_slots(settings, request, spent));
     let basis = drawn.basis;
     Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
 }
 
-/// One draw from the segment's allocation; `None` if every variation is excluded.
-fn draw_variation(active: &Active, request: &Request<'_>, key: &str, explain: Explain) -> Option<Drawn> {
+/// One draw from the segment's allocation; `None` if every variation is excluded. Once the budget is `spent`, what costs is
+/// excluded as well.
+fn draw_variation(active: &Active, request: &Request<'_>, spent: bool, key: &str, explain: Explain) -> Option<Drawn> {
     let settings = &active.settings;
     let uniform = match request.id {
         RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
         RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
     };
-    let draw = |segment, allocation: &Allocation| draw_from(settings, request, segment, allocation, uniform, explain);
+    let draw =
+        |segment, allocation: &Allocation| draw_from(settings, request, spent, segment, allocation, uniform, explain);
     let segments = &active.current().segments;
-    if let Some(pooled) = &active.pooled {
+    if let Some(all) = active.deciding() {
         let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
-        return draw(segment, &pooled.allocation());
+        return draw(segment, &all.allocation());
     }
     let learns = settings.policy().learns();
     let in_segment = |known: &SegmentKey, segment: &Segment| {
@@ -294,6 +303,7 @@ fn draw_variation(active: &Active, request: &Request<'_>, key: &str, explain: Ex
 fn draw_from(
     settings: &Settings,
     request: &Request<'_>,
+    spent: bool,
     segment: SegmentKey,
     allocation: &Allocation,
     uniform: f64,
@@ -301,7 +311,7 @@ fn draw_from(
 ) -> Option<Drawn> {
     let id = allocation.id();
     if let Some(propensities) =
-        allocation.ready(settings).filter(|_| request.exclude.is_empty() && explain == Explain::No)
+        allocation.ready(settings).filter(|_| request.exclude.is_empty() && !spent && explain == Explain::No)
     {
         let position = draw(propensities, uniform);
         let propensity = propensities[position];
@@ -309,10 +319,10 @@ fn draw_from(
     }
     let variations = &settings.definition.variations;
     let eligible: Vec<bool> = (0..variations.len())
-        .map(|position| !request.exclude.contains(&variations[settings.variation_at(position)].key))
+        .map(|position| eligible(&variations[settings.variation_at(position)], request, spent))
         .collect();
     let shares = allocation.shares_for(settings);
-    let propensities = project(&shares, &eligible, settings.definition.policy.floor)?;
+    let propensities = project(&shares, &eligible, settings.floors())?;
     let position = draw(&propensities, uniform);
     let propensity = propensities[position];
     let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
@@ -326,14 +336,18 @@ fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
     }
 }
 
-fn excluded_slots(settings: &Settings, request: &Request<'_>) -> Box<[Slot]> {
+fn eligible(variation: &Variation, request: &Request<'_>, spent: bool) -> bool {
+    !request.exclude.contains(&variation.key) && !(spent && variation.costs())
+}
+
+fn excluded_slots(settings: &Settings, request: &Request<'_>, spent: bool) -> Box<[Slot]> {
     // The unit decides what is randomised; there is one so far, and a second must not be forgotten here.
     let Unit::Decision = settings.definition.unit;
-    if request.exclude.is_empty() {
+    if request.exclude.is_empty() && !spent {
         return Box::default();
     }
     let variations = settings.definition.variations.iter().enumerate();
-    variations.filter(|(_, v)| request.exclude.contains(&v.key)).map(|(index, _)| settings.slot(index)).collect()
+    variations.filter(|(_, v)| !eligible(v, request, spent)).map(|(index, _)| settings.slot(index)).collect()
 }
 
 /// What a receipt keeps of a visitor: enough to tell another one, not who it is.

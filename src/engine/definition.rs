@@ -271,7 +271,7 @@ impl Definition {
     /// Whether a variation costs something.
     #[must_use]
     pub fn costs(&self) -> bool {
-        self.variations.iter().any(|variation| variation.cost > 0.0 || variation.cost_per_conversion > 0.0)
+        self.variations.iter().any(Variation::costs)
     }
 }
 
@@ -280,6 +280,12 @@ impl Variation {
     #[must_use]
     pub fn new(key: VariationKey, payload: impl Into<Arc<str>>) -> Self {
         Self { key, payload: payload.into(), cost: 0.0, cost_per_conversion: 0.0 }
+    }
+
+    /// Whether it costs something.
+    #[must_use]
+    pub fn costs(&self) -> bool {
+        self.cost > 0.0 || self.cost_per_conversion > 0.0
     }
 }
 

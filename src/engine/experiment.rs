@@ -14,6 +14,7 @@ use crate::engine::settings::{LATE_SPAN, Settings, Slots};
 use crate::engine::table::Table;
 use crate::policy::allocation::project;
 use crate::posterior::bucket::BucketLengths;
+use crate::posterior::tally::Tally;
 
 /// Most segments of one epoch; visitors of further ones are counted in `other`.
 pub const MAX_SEGMENTS: usize = 10_000;
@@ -29,6 +30,8 @@ pub struct Experiment {
     /// Conditions that could not be decided since the start.
     failed_conditions: AtomicU64,
     newest_decision: AtomicU64,
+    /// The budget has room for no further cost.
+    exhausted: AtomicBool,
 }
 
 /// What a save replaces, in one piece.
@@ -39,8 +42,8 @@ pub struct Active {
     pub(crate) slots: Arc<Slots>,
     /// Oldest first; the last is the current one.
     pub(crate) epochs: Vec<Arc<Epoch>>,
-    /// All segments together, where the policy pools completely.
-    pub(crate) pooled: Option<Arc<Segment>>,
+    /// All segments together, where a policy pools completely or a budget has to be watched.
+    pub(crate) all: Option<Arc<Segment>>,
     /// What segments without evidence are allocated by.
     pub(crate) initial: Arc<crate::engine::allocation::Allocation>,
     pub(crate) initial_shares: Shares,
@@ -163,20 +166,37 @@ impl Active {
     /// Probabilities by which a segment's visitors are decided now, in order of keys, when nothing is excluded.
     #[must_use]
     pub fn propensities(&self, segment: &Segment) -> Vec<f64> {
-        let allocation = match &self.pooled {
-            Some(pooled) => pooled.allocation(),
+        let allocation = match self.deciding() {
+            Some(all) => all.allocation(),
             None => segment.allocation(),
         };
         let allocation = if self.settings.policy().learns() { &**allocation } else { &self.initial };
         let shares = allocation.shares_for(&self.settings);
         let all = vec![true; shares.len()];
-        project(&shares, &all, self.settings.definition.policy.floor).expect("a definition has a variation")
+        project(&shares, &all, self.settings.floors()).expect("a definition has a variation")
     }
 
-    /// All segments together, where the policy pools completely.
+    /// All segments together, where something wants that.
     #[must_use]
-    pub fn pooled(&self) -> Option<&Arc<Segment>> {
-        self.pooled.as_ref()
+    pub fn all(&self) -> Option<&Arc<Segment>> {
+        self.all.as_ref()
+    }
+
+    /// All segments together, where one allocation decides for them.
+    pub(crate) fn deciding(&self) -> Option<&Arc<Segment>> {
+        self.all.as_ref().filter(|_| self.settings.pools())
+    }
+
+    /// What costed variations have spent in the current epoch, in minor units.
+    pub(crate) fn spent(&self, tally: &Tally) -> f64 {
+        let variations = self.settings.definition.variations.iter().enumerate();
+        let spend = variations.map(|(index, variation)| {
+            let slot = self.settings.slot(index);
+            let shown = variation.cost * tally.exposures(slot) as f64;
+            let converted = tally.conversions(slot, self.settings.primary()) as f64;
+            variation.cost_per_conversion.mul_add(converted, shown)
+        });
+        spend.sum()
     }
 }
 
@@ -190,6 +210,7 @@ impl Experiment {
             changed: AtomicBool::new(true),
             failed_conditions: AtomicU64::new(0),
             newest_decision: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
         })
     }
 
@@ -268,6 +289,26 @@ impl Experiment {
         if at.as_millis() > self.newest_decision.load(Ordering::Relaxed) {
             self.newest_decision.store(at.as_millis(), Ordering::Relaxed);
         }
+    }
+
+    /// Whether costed variations may no longer be shown, because the budget has no room for what one may cost.
+    #[must_use]
+    pub fn exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the budget has room for one more of the largest cost.
+    pub(crate) fn watch_budget(&self, active: &Active) {
+        let definition = &active.settings.definition;
+        let exhausted = match (definition.budget, &active.all) {
+            (Some(budget), Some(all)) => {
+                let costs =
+                    definition.variations.iter().map(|variation| variation.cost + variation.cost_per_conversion);
+                active.spent(&all.tallies().learning_total) + costs.fold(0.0, f64::max) > budget.amount
+            }
+            (Some(_) | None, _) => false,
+        };
+        self.exhausted.store(exhausted, Ordering::Relaxed);
     }
 
     pub(crate) fn state(&self) -> ExperimentState {

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod definition;
 pub mod error;
 pub mod event;
+mod evidence;
 pub mod experiment;
 pub mod ledger;
 pub mod receipt;
@@ -102,7 +103,7 @@ impl Engine {
         let active = experiment.active();
         let segment = match job.segment() {
             Some(key) => active.epoch(job.settings().epoch).and_then(|epoch| epoch.segments.get(key.as_str())),
-            None => active.pooled.clone(),
+            None => active.all.clone(),
         };
         if let Some(segment) = segment {
             segment.tallies().refreshing = false;

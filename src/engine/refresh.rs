@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::domain::{SegmentKey, Timestamp};
 use crate::engine::event::{AllocationComputed, Event};
+use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::Settings;
-use crate::policy::Arm;
 use crate::posterior::bucket::BucketLengths;
 
 /// A copy of everything an allocation is computed from, handed over by the writer.
@@ -15,7 +15,7 @@ use crate::posterior::bucket::BucketLengths;
 pub struct RefreshJob {
     settings: Arc<Settings>,
     segment: Option<SegmentKey>,
-    arms: Vec<Arm>,
+    inputs: Inputs,
     evidence: u64,
     at: Timestamp,
 }
@@ -31,7 +31,7 @@ impl RefreshJob {
         Some(Self {
             settings: Arc::clone(settings),
             segment: segment.key().cloned(),
-            arms: settings.arms(&tallies.learning_total),
+            inputs: Inputs::of(settings, &tallies.learning_total, 0.0),
             evidence: tallies.events,
             at: tallies.newest.floor_to(settings.definition.bucket),
         })
@@ -40,7 +40,7 @@ impl RefreshJob {
     /// Asks the policy: the expensive part, for a background thread.
     #[must_use]
     pub fn compute(&self) -> Event {
-        let shares = self.settings.compute(self.segment.as_ref().map(SegmentKey::as_str), &self.arms);
+        let shares = self.settings.compute(self.segment.as_ref().map(SegmentKey::as_str), &self.inputs);
         Event::AllocationComputed(Arc::new(AllocationComputed {
             experiment: self.settings.definition.key.clone(),
             epoch: self.settings.epoch,

@@ -31,10 +31,10 @@ impl Engine {
                     records.extend(segment.take_changed().then(|| segment_state(&experiment, epoch.number, &segment)));
                 }
             }
-            if let Some(pooled) = &active.pooled
-                && pooled.take_changed()
+            if let Some(all) = &active.all
+                && all.take_changed()
             {
-                records.push(segment_state(&experiment, active.settings.epoch, pooled));
+                records.push(segment_state(&experiment, active.settings.epoch, all));
             }
         }
         records.extend(self.take_buried().into_iter().map(StateRecord::Deleted));
@@ -56,6 +56,9 @@ impl Engine {
         }
         for state in segments {
             self.restore_segment(state)?;
+        }
+        for experiment in self.experiments() {
+            experiment.watch_budget(&experiment.active());
         }
         Ok(())
     }
@@ -89,11 +92,11 @@ impl Engine {
             settings: Arc::new(settings),
             slots: Arc::new(slots),
             epochs: epochs.collect(),
-            pooled: None,
+            all: None,
             initial,
             initial_shares: state.initial,
         };
-        active.pooled = active.pool();
+        active.all = active.together();
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
         Ok(())
     }
@@ -116,7 +119,8 @@ impl Engine {
                 active.settings.allocation(evidence, shares)
             }
             Some(AllocationState { definition, evidence, shares }) => {
-                crate::engine::allocation::Allocation::new(definition, evidence, shares, 0.0)
+                let floors = vec![0.0; shares.shares.len()];
+                crate::engine::allocation::Allocation::new(definition, evidence, shares, &floors)
             }
             None => Arc::clone(&active.initial),
         };
@@ -127,10 +131,10 @@ impl Engine {
                 epoch.segments.insert(segment, restored);
             }
             None => {
-                if let Some(pooled) = &active.pooled {
-                    *pooled.tallies() = Tallies::restored(learning, control);
-                    pooled.set_allocation(allocation);
-                    pooled.take_changed();
+                if let Some(all) = &active.all {
+                    *all.tallies() = Tallies::restored(learning, control);
+                    all.set_allocation(allocation);
+                    all.take_changed();
                 }
             }
         }

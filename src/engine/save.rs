@@ -114,13 +114,12 @@ impl Active {
             settings: Arc::new(settings),
             slots: Arc::new(slots),
             epochs,
-            pooled: None,
+            all: None,
             initial,
             initial_shares: saved.initial.clone(),
         };
-        let kept =
-            before.filter(|before| before.settings.epoch == saved.epoch).and_then(|before| before.pooled.clone());
-        active.pooled = kept.filter(|_| active.pools()).or_else(|| active.pool());
+        let kept = before.filter(|before| before.settings.epoch == saved.epoch).and_then(|before| before.all.clone());
+        active.all = kept.filter(|_| active.wants_all()).or_else(|| active.together());
         active
     }
 }

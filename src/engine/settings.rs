@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, GoalKey, Seed, Slot, Span, VariationKey};
+use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::definition::{Definition, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
+use crate::engine::evidence::Inputs;
 use crate::engine::secret::{KeyedHash, Secret};
-use crate::policy::{Arm, Evidence, Policy};
+use crate::policy::{Policy, Pooling};
 use crate::posterior::bucket::BucketLengths;
-use crate::posterior::tally::Tally;
 use crate::targeting::{Condition, Segmentation};
 
 /// How long after its window a reward is still taken, as late.
@@ -29,13 +29,17 @@ pub struct Settings {
     pub(crate) audience: Option<Condition>,
     pub(crate) segmentation: Segmentation,
     policy: Box<dyn Policy>,
+    pools: bool,
     /// Slots of the definition's variations, in its order.
     slots: Box<[Slot]>,
     /// Indices into the definition's variations, in order of their keys.
     by_key: Box<[usize]>,
     slots_by_key: Box<[Slot]>,
     goal_slots: Box<[Slot]>,
+    /// Least probability of each eligible variation, in order of keys.
+    floors: Box<[f64]>,
     primary: Slot,
+    primary_kind: GoalKind,
     longest_window: Span,
     shortest_window: Span,
     attribute_names: BTreeSet<Box<str>>,
@@ -112,11 +116,14 @@ impl Settings {
         Ok(Self {
             version,
             epoch,
+            pools: policy.learns() && policy.pooling() == Pooling::Complete,
             policy,
             slots_by_key: by_key.iter().map(|index| variation_slots[*index]).collect(),
             slots: variation_slots,
-            by_key: by_key.into(),
+            floors: by_key.iter().map(|index| floor(&definition, *index)).collect(),
             primary: goal_slots[primary],
+            primary_kind: definition.goals[primary].kind,
+            by_key: by_key.into(),
             goal_slots,
             longest_window: windows().max().expect("a definition has a goal"),
             shortest_window: windows().min().expect("a definition has a goal"),
@@ -141,6 +148,11 @@ impl Settings {
     #[must_use]
     pub fn policy(&self) -> &dyn Policy {
         &*self.policy
+    }
+
+    /// Whether one allocation serves all segments.
+    pub(crate) fn pools(&self) -> bool {
+        self.pools
     }
 
     /// Slots in order of keys.
@@ -183,6 +195,16 @@ impl Settings {
         self.primary
     }
 
+    /// What its rewards are.
+    pub(crate) fn primary_kind(&self) -> GoalKind {
+        self.primary_kind
+    }
+
+    /// Least probability of each eligible variation, in order of keys.
+    pub(crate) fn floors(&self) -> &[f64] {
+        &self.floors
+    }
+
     /// After this no reward of a decision is learned.
     #[must_use]
     pub fn longest_window(&self) -> Span {
@@ -200,15 +222,8 @@ impl Settings {
         BucketLengths { fine: self.definition.bucket, settled: self.longest_window }
     }
 
-    /// Evidence for the policy, in order of keys.
-    pub(crate) fn arms(&self, tally: &Tally) -> Vec<Arm> {
-        let arm =
-            |slot: &Slot| Arm::converting(tally.exposures(*slot) as f64, tally.conversions(*slot, self.primary) as f64);
-        self.slots_by_key.iter().map(arm).collect()
-    }
-
-    /// Asks the policy. A pure function of the definition, the segment's name and the evidence, whose hash is the id.
-    pub(crate) fn compute(&self, segment: Option<&str>, arms: &[Arm]) -> Shares {
+    /// Asks the policy. A pure function of the definition, the segment's name and the inputs, whose hash is the id.
+    pub(crate) fn compute(&self, segment: Option<&str>, inputs: &Inputs) -> Shares {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.definition.key.as_str().as_bytes());
         hasher.update(&[0]);
@@ -216,27 +231,30 @@ impl Settings {
         hasher.update(&[0, u8::from(segment.is_some())]);
         hasher.update(&self.epoch.to_le_bytes());
         hasher.update(&self.version.to_le_bytes());
-        for arm in arms {
-            for number in [arm.exposures, arm.conversions, arm.sum, arm.squares] {
-                hasher.update(&number.to_bits().to_le_bytes());
-            }
-        }
+        inputs.hash(&mut hasher);
         let mut bytes = [0; 16];
         hasher.finalize_xof().fill(&mut bytes);
         let [id, seed] =
             [&bytes[..8], &bytes[8..]].map(|half| u64::from_le_bytes(half.try_into().expect("half of sixteen bytes")));
-        let shares = self.policy.allocate(&Evidence::of(arms, Seed(seed)));
+        let shares = self.policy.allocate(&inputs.evidence(Seed(seed)));
         Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
     }
 
     /// What segments without evidence are allocated by.
     pub(crate) fn initial(&self) -> Shares {
-        self.compute(None, &vec![Arm::default(); self.slots.len()])
+        self.compute(None, &Inputs::none(self))
     }
 
     pub(crate) fn allocation(&self, evidence: u64, shares: Shares) -> Arc<Allocation> {
-        Allocation::new(self.version, evidence, shares, self.definition.policy.floor)
+        Allocation::new(self.version, evidence, shares, &self.floors)
     }
+}
+
+/// The least probability of a variation: none for one that costs under a hard budget, which exploring must not spend.
+fn floor(definition: &Definition, variation: usize) -> f64 {
+    let variation = &definition.variations[variation];
+    let hard = definition.budget.is_some_and(|budget| budget.hard);
+    if hard && variation.costs() { 0.0 } else { definition.policy.floor }
 }
 
 fn compile_segments(segments: &Segments) -> Result<Segmentation, FieldError> {

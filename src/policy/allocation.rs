@@ -24,35 +24,34 @@ pub fn check_floor(floor: f64, variations_count: usize) -> Result<(), PolicyErro
     })
 }
 
-/// The propensities of one decision: `shares` of the eligible, renormalised, then the floor, q = (1 − K·f)·p + f over the K
+/// The propensities of one decision: `shares` of the eligible, renormalised, then the floors: q = (1 − Σf)·p + f over the
 /// eligible. 0 exactly for everything else; they sum to 1 within 1e-12. `None` if nothing is eligible.
 ///
 /// Where less than 1e-9 of the shares is left, the eligible share equally: the policy has said nothing about them.
 ///
 /// # Panics
-/// If the slices differ in length or the floor was never checked by [`check_floor`].
+/// If the slices differ in length or the floors were never checked by [`check_floor`].
 #[must_use]
-pub fn project(shares: &[f64], eligible: &[bool], floor: f64) -> Option<Vec<f64>> {
-    assert_eq!(shares.len(), eligible.len(), "one eligibility for each share");
-    let (mut eligible_count, mut remainder) = (0_usize, 0.0);
-    for (share, _) in shares.iter().zip(eligible).filter(|(_, eligible)| **eligible) {
+pub fn project(shares: &[f64], eligible: &[bool], floors: &[f64]) -> Option<Vec<f64>> {
+    assert!(shares.len() == eligible.len() && shares.len() == floors.len(), "one eligibility and floor for each share");
+    let (mut eligible_count, mut remainder, mut reserved) = (0_usize, 0.0, 0.0);
+    for ((share, floor), _) in shares.iter().zip(floors).zip(eligible).filter(|(_, eligible)| **eligible) {
         eligible_count += 1;
         remainder += share;
+        reserved += floor;
     }
     if eligible_count == 0 {
         return None;
     }
-    let count = eligible_count as f64;
-    assert!(floor >= 0.0 && floor * count <= FLOOR_TOTAL_MAX + 1e-12, "a floor of {floor} for {count} variations");
-    let (scale, least) =
-        if remainder < REMAINDER_MIN { (0.0, 1.0 / count) } else { ((1.0 - count * floor) / remainder, floor) };
-    Some(
-        shares
-            .iter()
-            .zip(eligible)
-            .map(|(share, eligible)| if *eligible { share * scale + least } else { 0.0 })
-            .collect(),
-    )
+    assert!((0.0..=FLOOR_TOTAL_MAX + 1e-12).contains(&reserved), "floors of {reserved} together");
+    let silent = remainder < REMAINDER_MIN;
+    let (scale, equal) = if silent { (0.0, 1.0 / eligible_count as f64) } else { ((1.0 - reserved) / remainder, 0.0) };
+    let propensity = |((share, floor), eligible): ((&f64, &f64), &bool)| match (eligible, silent) {
+        (false, _) => 0.0,
+        (true, true) => equal,
+        (true, false) => share * scale + floor,
+    };
+    Some(shares.iter().zip(floors).zip(eligible).map(propensity).collect())
 }
 
 /// The variation that the uniform number `u` in [0, 1) chooses: propensities are laid end to end in the order given.

@@ -126,7 +126,8 @@ fn draws_come_as_often_as_propensities_say() {
                 .into_iter()
                 .enumerate()
         {
-            let propensities = allocation::project(&shares, eligible, floor).expect("someone is eligible");
+            let propensities =
+                allocation::project(&shares, eligible, &vec![floor; arms_count]).expect("someone is eligible");
             let mut counts = vec![0.0; arms_count];
             for index in 0..DRAWS {
                 let u = Seed(case as u64).child(arms_count as u64).child(index).uniform();

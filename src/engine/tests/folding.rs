@@ -25,7 +25,7 @@ fn state(engine: &Engine) -> Vec<StateRecord> {
     for experiment in engine.experiments() {
         experiment.mark_changed();
         experiment.active().segments().iter().for_each(|segment| segment.mark_changed());
-        experiment.active().pooled().iter().for_each(|pooled| pooled.mark_changed());
+        experiment.active().all().iter().for_each(|all| all.mark_changed());
     }
     engine.changes().records
 }

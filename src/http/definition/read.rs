@@ -185,7 +185,7 @@ fn policy(mut body: Map<String, Value>, variations: &[Variation]) -> Result<Poli
         Some(text) => HalfLife::Fixed(span("policy.half_life", Some(text), Span::DAY)?),
     };
     // Who says what a variation costs wants to earn, not to convert.
-    let costs = variations.iter().any(|variation| variation.cost > 0.0 || variation.cost_per_conversion > 0.0);
+    let costs = variations.iter().any(Variation::costs);
     let default_objective = if costs { Objective::Margin } else { Objective::Goal };
     let objective = take_text(&mut body, "objective", "\"goal\" or \"margin\"")?;
     let objective = one_of("policy.objective", objective.as_deref(), OBJECTIVES, default_objective)?;

@@ -23,7 +23,7 @@ fn any_case() -> impl Strategy<Value = (Vec<f64>, Vec<bool>, f64)> {
 proptest! {
     #[test]
     fn propensities_sum_to_one_respect_the_floor_and_exclude((shares, eligible, floor) in any_case()) {
-        let Some(propensities) = project(&shares, &eligible, floor) else {
+        let Some(propensities) = project(&shares, &eligible, &vec![floor; shares.len()]) else {
             prop_assert!(eligible.iter().all(|eligible| !eligible));
             return Ok(());
         };
@@ -39,7 +39,7 @@ proptest! {
 
     #[test]
     fn the_projection_keeps_the_order_of_shares((shares, eligible, floor) in any_case()) {
-        let Some(propensities) = project(&shares, &eligible, floor) else { return Ok(()) };
+        let Some(propensities) = project(&shares, &eligible, &vec![floor; shares.len()]) else { return Ok(()) };
         for i in 0..shares.len() {
             for j in 0..shares.len() {
                 if eligible[i] && eligible[j] && shares[i] <= shares[j] {
@@ -53,7 +53,7 @@ proptest! {
     fn the_draw_rises_with_its_number_and_never_takes_what_cannot_be(
         (shares, eligible, floor) in any_case(), u in 0.0..1.0_f64, v in 0.0..1.0_f64,
     ) {
-        let Some(propensities) = project(&shares, &eligible, floor) else { return Ok(()) };
+        let Some(propensities) = project(&shares, &eligible, &vec![floor; shares.len()]) else { return Ok(()) };
         let (low, high) = (u.min(v), u.max(v));
         prop_assert!(draw(&propensities, low) <= draw(&propensities, high));
         for u in [low, high, 0.0, 1.0 - f64::EPSILON / 2.0, 1.0] {
@@ -64,13 +64,13 @@ proptest! {
 
 #[test]
 fn without_exclusions_and_floor_nothing_changes() {
-    assert_eq!(project(&[0.25, 0.75], &[true, true], 0.0), Some(vec![0.25, 0.75]));
+    assert_eq!(project(&[0.25, 0.75], &[true, true], &[0.0; 2]), Some(vec![0.25, 0.75]));
 }
 
 #[test]
 fn a_remainder_that_says_nothing_is_shared_equally() {
-    assert_eq!(project(&[1.0, 1e-10, 0.0], &[false, true, true], 0.1), Some(vec![0.0, 0.5, 0.5]));
-    assert_eq!(project(&[1.0, 0.0], &[false, false], 0.1), None);
+    assert_eq!(project(&[1.0, 1e-10, 0.0], &[false, true, true], &[0.1; 3]), Some(vec![0.0, 0.5, 0.5]));
+    assert_eq!(project(&[1.0, 0.0], &[false, false], &[0.1; 2]), None);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_floor_takes_at_most_half_of_the_traffic() {
 #[test]
 fn draws_come_as_often_as_their_propensities_say() {
     const DRAWS: u64 = 100_000;
-    let propensities = project(&[0.7, 0.2, 0.05, 0.05], &[true, true, false, true], 0.05).expect("eligible");
+    let propensities = project(&[0.7, 0.2, 0.05, 0.05], &[true, true, false, true], &[0.05; 4]).expect("eligible");
     let mut counts = [0.0; 4];
     for index in 0..DRAWS {
         counts[draw(&propensities, Seed(11).child(index).uniform())] += 1.0;
