@@ -5,3 +5,4 @@ mod driver;
 mod folding;
 mod propensities;
 mod rewards;
+mod values;
