@@ -42,7 +42,7 @@ fn definition() -> Definition {
         bucket: Span::HOUR,
         policy: PolicyChoice {
             kind: "thompson".into(),
-            parameters: with_defaults("thompson", &Parameters::new()).expect("defaults"),
+            parameters: with_defaults("thompson", &Parameters::new(), 10).expect("defaults"),
             floor: 0.01,
         },
         goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],

@@ -117,6 +117,7 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
     let durability = body.durability.as_deref().map_or(Ok(Durability::Group), |word| {
         one_of("durability", word, &[("group", Durability::Group), ("sync", Durability::Sync)])
     })?;
+    let variations = variations(body.variations)?;
     let definition = Definition {
         key: ExperimentKey::new(key).map_err(invalid_id("key"))?,
         unit,
@@ -124,10 +125,10 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         control: share("control", body.control, Probability::ZERO)?,
         audience: body.audience,
         schedule: schedule(body.schedule)?,
-        variations: variations(body.variations)?,
+        policy: policy(body.policy.unwrap_or_default(), variations.len())?,
+        variations,
         segments: segments(body.segments)?,
         bucket: span("bucket", body.bucket.as_deref(), Span::HOUR)?,
-        policy: policy(body.policy.unwrap_or_default())?,
         goals: goals(body.goals)?,
         durability,
     };
@@ -219,7 +220,7 @@ fn goals(bodies: Vec<GoalBody>) -> Result<Vec<Goal>, Problem> {
     bodies.into_iter().enumerate().map(read).collect()
 }
 
-fn policy(mut body: Map<String, Value>) -> Result<PolicyChoice, Problem> {
+fn policy(mut body: Map<String, Value>, variations_count: usize) -> Result<PolicyChoice, Problem> {
     let kind = match body.remove("kind") {
         None => DEFAULT_POLICY.to_owned(),
         Some(Value::String(kind)) => kind,
@@ -233,7 +234,7 @@ fn policy(mut body: Map<String, Value>) -> Result<PolicyChoice, Problem> {
     };
     let given = body.into_iter().map(|(name, value)| parameter(&name, value).map(|value| (name, value)));
     let given: Parameters = given.collect::<Result<_, _>>()?;
-    let parameters = crate::policy::with_defaults(&kind, &given).map_err(FieldError::from)?;
+    let parameters = crate::policy::with_defaults(&kind, &given, variations_count).map_err(FieldError::from)?;
     Ok(PolicyChoice { kind, parameters, floor })
 }
 

@@ -107,7 +107,7 @@ fn definition(durability: Durability) -> Definition {
         bucket: Span::HOUR,
         policy: PolicyChoice {
             kind: "thompson".into(),
-            parameters: crate::policy::with_defaults("thompson", &Parameters::new()).expect("defaults"),
+            parameters: crate::policy::with_defaults("thompson", &Parameters::new(), 2).expect("defaults"),
             floor: 0.0,
         },
         goals: vec![Goal { key: GoalKey::new("purchase").expect("a key"), role: Role::Primary, window: Span::DAY }],
