@@ -27,7 +27,7 @@ fn definition() -> Definition {
         Variation::new(key, r#"{"headline":"Welcome"}"#)
     };
     let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
-    let parameters = with_defaults("thompson", &Parameters::new()).expect("defaults");
+    let parameters = with_defaults("thompson", &Parameters::new(), 10).expect("defaults");
     let policy = PolicyChoice { floor: 0.01, ..PolicyChoice::new("thompson", parameters) };
     let key = ExperimentKey::new("hero").expect("a key");
     Definition {

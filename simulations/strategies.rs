@@ -75,13 +75,13 @@ impl Strategy {
         self.policy() == "thompson"
     }
 
-    /// Whether it is Thompson sampling in each segment on its own, which is what pooling says where it is not given.
+    /// Whether it is Thompson sampling in each segment on its own.
     pub(crate) fn learns_by_segment(&self) -> bool {
-        let pooled = |parameters: &Parameters| match parameters.get("pooling") {
-            Some(Parameter::Text(pooling)) => pooling == "complete",
+        let alone = |parameters: &Parameters| match parameters.get("pooling") {
+            Some(Parameter::Text(pooling)) => pooling == "none",
             Some(_) | None => false,
         };
-        self.is_thompson() && matches!(&self.plan, Plan::Policy { parameters, .. } if !pooled(parameters))
+        self.is_thompson() && matches!(&self.plan, Plan::Policy { parameters, .. } if alone(parameters))
     }
 
     /// What it does in each phase, in order.

@@ -66,6 +66,11 @@ fn policy(kind: &str, parameters: &Parameters, arms_count: usize) -> Box<dyn Pol
     build(kind, parameters, &keys).expect("allowed parameters")
 }
 
+/// Thompson sampling on the arms' own counts, as published.
+fn alone() -> Parameters {
+    Parameters::new().with("pooling", Parameter::Text("none".to_owned()))
+}
+
 fn runs(policy: &dyn Policy, rates: &[f64], rounds: u64, runs_count: u64) -> Vec<Vec<f64>> {
     (0..runs_count).map(|index| run(policy, rates, rounds, Seed(2_018).child(index))).collect()
 }
@@ -76,7 +81,7 @@ fn runs(policy: &dyn Policy, rates: &[f64], rounds: u64, runs_count: u64) -> Vec
 fn thompson_sampling_and_greedy_in_russo_et_al_figure_3() {
     const RUNS: u64 = 4_000;
     let rates = [0.7, 0.8, 0.9];
-    let thompson = runs(&*policy("thompson", &Parameters::new(), 3), &rates, 1_000, RUNS);
+    let thompson = runs(&*policy("thompson", &alone(), 3), &rates, 1_000, RUNS);
     let greedy = Parameters::new().with("epsilon", Parameter::Number(0.0));
     let greedy = runs(&*policy("epsilon-greedy", &greedy, 3), &rates, 1_000, RUNS);
 
@@ -105,7 +110,7 @@ fn thompson_sampling_and_greedy_in_russo_et_al_figure_3() {
 /// finite-time analysis", 2012, and Cappé et al., "Kullback–Leibler upper confidence bounds", 2013, under the uniform prior.
 /// `bound` is C ln T with the constant of Lai and Robbins, below which regret at these horizons stays.
 fn check_instance(rates: &[f64], rounds: u64, runs_count: u64, published: (f64, f64), bound: f64) {
-    let thompson = policy("thompson", &Parameters::new(), rates.len());
+    let thompson = policy("thompson", &alone(), rates.len());
     let regrets = runs(&*thompson, rates, rounds, runs_count);
     let total = Estimate::of(regrets.iter().map(|run| run.iter().sum()));
     total.check(&format!("{rates:?}"), published.0, published.1);

@@ -4,11 +4,19 @@
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use crate::domain::GoalKind;
 use crate::domain::Seed;
-use crate::policy::best_arm::{Resolution, best_probabilities};
+use crate::policy::best_arm::{Normal, Resolution, best_of_normals, best_probabilities};
 use crate::policy::parameters::{self, Parameters};
-use crate::policy::{Evidence, PolicyError, Pooling, Worth};
-use crate::posterior::{Beta, BetaSampler};
+use crate::policy::{Arm, Evidence, PolicyError, Pooling, Worth};
+use crate::posterior::gamma_poisson;
+use crate::posterior::normal::total_rewards;
+use crate::posterior::pooling::{Pooled, fit};
+use crate::posterior::{Beta, StudentT};
+
+mod joint;
+
+use joint::{Counts, Joint, Rates, Totals};
 
 /// Parameters that every policy on posteriors shares.
 #[derive(Debug, Clone, Copy)]
@@ -23,23 +31,24 @@ pub struct Model {
     pub draws: usize,
 }
 
-/// The joint distribution of the arms' mean rewards.
-trait Joint {
-    /// Its mean, by arm.
-    fn means(&self) -> Vec<f64>;
-    /// One draw, into one number for each arm.
-    fn draw(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]);
-}
-
 /// What is believed of every arm's score.
 pub struct Belief<'a> {
     joint: Box<dyn Joint>,
-    /// Where the arms are independent and scores are rates, whose best-arm probabilities have a quadrature.
-    rates: Option<Vec<Beta>>,
+    independent: Option<Independent>,
     worths: &'a [Worth],
     arms_count: usize,
     draws: usize,
 }
+
+/// Independent scores whose best-arm probabilities have a quadrature.
+enum Independent {
+    Rates(Vec<Beta>),
+    Normals(Vec<Normal>),
+}
+
+/// Degrees of freedom from which on a t distribution passes for a normal one: the probability that the better of two arms
+/// is the better differs by less than 6e-4.
+const NORMAL_FROM: f64 = 200.0;
 
 /// Joint draws of the arms' scores.
 #[derive(Debug, Clone)]
@@ -54,9 +63,9 @@ impl Model {
     ///
     /// # Errors
     /// [`PolicyError::Refused`] names the parameter.
-    pub fn read(given: &Parameters) -> Result<Self, PolicyError> {
+    pub fn read(given: &Parameters, variations_count: usize) -> Result<Self, PolicyError> {
         Ok(Self {
-            pooling: parameters::pooling(given)?,
+            pooling: parameters::pooling_of(given, variations_count)?,
             prior: parameters::prior(given)?,
             sharpening: given.number(&parameters::SHARPENING, 0.1, 8.0)?,
             draws: parameters::draws(given)?,
@@ -67,9 +76,9 @@ impl Model {
     ///
     /// # Errors
     /// [`PolicyError::Refused`] names the parameter.
-    pub fn for_means(given: &Parameters) -> Result<Self, PolicyError> {
+    pub fn for_means(given: &Parameters, variations_count: usize) -> Result<Self, PolicyError> {
         Ok(Self {
-            pooling: parameters::pooling(given)?,
+            pooling: parameters::pooling_of(given, variations_count)?,
             prior: parameters::prior(given)?,
             sharpening: 1.0,
             draws: 1_024,
@@ -79,19 +88,51 @@ impl Model {
     /// What is believed, given the evidence.
     #[must_use]
     pub fn believe<'a>(&self, evidence: &Evidence<'a>) -> Belief<'a> {
-        let rates: Vec<Beta> = evidence
-            .arms
-            .iter()
-            .map(|arm| Beta::from_counts(self.prior, arm.exposures, arm.conversions, self.sharpening))
-            .collect();
-        Belief {
-            joint: Box::new(Rates::new(&rates)),
-            rates: evidence.worths.is_empty().then_some(rates),
-            worths: evidence.worths,
-            arms_count: evidence.arms.len(),
-            draws: self.draws,
+        let arms = evidence.arms;
+        let (joint, independent): (Box<dyn Joint>, _) = match (self.pooling, evidence.kind) {
+            (Pooling::Partial, _) => (Box::new(self.pooled(evidence)), None),
+            (Pooling::None | Pooling::Complete, GoalKind::Conversion) => {
+                let rate = |arm: &Arm| Beta::from_counts(self.prior, arm.exposures, arm.conversions, self.sharpening);
+                let rates: Vec<Beta> = arms.iter().map(rate).collect();
+                let joint = Box::new(Rates::new(&rates));
+                (joint, evidence.worths.is_empty().then_some(Independent::Rates(rates)))
+            }
+            (Pooling::None | Pooling::Complete, GoalKind::Revenue) => {
+                let rewards = total_rewards(arms, self.sharpening);
+                let normals = normals(&rewards, evidence.worths);
+                (Box::new(Totals::new(&rewards)), normals.map(Independent::Normals))
+            }
+            (Pooling::None | Pooling::Complete, GoalKind::Count) => {
+                (Box::new(Counts::new(gamma_poisson::rates(arms, self.sharpening))), None)
+            }
+        };
+        Belief { joint, independent, worths: evidence.worths, arms_count: arms.len(), draws: self.draws }
+    }
+
+    /// A segment among all; among itself alone where there is no fit for these arms, as before the first of a definition.
+    fn pooled(&self, evidence: &Evidence<'_>) -> Pooled {
+        let Evidence { arms, kind, expected_visitors, .. } = *evidence;
+        match evidence.fit.filter(|fit| fit.kind() == kind && fit.arms_count() == arms.len()) {
+            Some(fit) => fit.believe(arms, expected_visitors, self.sharpening),
+            None => fit(kind, &[arms.to_vec()]).believe(arms, expected_visitors, self.sharpening),
         }
     }
+}
+
+/// The scores of mean rewards that are as good as normally distributed.
+fn normals(rewards: &[StudentT], worths: &[Worth]) -> Option<Vec<Normal>> {
+    if rewards.iter().any(|reward| reward.freedom < NORMAL_FROM) {
+        return None;
+    }
+    let worth = |arm: usize| worths.get(arm).copied().unwrap_or(Worth { per_reward: 1.0, per_exposure: 0.0 });
+    let score = |(arm, reward): (usize, &StudentT)| {
+        let worth = worth(arm);
+        Normal {
+            mean: reward.location.mul_add(worth.per_reward, worth.per_exposure),
+            deviation: reward.scale * worth.per_reward.abs(),
+        }
+    };
+    Some(rewards.iter().enumerate().map(score).collect())
 }
 
 impl Belief<'_> {
@@ -119,7 +160,10 @@ impl Belief<'_> {
     /// draws, whose shares are exact propensities all the same (STATISTICS §6c).
     #[must_use]
     pub fn best_probabilities(&self, seed: Seed) -> Vec<f64> {
-        let exact = self.rates.as_ref().and_then(|rates| best_probabilities(rates, Resolution::Propensity));
+        let exact = self.independent.as_ref().and_then(|independent| match independent {
+            Independent::Rates(rates) => best_probabilities(rates, Resolution::Propensity),
+            Independent::Normals(normals) => best_of_normals(normals, Resolution::Propensity),
+        });
         exact.unwrap_or_else(|| self.draws(seed).best_shares())
     }
 
@@ -157,26 +201,4 @@ impl Draws {
 #[must_use]
 pub fn highest(scores: &[f64]) -> usize {
     (1..scores.len()).fold(0, |best, arm| if scores[arm] > scores[best] { arm } else { best })
-}
-
-/// Independent rates.
-struct Rates {
-    means: Vec<f64>,
-    samplers: Vec<BetaSampler>,
-}
-
-impl Rates {
-    fn new(rates: &[Beta]) -> Self {
-        Self { means: rates.iter().map(Beta::mean).collect(), samplers: rates.iter().map(BetaSampler::new).collect() }
-    }
-}
-
-impl Joint for Rates {
-    fn means(&self) -> Vec<f64> {
-        self.means.clone()
-    }
-
-    fn draw(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
-        rewards.iter_mut().zip(&self.samplers).for_each(|(rate, sampler)| *rate = sampler.sample(rng));
-    }
 }

@@ -7,8 +7,6 @@
 //!
 //! Very wide and very narrow arms together would need an unbounded grid: then there is no answer here, and draws give one.
 
-use std::ops::Range;
-
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -18,16 +16,11 @@ use crate::posterior::{Beta, BetaSampler};
 /// Most arms an allocation is computed for.
 pub const ARMS_MAX: usize = 256;
 
-/// Grid cells of one quadrature, at most.
-const CELLS_MAX: f64 = 8192.0;
-const CELLS_MIN: f64 = 48.0;
+mod curve;
+mod grid;
 
-/// The width from which on the grid gets no coarser. The logit of an arm with a parameter below 1 is wide only on one side:
-/// the other falls off as ln Gamma does, whose Fourier transform decays as e^(−π|ω|/2) however wide the arm.
-const WIDTH_MAX: f64 = 1.0;
-
-/// Densities below e^-46 (1e-20) change no digit of a probability.
-const EXPONENT_MIN: f64 = -46.0;
+use curve::LogitPoint;
+use grid::Grid;
 
 /// How fine the grid is, as a share of the narrowest arm's width s = sqrt(1/α + 1/β).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +59,32 @@ pub fn best_probabilities(arms: &[Beta], resolution: Resolution) -> Option<Vec<f
         return Some(vec![1.0]);
     }
     let grid = Grid::new(arms, resolution)?;
-    let mut shares = vec![0.0; arms.len()];
-    grid.each_best(arms, |arm, _, best| shares[arm] = best.iter().sum());
-    let total: f64 = shares.iter().sum();
-    shares.iter_mut().for_each(|share| *share /= total);
-    Some(shares)
+    Some(grid.shares(arms))
+}
+
+/// A normal distribution of an arm's score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normal {
+    /// Its mean.
+    pub mean: f64,
+    /// Its standard deviation, not negative.
+    pub deviation: f64,
+}
+
+/// [`best_probabilities`] of normally distributed scores, in z = score; `None` also where a score has no spread.
+///
+/// # Panics
+/// If there are no arms or more than [`ARMS_MAX`].
+#[must_use]
+pub fn best_of_normals(arms: &[Normal], resolution: Resolution) -> Option<Vec<f64>> {
+    if arms_count(arms) == 1 {
+        return Some(vec![1.0]);
+    }
+    let usable = |arm: &Normal| arm.mean.is_finite() && arm.deviation.is_normal() && arm.deviation > 0.0;
+    if !arms.iter().all(usable) {
+        return None;
+    }
+    Some(Grid::new(arms, resolution)?.shares(arms))
 }
 
 /// E[max over all arms of θ − θ of this arm] for each arm, in units of the rate, never negative; `None` if the grid would
@@ -87,12 +101,17 @@ pub fn expected_loss(arms: &[Beta], resolution: Resolution) -> Option<Vec<f64>> 
         return Some(vec![0.0]);
     }
     let grid = Grid::new(arms, resolution)?;
-    let mut best_density = vec![0.0; grid.points.len()];
+    let mut best_density = vec![0.0; grid.points().len()];
     grid.each_best(arms, |_, first, best| {
         best_density[first..].iter_mut().zip(best).for_each(|(sum, one)| *sum += one);
     });
     let total: f64 = best_density.iter().sum();
-    let highest = best_density.iter().zip(&grid.points).map(|(weight, point)| weight * point.rate).sum::<f64>() / total;
+    let highest = best_density
+        .iter()
+        .zip(grid.points())
+        .map(|(weight, point): (&f64, &LogitPoint)| weight * point.rate)
+        .sum::<f64>()
+        / total;
     Some(arms.iter().map(|arm| (highest - arm.mean()).max(0.0)).collect())
 }
 
@@ -139,7 +158,7 @@ pub fn expected_loss_by_draws(arms: &[Beta], draws: usize, seed: Seed) -> Vec<f6
     losses.iter().map(|loss| loss / draws as f64).collect()
 }
 
-fn arms_count(arms: &[Beta]) -> usize {
+fn arms_count<T>(arms: &[T]) -> usize {
     assert!((1..=ARMS_MAX).contains(&arms.len()), "an allocation over {} arms", arms.len());
     arms.len()
 }
@@ -148,138 +167,6 @@ fn arms_count(arms: &[Beta]) -> usize {
 fn generator(draws: usize, seed: Seed) -> Xoshiro256PlusPlus {
     assert!(draws > 0, "shares of no draws");
     Xoshiro256PlusPlus::seed_from_u64(seed.0)
-}
-
-/// What all arms need at one point z of the grid.
-#[derive(Debug, Clone, Copy)]
-struct GridPoint {
-    /// θ = 1/(1 + e^-z).
-    rate: f64,
-    /// −ln θ.
-    success: f64,
-    /// −ln(1 − θ).
-    failure: f64,
-}
-
-impl GridPoint {
-    fn at(z: f64) -> Self {
-        let t = (-z.abs()).exp();
-        let (near, far) = (t.ln_1p(), t.ln_1p() + z.abs());
-        if z >= 0.0 {
-            Self { rate: 1.0 / (1.0 + t), success: near, failure: far }
-        } else {
-            Self { rate: t / (1.0 + t), success: far, failure: near }
-        }
-    }
-}
-
-/// Equidistant points in z that cover wherever the best arm can be.
-struct Grid {
-    cell: f64,
-    low: f64,
-    points: Vec<GridPoint>,
-    resolution: Resolution,
-}
-
-impl Grid {
-    fn new(arms: &[Beta], resolution: Resolution) -> Option<Self> {
-        let (mut low, mut high, mut narrowest) = (f64::NEG_INFINITY, f64::NEG_INFINITY, WIDTH_MAX);
-        for arm in arms {
-            let (from, to) = support(arm, resolution);
-            // Below the highest of the lower ends, the arm that has it is better.
-            low = low.max(from);
-            high = high.max(to);
-            narrowest = narrowest.min(arm.logit_width());
-        }
-        let cells = ((high - low) / narrowest * resolution.cells_per_width()).ceil().max(CELLS_MIN);
-        // NaN, from widths beyond any number, is within no range.
-        if !(CELLS_MIN..=CELLS_MAX).contains(&cells) {
-            return None;
-        }
-        let cell = (high - low) / cells;
-        let points = (0..=cells as usize).map(|i| GridPoint::at(low + cell * i as f64)).collect();
-        Some(Self { cell, low, points, resolution })
-    }
-
-    /// Calls `visit` with each arm, the first point of its support, and f_arm · Π_{k≠arm} F_k at every point of it, halved at
-    /// the grid's ends as the trapezoid rule wants, in no particular order of arms. The cell's width is left out.
-    ///
-    /// Products from the right, then from the left, over one flat table each: a product divided by F would be 0/0 in tails.
-    /// Right of its support an arm's F is 1 and nothing is to be done; narrow arms among wide ones cost little.
-    fn each_best(&self, arms: &[Beta], mut visit: impl FnMut(usize, usize, &[f64])) {
-        let width = self.points.len();
-        let spans: Vec<Range<usize>> = arms.iter().map(|arm| self.span(arm)).collect();
-        let mut densities = vec![0.0; arms.len() * width];
-        let mut cumulated = vec![0.0; arms.len() * width];
-        let mut product = vec![1.0; width];
-        product[0] = 0.5;
-        product[width - 1] = 0.5;
-        let rows = densities.chunks_exact_mut(width).zip(cumulated.chunks_exact_mut(width));
-        for ((arm, span), (density, cdf)) in arms.iter().zip(&spans).zip(rows).rev() {
-            self.fill(arm, span, density, cdf);
-            scale(&mut density[span.clone()], &product[span.clone()]);
-            scale(&mut product[..span.end], &cdf[..span.end]);
-        }
-        product.fill(1.0);
-        let rows = densities.chunks_exact_mut(width).zip(cumulated.chunks_exact(width));
-        for (arm, (span, (density, cdf))) in spans.iter().zip(rows).enumerate() {
-            scale(&mut density[span.clone()], &product[span.clone()]);
-            scale(&mut product[..span.end], &cdf[..span.end]);
-            visit(arm, span.start, &density[span.clone()]);
-        }
-    }
-
-    /// The points of the grid within an arm's support: empty where it cannot be the best.
-    fn span(&self, arm: &Beta) -> Range<usize> {
-        let (from, to) = support(arm, self.resolution);
-        // A float beyond the indices' range becomes the nearest end of it.
-        let index = |z: f64| ((z - self.low) / self.cell) as usize;
-        let end = (index(to).saturating_add(2)).min(self.points.len());
-        index(from).min(end)..end
-    }
-
-    /// The density f of one arm's logit within its span, and its distribution function F from the grid's beginning to the
-    /// span's end.
-    fn fill(&self, arm: &Beta, span: &Range<usize>, density: &mut [f64], cdf: &mut [f64]) {
-        let (a, b) = (arm.alpha(), arm.beta());
-        let centre = GridPoint::at(arm.centre());
-        let peak = arm.ln_density_at_centre();
-        for (f, point) in density[span.clone()].iter_mut().zip(&self.points[span.clone()]) {
-            let exponent = peak - a * (point.success - centre.success) - b * (point.failure - centre.failure);
-            *f = if exponent < EXPONENT_MIN { 0.0 } else { exponent.exp() };
-        }
-        let h = self.cell;
-        let (first, third) = (h * h / 12.0, h.powi(4) / 720.0);
-        // Sum of f over the points to the right, each with the weight the trapezoid rule gives it.
-        let last = density[..span.end].last().copied().unwrap_or(0.0);
-        let mut right = -0.5 * last;
-        let within = cdf[span.clone()].iter_mut().zip(&density[span.clone()]).zip(&self.points[span.clone()]);
-        for ((cumulated, &f), point) in within.rev() {
-            // f'/f, and the first two derivatives of that.
-            let u = a - (a + b) * point.rate;
-            let g2 = -(a + b) * point.rate * (1.0 - point.rate);
-            let g3 = g2 * (1.0 - 2.0 * point.rate);
-            let tail = h * (right + 0.5 * f) + f * (first * u - third * (u * (u * u + 3.0 * g2) + g3));
-            *cumulated = (1.0 - tail).clamp(0.0, 1.0);
-            right += f;
-        }
-        // Left of its support an arm has no probability to be below.
-        cdf[..span.start].fill(0.0);
-    }
-}
-
-fn scale(values: &mut [f64], by: &[f64]) {
-    values.iter_mut().zip(by).for_each(|(value, factor)| *value *= factor);
-}
-
-/// Where an arm's logit is, but for a negligible probability: some widths each way, and the exponential tails that
-/// parameters below 60 have.
-fn support(arm: &Beta, resolution: Resolution) -> (f64, f64) {
-    const EXPONENTIAL_BELOW: f64 = 60.0;
-    const EXPONENTIAL_LENGTH: f64 = 18.0;
-    let reach = resolution.widths_kept() * arm.logit_width();
-    let extra = |parameter: f64| if parameter < EXPONENTIAL_BELOW { EXPONENTIAL_LENGTH / parameter } else { 0.0 };
-    (arm.centre() - reach - extra(arm.alpha()), arm.centre() + reach + extra(arm.beta()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ const EPSILON: ParameterSpec = ParameterSpec {
     name: "epsilon",
     summary: "the share of the traffic that explores every variation alike",
     allowed: "a number from 0 to 1",
-    default: || Some(Parameter::Number(0.1)),
+    default: |_| Some(Parameter::Number(0.1)),
 };
 
 /// Means this close, relative to the best, are ties: equal rates from different counts differ by rounding.
@@ -22,7 +22,7 @@ pub const REGISTRATION: Registration = Registration {
     summary: "the variation with the best posterior mean, and a share of traffic that explores every variation alike",
     parameters: &[EPSILON, POOLING, PRIOR],
     example: |_| Parameters::new(),
-    build: |parameters, _: &[VariationKey]| Ok(Box::new(EpsilonGreedy::new(parameters)?)),
+    build: |parameters, variations: &[VariationKey]| Ok(Box::new(EpsilonGreedy::new(parameters, variations.len())?)),
 };
 
 /// Shares ε/K, and what is left of 1 in equal parts for the best.
@@ -33,8 +33,8 @@ pub struct EpsilonGreedy {
 }
 
 impl EpsilonGreedy {
-    fn new(given: &Parameters) -> Result<Self, PolicyError> {
-        Ok(Self { epsilon: given.number(&EPSILON, 0.0, 1.0)?, model: Model::for_means(given)? })
+    fn new(given: &Parameters, variations_count: usize) -> Result<Self, PolicyError> {
+        Ok(Self { epsilon: given.number(&EPSILON, 0.0, 1.0)?, model: Model::for_means(given, variations_count)? })
     }
 }
 

@@ -10,7 +10,7 @@ const SHARES: ParameterSpec = ParameterSpec {
     name: "shares",
     summary: "the share of each variation's traffic",
     allowed: "a share of at least 0 for every variation by its key, together 1",
-    default: || None,
+    default: |_| None,
 };
 
 /// How far from 1 the sum of given shares may lie: three shares of 0.333333 are meant to be thirds.

@@ -19,9 +19,10 @@ use crate::domain::GoalKind;
 use crate::domain::Seed;
 use crate::domain::VariationKey;
 use crate::posterior::Beta;
+use crate::posterior::pooling::{Fit, expected_visitors};
 
 pub use crate::posterior::Arm;
-pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError};
+pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError, Setting};
 
 /// What a score is made of: `per_reward` times the mean reward (the rate, where rewards are conversions), and `per_exposure`,
 /// which a cost makes negative.
@@ -43,15 +44,21 @@ pub struct Evidence<'a> {
     pub kind: GoalKind,
     /// By arm, what is maximised where that is not the mean reward itself; empty where it is.
     pub worths: &'a [Worth],
+    /// What all segments say together, for partial pooling: of the same kind and arms. Without it a segment is pooled with
+    /// itself alone.
+    pub fit: Option<&'a Fit>,
+    /// The visitors that the segment will have had at the end, those so far included; for partial pooling.
+    pub expected_visitors: f64,
     /// Seeds Monte-Carlo draws where a policy needs them: a hash of everything else the allocation depends on.
     pub seed: Seed,
 }
 
 impl<'a> Evidence<'a> {
-    /// Conversions, to be maximised as they are.
+    /// Conversions of a segment by itself, to be maximised as they are.
     #[must_use]
-    pub const fn of(arms: &'a [Arm], seed: Seed) -> Self {
-        Self { arms, kind: GoalKind::Conversion, worths: &[], seed }
+    pub fn of(arms: &'a [Arm], seed: Seed) -> Self {
+        let expected_visitors = expected_visitors(arms);
+        Self { arms, kind: GoalKind::Conversion, worths: &[], fit: None, expected_visitors, seed }
     }
 }
 
@@ -60,6 +67,8 @@ impl<'a> Evidence<'a> {
 pub enum Pooling {
     /// Each segment on its own.
     None,
+    /// Each segment on its own counts and on a fit to all segments.
+    Partial,
     /// One allocation for all segments together.
     Complete,
 }
@@ -117,11 +126,12 @@ pub fn registration(kind: &str) -> Result<&'static Registration, PolicyError> {
 }
 
 /// The parameters given, and the default of every other: definitions are stored complete, so that a new release changes no
-/// running experiment. Values are checked by [`build`].
+/// running experiment. A default may depend on how many variations there are and on other parameters. Values are checked by
+/// [`build`].
 ///
 /// # Errors
 /// [`PolicyError`] for an unknown kind or parameter, or a missing parameter that has no default.
-pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, PolicyError> {
+pub fn with_defaults(kind: &str, given: &Parameters, variations_count: usize) -> Result<Parameters, PolicyError> {
     let registration = registration(kind)?;
     if let Some((name, _)) =
         given.iter().find(|(name, _)| registration.parameters.iter().all(|spec| spec.name != *name))
@@ -135,14 +145,15 @@ pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, Polic
             },
         });
     }
-    registration
-        .parameters
-        .iter()
-        .map(|spec| {
-            let value = given.get(spec.name).cloned().or_else(spec.default).ok_or_else(|| spec.missing())?;
-            Ok((spec.name.to_owned(), value))
-        })
-        .collect()
+    let mut complete = given.clone();
+    for spec in registration.parameters {
+        if complete.get(spec.name).is_none() {
+            let setting = Setting { parameters: &complete, variations_count };
+            let value = (spec.default)(&setting).ok_or_else(|| spec.missing())?;
+            complete = complete.with(spec.name, value);
+        }
+    }
+    Ok(complete)
 }
 
 /// Makes a policy for variations whose keys are sorted, with defaults for what is not given.
@@ -155,7 +166,7 @@ pub fn with_defaults(kind: &str, given: &Parameters) -> Result<Parameters, Polic
 pub fn build(kind: &str, given: &Parameters, variations: &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
     assert!((1..=best_arm::ARMS_MAX).contains(&variations.len()), "a policy for {} variations", variations.len());
     assert!(variations.is_sorted_by(|a, b| a < b), "variations out of order");
-    (registration(kind)?.build)(&with_defaults(kind, given)?, variations)
+    (registration(kind)?.build)(&with_defaults(kind, given, variations.len())?, variations)
 }
 
 #[cfg(test)]

@@ -46,7 +46,16 @@ pub struct ParameterSpec {
     /// Which values are allowed; refusals quote it.
     pub allowed: &'static str,
     /// The value it has where none is given; nothing if one must be given.
-    pub default: fn() -> Option<Parameter>,
+    pub default: fn(&Setting<'_>) -> Option<Parameter>,
+}
+
+/// What a default can depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// The parameters given, and the defaults of those that the policy lists earlier.
+    pub parameters: &'a Parameters,
+    /// How many variations the definition has.
+    pub variations_count: usize,
 }
 
 impl ParameterSpec {
@@ -174,16 +183,29 @@ impl FromIterator<(String, Parameter)> for Parameters {
 pub const POOLING: ParameterSpec = ParameterSpec {
     name: "pooling",
     summary: "whose evidence a segment's allocation is computed from",
-    allowed: "\"none\" (each segment on its own) or \"complete\" (all segments together)",
-    default: || Some(Parameter::Text("none".to_owned())),
+    allowed: "\"none\" (each segment on its own), \"partial\" (segments borrow from each other as far as they agree; up to 64 \
+              variations) or \"complete\" (all segments together)",
+    default: |_| Some(Parameter::Text("none".to_owned())),
 };
+
+/// [`POOLING`] for policies that pool partially where nothing is said and there are not too many variations.
+pub const POOLING_PARTIAL: ParameterSpec = ParameterSpec {
+    default: |setting| {
+        let pooling = if setting.variations_count > PARTIAL_ARMS_MAX { "none" } else { "partial" };
+        Some(Parameter::Text(pooling.to_owned()))
+    },
+    ..POOLING
+};
+
+/// Most variations for partial pooling: a fit takes segments × variations² steps.
+pub const PARTIAL_ARMS_MAX: usize = 64;
 
 /// `prior`, for every policy on Beta posteriors.
 pub const PRIOR: ParameterSpec = ParameterSpec {
     name: "prior",
     summary: "conversions and failures that every variation is credited with before its first exposure",
     allowed: "[alpha, beta], each a number from 0.000001 to 1000000",
-    default: || Some(Parameter::Numbers(vec![1.0, 1.0])),
+    default: |_| Some(Parameter::Numbers(vec![1.0, 1.0])),
 };
 
 /// `sharpening`, for every policy on posteriors.
@@ -191,7 +213,11 @@ pub const SHARPENING: ParameterSpec = ParameterSpec {
     name: "sharpening",
     summary: "how many times each exposure counts: above 1 exploits earlier",
     allowed: "a number from 0.1 to 8",
-    default: || Some(Parameter::Number(1.0)),
+    default: |setting| {
+        // Segments that borrow know more than their own counts say: 1 would explore too long (STATISTICS §3.4).
+        let partial = matches!(pooling(setting.parameters), Ok(Pooling::Partial));
+        Some(Parameter::Number(if partial { 2.0 } else { 1.0 }))
+    },
 };
 
 /// `draws`, for every policy on posteriors.
@@ -199,7 +225,7 @@ pub const DRAWS: ParameterSpec = ParameterSpec {
     name: "draws",
     summary: "joint draws that shares are counted from where they have no closed form",
     allowed: "a whole number from 64 to 65536",
-    default: || Some(Parameter::Number(1_024.0)),
+    default: |_| Some(Parameter::Number(1_024.0)),
 };
 
 /// Reads [`DRAWS`].
@@ -219,18 +245,32 @@ pub fn draws(parameters: &Parameters) -> Result<usize, PolicyError> {
 /// Reads [`POOLING`].
 ///
 /// # Errors
-/// [`PolicyError::Refused`]; `"partial"` by name, since it is known and not yet there.
+/// [`PolicyError::Refused`].
 pub fn pooling(parameters: &Parameters) -> Result<Pooling, PolicyError> {
     parameters.read(&POOLING, as_text).and_then(|text| match text {
         "none" => Ok(Pooling::None),
+        "partial" => Ok(Pooling::Partial),
         "complete" => Ok(Pooling::Complete),
-        "partial" => Err(PolicyError::Refused {
-            field: POOLING.field(),
-            given: "\"partial\"".to_owned(),
-            allowed: format!("it comes in a later version; now {}", POOLING.allowed),
-        }),
         other => Err(POOLING.refuse(&Parameter::Text(other.to_owned()))),
     })
+}
+
+/// Reads [`POOLING`] for so many variations.
+///
+/// # Errors
+/// [`PolicyError::Refused`], with the reason where partial pooling would cost too much.
+pub fn pooling_of(parameters: &Parameters, variations_count: usize) -> Result<Pooling, PolicyError> {
+    let pooling = pooling(parameters)?;
+    if pooling == Pooling::Partial && variations_count > PARTIAL_ARMS_MAX {
+        return Err(PolicyError::Refused {
+            field: POOLING.field(),
+            given: format!("\"partial\" with {variations_count} variations"),
+            allowed: format!(
+                "at most {PARTIAL_ARMS_MAX}, since its cost grows with segments × variations²; \"none\" and \"complete\" take more"
+            ),
+        });
+    }
+    Ok(pooling)
 }
 
 /// Reads [`PRIOR`].

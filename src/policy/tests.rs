@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::VariationKey;
 use crate::policy::*;
+use crate::posterior::pooling::fit;
 
 fn keys(names: &[&str]) -> Vec<VariationKey> {
     names.iter().map(|name| VariationKey::new(name).expect("a key")).collect()
@@ -32,10 +33,71 @@ fn an_unknown_kind_lists_the_known_ones() {
 
 #[test]
 fn defaults_are_written_out() {
-    let complete = with_defaults("thompson", &Parameters::new()).expect("complete");
+    let complete = with_defaults("thompson", &Parameters::new(), 2).expect("complete");
     let shown: Vec<String> = complete.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    assert_eq!(shown, ["draws = 1024", "pooling = \"none\"", "prior = [1, 1]", "sharpening = 1"]);
-    assert_eq!(with_defaults("thompson", &complete), Ok(complete));
+    assert_eq!(shown, ["draws = 1024", "pooling = \"partial\"", "prior = [1, 1]", "sharpening = 2"]);
+    assert_eq!(with_defaults("thompson", &complete, 2), Ok(complete));
+}
+
+#[test]
+fn defaults_follow_the_number_of_variations_and_each_other() {
+    for (given, variations_count, pooling, sharpening) in [
+        (Parameters::new(), 64, "partial", 2.0),
+        (Parameters::new(), 65, "none", 1.0),
+        (Parameters::new().with("pooling", Parameter::Text("none".to_owned())), 2, "none", 1.0),
+        (Parameters::new().with("sharpening", Parameter::Number(1.5)), 2, "partial", 1.5),
+    ] {
+        let complete = with_defaults("thompson", &given, variations_count).expect("complete");
+        assert_eq!(complete.get("pooling"), Some(&Parameter::Text(pooling.to_owned())));
+        assert_eq!(complete.get("sharpening"), Some(&Parameter::Number(sharpening)));
+    }
+}
+
+#[test]
+fn partial_pooling_of_too_many_variations_is_refused_with_the_reason() {
+    let names: Vec<String> = (0..65).map(|index| format!("v{index:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let given = Parameters::new().with("pooling", Parameter::Text("partial".to_owned()));
+    let error = build("thompson", &given, &keys(&names)).expect_err("refused").to_string();
+    assert_eq!(
+        error,
+        "policy.pooling: \"partial\" with 65 variations is not allowed: at most 64, since its cost grows with segments × \
+         variations²; \"none\" and \"complete\" take more"
+    );
+    assert!(build("thompson", &given, &keys(&names[..64])).is_ok());
+}
+
+#[test]
+fn partial_pooling_borrows_from_the_fit() {
+    let given = Parameters::new().with("pooling", Parameter::Text("partial".to_owned()));
+    let policy = build("thompson", &given, &keys(&["a", "b"])).expect("allowed");
+    let segments = vec![vec![Arm::converting(2_000.0, 100.0), Arm::converting(2_000.0, 160.0)]; 20];
+    let nobody = [Arm::default(); 2];
+    let alone = Evidence::of(&nobody, Seed(1));
+    let fitted = fit(GoalKind::Conversion, &segments);
+    let borrowed = policy.allocate(&Evidence { fit: Some(&fitted), ..alone });
+    assert!(borrowed[1] > 0.99, "{borrowed:?}");
+    // A fit for other arms or other rewards is no fit.
+    let stranger = fit(GoalKind::Revenue, &segments);
+    let larger = fit(GoalKind::Conversion, &[vec![Arm::default(); 3]]);
+    for unfit in [&stranger, &larger] {
+        assert_eq!(policy.allocate(&Evidence { fit: Some(unfit), ..alone }), policy.allocate(&alone));
+    }
+}
+
+#[test]
+fn large_samples_of_revenue_have_a_quadrature_and_worths_move_it() {
+    let given = Parameters::new().with("pooling", Parameter::Text("none".to_owned()));
+    let policy = build("thompson", &given, &keys(&["a", "b"])).expect("allowed");
+    let arm = |x: f64| Arm { exposures: 10_000.0, conversions: x, sum: 1_000.0 * x, squares: 1e6 * x };
+    let arms = [arm(500.0), arm(530.0)];
+    let evidence = Evidence { kind: GoalKind::Revenue, ..Evidence::of(&arms, Seed(1)) };
+    let shares = policy.allocate(&evidence);
+    assert_eq!(shares, policy.allocate(&Evidence { seed: Seed(2), ..evidence }), "no draws");
+    assert!((0.7..0.95).contains(&shares[1]), "{shares:?}");
+    let cost = |per_exposure: f64| Worth { per_reward: 1.0, per_exposure };
+    let level = policy.allocate(&Evidence { worths: &[cost(0.0), cost(-3.0 * 10_000.0 / 10_020.0)], ..evidence });
+    assert!((level[1] - 0.5).abs() < 1e-3, "{level:?}");
 }
 
 #[test]
@@ -74,9 +136,9 @@ fn refusals_name_the_field_what_was_given_and_what_is_allowed() {
         (
             "thompson",
             "pooling",
-            Parameter::Text("partial".to_owned()),
-            "policy.pooling: \"partial\" is not allowed: it comes in a later version; now \"none\" (each segment on its own) \
-             or \"complete\" (all segments together)",
+            Parameter::Text("most".to_owned()),
+            "policy.pooling: \"most\" is not allowed: \"none\" (each segment on its own), \"partial\" (segments borrow from each \
+             other as far as they agree; up to 64 variations) or \"complete\" (all segments together)",
         ),
         (
             "fixed",
@@ -123,7 +185,9 @@ fn epsilon_greedy_shares_between_ties() {
 
 #[test]
 fn thompson_answers_by_draws_where_the_grid_would_be_too_large() {
-    let given = Parameters::new().with("prior", Parameter::Numbers(vec![1e-6, 1e-6]));
+    let given = Parameters::new()
+        .with("prior", Parameter::Numbers(vec![1e-6, 1e-6]))
+        .with("pooling", Parameter::Text("none".to_owned()));
     let policy = build("thompson", &given, &keys(&["a", "b"])).expect("allowed");
     let arms = [Arm::default(), Arm::converting(1e9, 5e8)];
     let first = policy.allocate(&Evidence::of(&arms, Seed(1)));

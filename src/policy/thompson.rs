@@ -4,7 +4,7 @@
 
 use crate::domain::VariationKey;
 use crate::policy::belief::Model;
-use crate::policy::parameters::{DRAWS, POOLING, PRIOR, SHARPENING};
+use crate::policy::parameters::{DRAWS, POOLING_PARTIAL, PRIOR, SHARPENING};
 use crate::policy::{Evidence, Parameters, Policy, PolicyError, Pooling, Registration};
 use crate::posterior::Beta;
 
@@ -12,9 +12,9 @@ use crate::posterior::Beta;
 pub const REGISTRATION: Registration = Registration {
     kind: "thompson",
     summary: "Thompson sampling: each variation gets the probability that it is the best",
-    parameters: &[POOLING, PRIOR, SHARPENING, DRAWS],
+    parameters: &[POOLING_PARTIAL, PRIOR, SHARPENING, DRAWS],
     example: |_| Parameters::new(),
-    build: |parameters, _: &[VariationKey]| Ok(Box::new(Thompson::new(parameters)?)),
+    build: |parameters, variations: &[VariationKey]| Ok(Box::new(Thompson::new(parameters, variations.len())?)),
 };
 
 /// Shares P(the arm's score is the highest).
@@ -24,8 +24,8 @@ pub struct Thompson {
 }
 
 impl Thompson {
-    fn new(given: &Parameters) -> Result<Self, PolicyError> {
-        Ok(Self { model: Model::read(given)? })
+    fn new(given: &Parameters, variations_count: usize) -> Result<Self, PolicyError> {
+        Ok(Self { model: Model::read(given, variations_count)? })
     }
 }
 

@@ -21,6 +21,12 @@ impl Arm {
         Self { exposures, conversions, sum: conversions, squares: conversions }
     }
 
+    /// Exposures, and those that a crash lost and whose reward survived: never fewer than conversions.
+    #[must_use]
+    pub const fn trials(&self) -> f64 {
+        self.exposures.max(self.conversions)
+    }
+
     /// Exposures without a reward, never negative.
     #[must_use]
     pub const fn failures(&self) -> f64 {

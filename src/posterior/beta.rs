@@ -7,6 +7,8 @@
 
 use std::f64::consts::PI;
 
+use crate::posterior::special::stirling_remainder;
+
 /// Parameters that make no Beta distribution.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("Beta({alpha}, {beta}) is not allowed: both parameters are finite and above 0")]
@@ -217,22 +219,6 @@ impl Point {
             Self { x: small, y: large, ln_x: far, ln_y: near }
         }
     }
-}
-
-/// ln Γ(x) − ((x − ½) ln x − x + ½ ln 2π) for x > 0: Stirling's series from 8 on (DLMF 5.11.1), below by the recurrence
-/// of Γ, each step of which adds a number of the size of the result.
-fn stirling_remainder(x: f64) -> f64 {
-    const SERIES_FROM: f64 = 8.0;
-    let mut steps = 0.0;
-    let mut x = x;
-    while x < SERIES_FROM {
-        steps += (x + 0.5) * x.recip().ln_1p() - 1.0;
-        x += 1.0;
-    }
-    let r = x.recip();
-    let r2 = r * r;
-    let tail = 1.0 / 1188.0 - r2 * (691.0 / 360_360.0 - r2 * (1.0 / 156.0 - r2 * (3617.0 / 122_400.0)));
-    steps + r * (1.0 / 12.0 - r2 * (1.0 / 360.0 - r2 * (1.0 / 1260.0 - r2 * (1.0 / 1680.0 - r2 * tail))))
 }
 
 /// α · I_x(α, β) · B(α, β) / (x^α y^β): the continued fraction of DLMF 8.17.22 by Lentz's method. Converges fast for

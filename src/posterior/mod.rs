@@ -6,9 +6,17 @@
 pub mod arm;
 pub mod beta;
 pub mod bucket;
+pub mod gamma;
+pub mod gamma_poisson;
+pub mod hurdle;
+pub mod normal;
+pub mod pooling;
 pub mod sampler;
+mod special;
 pub mod tally;
 
 pub use arm::Arm;
 pub use beta::{Beta, InvalidBeta};
+pub use gamma::Gamma;
+pub use normal::{NormalInverseGamma, StudentSampler, StudentT};
 pub use sampler::{BetaSampler, GammaSampler};

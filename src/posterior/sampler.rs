@@ -44,6 +44,12 @@ impl GammaSampler {
         }
     }
 
+    /// One draw; 0 where it would be smaller than any number.
+    #[inline]
+    pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
+        if self.raised.is_none() { self.sample_raised(rng) } else { self.sample_ln(rng).exp() }
+    }
+
     /// A draw, for shape + 1 where the shape is below 1.
     #[inline]
     fn sample_raised<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
@@ -75,7 +81,16 @@ impl BetaSampler {
     /// For a distribution.
     #[must_use]
     pub fn new(distribution: &Beta) -> Self {
-        Self { alpha: GammaSampler::new(distribution.alpha()), beta: GammaSampler::new(distribution.beta()) }
+        Self::of(distribution.alpha(), distribution.beta())
+    }
+
+    /// For Beta(α, β), where the parameters themselves were drawn.
+    ///
+    /// # Panics
+    /// If a parameter is not above 0.
+    #[must_use]
+    pub fn of(alpha: f64, beta: f64) -> Self {
+        Self { alpha: GammaSampler::new(alpha), beta: GammaSampler::new(beta) }
     }
 
     /// One rate in [0, 1].

@@ -96,7 +96,7 @@ fn quick() -> Options {
 fn definition(durability: Durability) -> Definition {
     let variations = ["plain", "bold"].map(|key| Variation::new(VariationKey::new(key).expect("a key"), "1"));
     let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
-    let parameters = crate::policy::with_defaults("thompson", &Parameters::new()).expect("defaults");
+    let parameters = crate::policy::with_defaults("thompson", &Parameters::new(), 2).expect("defaults");
     let policy = PolicyChoice::new("thompson", parameters);
     let key = ExperimentKey::new("hero").expect("a key");
     Definition { durability, ..Definition::new(key, variations.to_vec(), vec![goal], policy) }

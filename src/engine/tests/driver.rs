@@ -99,7 +99,7 @@ pub(crate) fn definition(kind: &str, parameters: Parameters) -> Definition {
 }
 
 fn full(kind: &str, parameters: Parameters) -> Parameters {
-    crate::policy::with_defaults(kind, &parameters).expect("usable parameters")
+    crate::policy::with_defaults(kind, &parameters, 3).expect("usable parameters")
 }
 
 pub(crate) fn share(number: f64) -> Probability {

@@ -55,7 +55,7 @@ fn a_replay_arrives_at_the_same_state_for_every_policy() {
 
 #[test]
 fn saved_restored_and_continued_is_as_if_never_stopped() {
-    for pooling in ["none", "complete"] {
+    for pooling in ["none", "partial", "complete"] {
         let parameters = Parameters::new().with("pooling", Parameter::Text(pooling.into()));
         let mut steady = Driver::with(by_device("thompson", parameters));
         for index in 0..300 {

@@ -197,7 +197,7 @@ fn policy(mut body: Map<String, Value>, variations: &[Variation]) -> Result<Poli
     };
     let given = body.into_iter().map(|(name, value)| parameter(&name, value).map(|value| (name, value)));
     let given: Parameters = given.collect::<Result<_, _>>()?;
-    let parameters = crate::policy::with_defaults(&kind, &given).map_err(FieldError::from)?;
+    let parameters = crate::policy::with_defaults(&kind, &given, variations.len()).map_err(FieldError::from)?;
     Ok(PolicyChoice { kind, parameters, floor, half_life, objective, expected_visitors })
 }
 

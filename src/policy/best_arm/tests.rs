@@ -44,6 +44,28 @@ fn probabilities_of_six_known_cases() {
 }
 
 #[test]
+fn probabilities_of_normal_scores() {
+    let arms = [(0.05, 0.002), (0.052, 0.003), (0.049, 0.001)].map(|(mean, deviation)| Normal { mean, deviation });
+    let want = [0.253_015_150_562_065_9, 0.677_495_564_263_943_2, 0.069_489_285_173_990_89];
+    for (resolution, tolerance) in [(Resolution::Report, 1e-10), (Resolution::Propensity, 2e-7)] {
+        let got = best_of_normals(&arms, resolution).expect("a small grid");
+        assert!(largest_error(&got, &want) < tolerance, "{resolution:?}: {:e}", largest_error(&got, &want));
+    }
+}
+
+#[test]
+fn normal_scores_of_any_scale_and_of_none() {
+    let normal = |mean, deviation| Normal { mean, deviation };
+    let shares = best_of_normals(&[normal(1e9, 1e6), normal(1e9, 3e6)], Resolution::Report).expect("a small grid");
+    assert!(largest_error(&shares, &[0.5, 0.5]) < 1e-10, "{shares:?}");
+    for arms in [[normal(0.0, 0.0), normal(0.0, 1.0)], [normal(f64::NAN, 1.0), normal(0.0, 1.0)]] {
+        assert_eq!(best_of_normals(&arms, Resolution::Propensity), None);
+    }
+    assert_eq!(best_of_normals(&[normal(0.0, 1e-9), normal(0.0, 1.0)], Resolution::Propensity), None);
+    assert_eq!(best_of_normals(&[normal(0.0, 0.0)], Resolution::Propensity), Some(vec![1.0]));
+}
+
+#[test]
 fn expected_loss_of_a_known_case() {
     let arms = arms(&[(31.0, 471.0), (21.0, 481.0)]);
     let loss = expected_loss(&arms, Resolution::Report).expect("a small grid");
