@@ -1,6 +1,6 @@
 //! What a contextual policy sees of one decision: numbers by index, zeros left out.
 
-/// Sparse numbers, ascending by index, each finite and not 0: what a receipt carries, and what replay reads back, exactly.
+/// Sparse numbers, ascending by index, each within ±8 and not 0: what a receipt carries, and what replay reads back, exactly.
 /// Index 0 is the intercept, which a schema sets to 1.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Features(Vec<(u16, f32)>);
@@ -9,6 +9,9 @@ impl Features {
     /// Most dimensions there can be: a belief about d weights is d² numbers for every variation.
     pub const MAX_DIMENSIONS: usize = 200;
 
+    /// The largest number, either way: one broken value must not outweigh ten thousand visitors.
+    pub const MAX_VALUE: f32 = 8.0;
+
     /// No entries.
     #[must_use]
     pub const fn new() -> Self {
@@ -16,12 +19,12 @@ impl Features {
     }
 
     /// Entries from outside, such as a receipt; nothing if their indices do not ascend or lie beyond
-    /// [`Features::MAX_DIMENSIONS`], or a value is 0 or not finite.
+    /// [`Features::MAX_DIMENSIONS`], or a value is 0 or not within [`Features::MAX_VALUE`].
     #[must_use]
     pub fn from_entries(entries: Vec<(u16, f32)>) -> Option<Self> {
         let ascending = entries.is_sorted_by(|a, b| a.0 < b.0);
         let inside = entries.last().is_none_or(|(index, _)| usize::from(*index) < Self::MAX_DIMENSIONS);
-        let usable = entries.iter().all(|(_, value)| value.is_finite() && value.abs() > 0.0);
+        let usable = entries.iter().all(|(_, value)| value.abs() > 0.0 && value.abs() <= Self::MAX_VALUE);
         (ascending && inside && usable).then_some(Self(entries))
     }
 
@@ -33,10 +36,10 @@ impl Features {
     /// Adds an entry behind the others; a value of 0 is left out.
     ///
     /// # Panics
-    /// If the index does not ascend or is too large, or the value is not finite: an encoder's mistake.
+    /// If the index does not ascend or is too large, or the value is beyond [`Features::MAX_VALUE`]: an encoder's mistake.
     pub fn push(&mut self, index: usize, value: f32) {
         assert!(index < Self::MAX_DIMENSIONS, "feature {index} of at most {}", Self::MAX_DIMENSIONS);
-        assert!(value.is_finite(), "feature {index} is {value}");
+        assert!(value.abs() <= Self::MAX_VALUE, "feature {index} is {value}");
         let index = u16::try_from(index).expect("below 200");
         assert!(self.0.last().is_none_or(|(last, _)| *last < index), "features out of order at {index}");
         if value.abs() > 0.0 {
@@ -80,6 +83,7 @@ mod tests {
             vec![(0, 0.0)],
             vec![(0, f32::NAN)],
             vec![(0, f32::INFINITY)],
+            vec![(0, -8.01)],
             vec![(200, 1.0)],
         ] {
             assert_eq!(Features::from_entries(entries.clone()), None, "{entries:?}");

@@ -6,9 +6,17 @@
 pub mod arm;
 pub mod beta;
 pub mod bucket;
+pub mod learner;
+pub mod linear;
+pub mod logistic;
 pub mod sampler;
+pub mod symmetric;
 pub mod tally;
 
 pub use arm::Arm;
 pub use beta::{Beta, InvalidBeta};
+pub use learner::Learner;
+pub use linear::Linear;
+pub use logistic::{Cells, Filter};
 pub use sampler::{BetaSampler, GammaSampler};
+pub use symmetric::{Gaussian, Probe, Symmetric};

@@ -73,8 +73,6 @@ enum State {
     Number(f32),
 }
 
-/// The bound of standardised numbers: one broken value must not outweigh ten thousand visitors.
-const STANDARDISED_MAX: f64 = 8.0;
 /// Longest level, in bytes.
 const LEVEL_MAX_BYTES: usize = 256;
 
@@ -272,9 +270,8 @@ impl Encoding {
             Self::Standardised { mean, sd } => number(value).map_or(State::Category(1), |number| {
                 // Halves first: the difference of two finite numbers can be infinite, and within the bound it is exact.
                 let distance = (number / 2.0 - mean / 2.0) / (sd / 2.0);
-                #[expect(clippy::cast_possible_truncation, reason = "rounding a number within ±8 to f32")]
-                let bounded = distance.clamp(-STANDARDISED_MAX, STANDARDISED_MAX) as f32;
-                State::Number(bounded)
+                #[expect(clippy::cast_possible_truncation, reason = "rounding to f32")]
+                State::Number((distance as f32).clamp(-Features::MAX_VALUE, Features::MAX_VALUE))
             }),
             Self::Bins(thresholds) => {
                 State::Category(number(value).map_or(thresholds.len() + 1, |number| {
