@@ -35,9 +35,9 @@ proptest! {
         let product = matrix.times(&features);
         let (mut mean, mut variance) = (0.0, 0.0);
         let gaussian = Gaussian { mean: product.clone(), covariance: matrix.clone() };
-        for row in 0..matrix.dimensions() {
+        for (row, got) in product.iter().enumerate() {
             let want: f64 = features.iter().map(|(column, value)| matrix.get(row, column) * value).sum();
-            prop_assert!(close(product[row], want));
+            prop_assert!(close(*got, want));
         }
         for (index, value) in features.iter() {
             mean += product[index] * value;
@@ -58,9 +58,9 @@ proptest! {
             for (row, solved) in factor.solve(&unit).into_iter().enumerate() {
                 prop_assert!(close(solved, inverse.get(row, column)));
             }
-            for row in 0..dimensions {
+            for (row, want) in unit.iter().enumerate() {
                 let product: f64 = (0..dimensions).map(|k| matrix.get(row, k) * inverse.get(k, column)).sum();
-                prop_assert!((product - unit[row]).abs() < 1e-9, "{product} for {}", unit[row]);
+                prop_assert!((product - want).abs() < 1e-9, "{product} for {want}");
             }
         }
     }
