@@ -52,6 +52,11 @@ impl Engine {
         let dropped =
             before.iter().flat_map(|before| &before.epochs).filter(|epoch| active.epoch(epoch.number).is_none());
         dropped.for_each(|epoch| self.forget_epoch(key, epoch));
+        if let Some(model) = before.as_ref().and_then(|before| before.model.as_ref())
+            && active.model.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, model))
+        {
+            self.forget_model(key, model);
+        }
         let experiment = match known {
             Some(experiment) => {
                 experiment.set_active(active);
@@ -70,7 +75,9 @@ impl Engine {
 
     fn bury(&self, key: &ExperimentKey) {
         if let Ok(experiment) = self.experiment(key.as_str()) {
-            experiment.active().epochs.iter().for_each(|epoch| self.forget_epoch(key, epoch));
+            let active = experiment.active();
+            active.epochs.iter().for_each(|epoch| self.forget_epoch(key, epoch));
+            active.model.iter().for_each(|model| self.forget_model(key, model));
         }
         self.remove(key);
     }
@@ -132,6 +139,9 @@ impl Engine {
             if let Some(all) = active.all.as_ref().filter(|_| current) {
                 jobs.extend(add(all, place, &rewards, exposure, pools.then_some(&active)));
                 experiment.watch_budget(&active);
+            }
+            if current && !place.control {
+                active.learn(record, exposure, &rewards);
             }
             if current && !place.control && active.settings.borrows() {
                 epoch.pool.progress().count(place.decided, exposure, rewards.len());

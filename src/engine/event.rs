@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::definition::{Definition, Status};
 use crate::posterior::pooling::Fit;
 
@@ -27,6 +27,8 @@ pub struct DecisionRecord {
     pub control: bool,
     /// Its id, which begins with its time.
     pub decision: DecisionId,
+    /// What a contextual policy saw of the visitor; nothing under any other.
+    pub features: Features,
 }
 
 /// One entry of the journal.

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{Currency, ExperimentKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{Currency, ExperimentKey, GoalKind, Seed, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
 use crate::engine::definition::{Goal, Status};
 use crate::engine::event::Shares;
+use crate::engine::model::{Model, nobody};
 use crate::engine::pool::Pool;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
@@ -45,6 +46,8 @@ pub struct Active {
     pub(crate) epochs: Vec<Arc<Epoch>>,
     /// All segments together, where a policy pools completely or a budget has to be watched.
     pub(crate) all: Option<Arc<Segment>>,
+    /// What a contextual policy has learned.
+    pub(crate) model: Option<Arc<Model>>,
     /// What segments without evidence are allocated by.
     pub(crate) initial: Arc<crate::engine::allocation::Allocation>,
     pub(crate) initial_shares: Shares,
@@ -171,6 +174,12 @@ impl Active {
     /// Probabilities by which a segment's visitors are decided now, in order of keys, when nothing is excluded.
     #[must_use]
     pub fn propensities(&self, segment: &Segment) -> Vec<f64> {
+        if let (Some(contextual), Some(model)) = (self.settings.contextual(), &self.model) {
+            // A contextual policy has no allocation of a segment: this one is for a visitor of whom nothing is known.
+            let shares = model.published().beliefs.shares(&contextual.arms, &nobody(contextual), Seed(0));
+            let all = vec![true; shares.len()];
+            return project(&shares, &all, self.settings.floors()).expect("a definition has a variation");
+        }
         let allocation = match self.deciding() {
             Some(all) => all.allocation(),
             None => segment.allocation(),
@@ -327,6 +336,7 @@ impl Experiment {
             epochs: active.epochs.iter().map(|epoch| epoch.state()).collect(),
             initial: active.initial_shares.clone(),
             rewards: self.reward_counts(),
+            model_since: active.model.as_ref().map_or(0, |model| model.since()),
             pool: active.current().pool.fitted().map(|fitted| Arc::clone(&fitted.computed)),
         }
     }

@@ -9,6 +9,7 @@ use crate::engine::definition::{Definition, Status};
 use crate::engine::error::{FieldError, NoExperiment, SaveError};
 use crate::engine::event::ExperimentSaved;
 use crate::engine::experiment::{Active, Epoch, Measure};
+use crate::engine::model::Model;
 use crate::engine::settings::{Settings, Slots};
 
 /// Most epochs whose receipts are still valid.
@@ -115,10 +116,20 @@ impl Active {
             slots: Arc::new(slots),
             epochs,
             all: None,
+            model: None,
             initial,
             initial_shares: saved.initial.clone(),
         };
         let kept = before.filter(|before| before.settings.epoch == saved.epoch).and_then(|before| before.all.clone());
+        let model = before.and_then(|before| {
+            let goes_on = before.settings.epoch == saved.epoch
+                && Model::goes_on(&before.settings.definition, &active.settings.definition);
+            before.model.clone().filter(|_| goes_on)
+        });
+        active.model = active
+            .settings
+            .contextual()
+            .map(|contextual| model.unwrap_or_else(|| Model::new(contextual, active.settings.version)));
         active.all = kept.filter(|_| active.wants_all()).or_else(|| active.together());
         active
     }

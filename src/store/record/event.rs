@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::event::{
     Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Exposed, Rewarded, Shares,
 };
@@ -227,6 +227,7 @@ impl TryFrom<StoredDecision<'_>> for DecisionRecord {
             propensity,
             control: stored.control,
             decision: DecisionId::from_bytes(stored.decision),
+            features: Features::new(),
         })
     }
 }

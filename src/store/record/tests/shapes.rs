@@ -11,7 +11,9 @@ use crate::engine::ledger::*;
 use crate::policy::{Parameter, Parameters};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::learner::State;
 use crate::posterior::pooling::fit;
+use crate::targeting::features::{Attribute, Encoding};
 use proptest::prelude::*;
 
 pub(super) fn decision(tail: u128) -> DecisionId {
@@ -33,6 +35,7 @@ fn record_example() -> DecisionRecord {
         propensity: 0.25,
         control: false,
         decision: decision(7),
+        features: Features::new(),
     }
 }
 
@@ -137,6 +140,7 @@ pub(super) fn experiment_example() -> ExperimentState {
             capped: 0,
             newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
         },
+        model_since: 0,
         pool: None,
     }
 }
@@ -201,9 +205,20 @@ fn record() -> impl Strategy<Value = DecisionRecord> {
                 propensity,
                 control,
                 decision: DecisionId(decision),
+                features: features(decision),
             }
         },
     )
+}
+
+/// None for every other decision.
+fn features(decision: u128) -> Features {
+    let mut features = Features::new();
+    if decision % 2 == 0 {
+        features.push(0, 1.0);
+        features.push(199, -0.37);
+    }
+    features
 }
 
 fn shares() -> impl Strategy<Value = Shares> {
@@ -260,6 +275,15 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
         policy.expected_visitors = margin.then_some(visitors);
         definition.budget = margin.then_some(Budget { amount: cost, visitors, hard: pick == 1 });
         let on_finish = if margin { OnFinish::End } else { OnFinish::Keep };
+        let name = |text: &str| AttributeName::new(text).expect("allowed");
+        let attribute = |text: &str, encoding| Attribute { name: name(text), encoding };
+        definition.attributes = vec![
+            attribute("device", Encoding::Levels(vec!["mobile".into(), "été".into()])),
+            attribute("age", Encoding::Standardised { mean: cost, sd: worth }),
+            attribute("visits", Encoding::Bins(vec![1.0, cost])),
+            attribute("new", Encoding::Boolean),
+        ];
+        definition.interactions = vec![(name("device"), name("new"))];
         definition.stopping = Stopping { equivalence: 0.5, on_finish, ..Stopping::default() };
         definition
     })
@@ -344,6 +368,17 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
     })
 }
 
+fn model() -> impl Strategy<Value = ModelState> {
+    let learner = (proptest::collection::vec(any::<u64>(), 0..9), proptest::collection::vec(-1e9..1e9_f64, 0..9))
+        .prop_map(|(counts, numbers)| State { counts, numbers });
+    (key(), any::<(u32, u32, u64, u64, u16)>(), learner).prop_map(
+        |(experiment, (epoch, since, events, due_at, variation), learner)| {
+            let variation = Slot(variation);
+            ModelState { experiment, epoch, since, events, due_at, variation, learner }
+        },
+    )
+}
+
 pub(super) fn state() -> impl Strategy<Value = StateRecord> {
     let counts = proptest::collection::vec((0_u64..2_000, proptest::option::of(0_u16..3), 0_u64..1_000), 0..12);
     let values = proptest::collection::vec((0_u64..2_000, 0_u16..3, -VALUE_MAX..VALUE_MAX), 0..3);
@@ -369,6 +404,7 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 initial,
                 rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
                 pool,
+                model_since: version / 2,
                 ..experiment_example()
             })
         }),
@@ -378,5 +414,6 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
             }
         ),
         key().prop_map(StateRecord::Deleted),
+        model().prop_map(StateRecord::Model),
     ]
 }
