@@ -6,8 +6,11 @@
 pub mod arm;
 pub mod beta;
 pub mod bucket;
+pub mod delay;
+pub mod forgetting;
 pub mod sampler;
 pub mod tally;
+pub mod weighing;
 
 pub use arm::Arm;
 pub use beta::{Beta, InvalidBeta};
