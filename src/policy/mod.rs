@@ -10,6 +10,7 @@ pub mod best_arm;
 pub mod epsilon_greedy;
 pub mod fixed;
 pub mod parameters;
+pub mod price;
 pub mod thompson;
 pub mod uniform;
 

@@ -9,9 +9,8 @@ use crate::posterior::weighing::{Open, middle};
 pub const HALF_LIVES: [Option<Span>; 4] =
     [Some(Span::DAY.times(3)), Some(Span::DAY.times(7)), Some(Span::DAY.times(28)), None];
 
-/// In how much time a score loses half of its weight: long enough to outlast a week's noise, short enough to notice that a
-/// quiet world has begun to move.
-const SCORE_HALF_LIFE: Span = Span::DAY.times(10);
+/// In how much time a score loses half of its weight: two whole weeks. Longer was slow to notice worlds that move.
+const SCORE_HALF_LIFE: Span = Span::DAY.times(14);
 
 /// What is left of one exposure or reward after an age: 2^(−age/half-life), 0 to 1.
 #[must_use]
@@ -22,7 +21,7 @@ pub fn weight(age: Span, half_life: Span) -> f64 {
 /// How well each of [`HALF_LIVES`] would have told how each bucket's conversions are divided between arms, from what was
 /// known before the bucket.
 ///
-/// `score ← 2^(−step/10 days)·score + Σ_a x_a ln(n_a m_a / Σ_b n_b m_b)`, oldest bucket first, m the posterior mean under the
+/// `score ← 2^(−step/14 days)·score + Σ_a x_a ln(n_a m_a / Σ_b n_b m_b)`, oldest bucket first, m the posterior mean under the
 /// half-life, with a prior that never decays. Only the split between arms is scored, so that a wave that lifts all
 /// arms cancels. Scores of several segments are added.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
