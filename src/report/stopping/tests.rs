@@ -1,11 +1,11 @@
 //! Each answer, and the error the rule promises.
 
-use crate::domain::Span;
-use crate::posterior::{Beta, BetaSampler};
+use crate::domain::{Seed, Span};
+use crate::policy::belief::Model;
+use crate::policy::{Arm, Evidence, Pooling};
+use crate::posterior::Beta;
 use crate::report::lift::Counts;
 use crate::report::stopping::*;
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 
 const RULE: StoppingRule = StoppingRule {
     value_remaining: 0.01,
@@ -24,10 +24,9 @@ fn counts(arms: &[(u64, u64)]) -> Vec<Counts> {
 
 /// Draws from the arms' posteriors, 4,000 rows.
 fn drawn(counts: &[Counts]) -> Vec<f64> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
-    let posterior = |c: &Counts| Beta::from_counts(Beta::UNIFORM, c.exposures as f64, c.conversions as f64, 1.0);
-    let samplers: Vec<BetaSampler> = counts.iter().map(|c| BetaSampler::new(&posterior(c))).collect();
-    (0..4_000).flat_map(|_| samplers.iter().map(|s| s.sample(&mut rng)).collect::<Vec<_>>()).collect()
+    let arms: Vec<Arm> = counts.iter().map(|c| Arm::converting(c.exposures as f64, c.conversions as f64)).collect();
+    let model = Model { pooling: Pooling::None, prior: Beta::UNIFORM, sharpening: 1.0, draws: 4_000 };
+    model.believe(&Evidence::of(&arms, Seed(3))).draws(Seed(3)).rows().flatten().copied().collect()
 }
 
 fn asked(arms: &[(u64, u64)], age: Span, rule: &StoppingRule) -> Verdict {
