@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, Slot};
+use crate::domain::{ExperimentKey, Slot, Timestamp};
 use crate::engine::Engine;
 use crate::engine::checkpoint::RewardCounts;
+use crate::engine::definition::Delay;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
 use crate::engine::experiment::{Active, Experiment};
@@ -26,7 +27,10 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => self.count(&exposed.record, &[], true, jobs),
+            Event::Exposed(exposed) => {
+                let at = exposed.record.decided_at();
+                self.count(&exposed.record, &Happened { at, exposure: true, rewards: &[] }, jobs);
+            }
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
             Event::AllocationComputed(computed) => self.apply_computed(computed, jobs),
@@ -84,7 +88,8 @@ impl Engine {
 
     fn apply_activated(&self, activated: &Activated, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
         if judgement.outcome == Outcome::Recorded {
-            self.count(&activated.record, &judgement.released, true, jobs);
+            let happened = Happened { at: activated.at, exposure: true, rewards: &judgement.released };
+            self.count(&activated.record, &happened, jobs);
         }
     }
 
@@ -109,13 +114,16 @@ impl Engine {
         }
         experiment.mark_changed();
         if learned && rewarded.learned_value() != 0 {
-            self.count(&rewarded.record, &[(rewarded.goal, rewarded.learned_value())], false, jobs);
+            let rewards = [(rewarded.goal, rewarded.learned_value())];
+            let happened = Happened { at: rewarded.arrived_at, exposure: false, rewards: &rewards };
+            self.count(&rewarded.record, &happened, jobs);
         }
     }
 
     /// Adds an exposure, rewards, or both to the cell of a decision. What belongs to an experiment that was deleted, or
     /// to an epoch whose receipts have expired, counts for nobody.
-    fn count(&self, record: &DecisionRecord, rewards: &[(Slot, i64)], exposure: bool, jobs: &mut Vec<RefreshJob>) {
+    fn count(&self, record: &DecisionRecord, happened: &Happened<'_>, jobs: &mut Vec<RefreshJob>) {
+        let Happened { at, exposure, rewards } = *happened;
         self.with_experiment(&record.experiment, |experiment| {
             let active = experiment.active();
             let Some(epoch) = active.epoch(record.epoch) else { return };
@@ -132,6 +140,14 @@ impl Engine {
             };
             let rewards: Vec<Learned> = rewards.iter().filter_map(learned).collect();
             let current = epoch.number == active.settings.epoch;
+            if !place.control {
+                epoch.timing.saw(at);
+            }
+            if current && !place.control && !exposure && active.settings.primary_goal().delay == Delay::Survival {
+                let primary = rewards.iter().filter(|reward| reward.goal == active.settings.primary());
+                let window = active.settings.primary_goal().window;
+                primary.for_each(|_| epoch.timing.saw_reward(window, place.decided, at));
+            }
             let pools = active.settings.pools();
             epoch.with_segment(&record.segment, &active, |segment| {
                 jobs.extend(add(segment, place, &rewards, exposure, (current && !pools).then_some(&active)));
@@ -163,6 +179,7 @@ impl Engine {
         if computed.definition == active.settings.version {
             segment.set_allocation(active.settings.allocation(
                 computed.evidence,
+                computed.effective,
                 computed.fit,
                 computed.shares.clone(),
             ));
@@ -174,6 +191,14 @@ impl Engine {
             jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
         }
     }
+}
+
+/// What a decision came to: an exposure, rewards, or both.
+struct Happened<'a> {
+    at: Timestamp,
+    exposure: bool,
+    /// Goals and values.
+    rewards: &'a [(Slot, i64)],
 }
 
 /// Adds to a segment, under one lock; a job if `active` is given and its allocation is now due.

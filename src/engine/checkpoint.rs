@@ -7,6 +7,7 @@ use crate::engine::definition::{Definition, Status};
 use crate::engine::event::{PoolFitted, Shares};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::delay::Delays;
 use crate::posterior::learner::State;
 
 /// One thing that changed since the last checkpoint.
@@ -111,6 +112,10 @@ pub struct EpochState {
     pub closed_at: Option<Timestamp>,
     /// Every goal that was ever in it, by goal slot: a reward of a decision in this epoch is judged by it.
     pub goals: Vec<(Slot, Measure)>,
+    /// The newest decision or reward that was counted in it.
+    pub newest: Timestamp,
+    /// How long rewards of the primary goal took.
+    pub delays: Option<Delays>,
 }
 
 /// What became of rewards, by the fold.
@@ -152,6 +157,8 @@ pub struct AllocationState {
     pub definition: u32,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
     /// The fit of all segments it was computed with.
     pub fit: Option<AllocationId>,
     /// What was computed.

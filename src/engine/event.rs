@@ -147,6 +147,8 @@ pub struct AllocationComputed {
     pub at: Timestamp,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
     /// The fit of all segments it was computed with, by the id of its [`PoolFitted::unseen`].
     pub fit: Option<AllocationId>,
     /// What was computed.
@@ -166,6 +168,10 @@ pub struct PoolFitted {
     pub at: Timestamp,
     /// Events in the tallies of all segments.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
+    /// The half-life that all segments together picked, where one is picked.
+    pub half_life: Option<Span>,
     /// The fit.
     pub fit: Fit,
     /// What segments without evidence are allocated by from now on.

@@ -14,6 +14,7 @@ use crate::engine::pool::Pool;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
 use crate::engine::table::Table;
+use crate::engine::weights::Timing;
 use crate::policy::allocation::project;
 use crate::posterior::bucket::BucketLengths;
 use crate::posterior::tally::Tally;
@@ -82,13 +83,23 @@ pub(crate) struct Epoch {
     pub(crate) segments: Arc<Table<SegmentKey, Segment>>,
     /// What they say together; shared as well.
     pub(crate) pool: Arc<Pool>,
+    /// What time it is and how long rewards take; shared as well.
+    pub(crate) timing: Arc<Timing>,
 }
 
 impl Epoch {
     pub(crate) fn new(number: u32, settings: &Settings) -> Self {
         let segments = Arc::new(Table::new());
-        Self { number, lengths: settings.lengths(), goals: Vec::new(), closed_at: None, segments, pool: Arc::default() }
-            .with_goals(settings)
+        Self {
+            number,
+            lengths: settings.lengths(),
+            goals: Vec::new(),
+            closed_at: None,
+            segments,
+            pool: Arc::default(),
+            timing: Arc::default(),
+        }
+        .with_goals(settings)
     }
 
     /// The same epoch, knowing a definition's goals. What a goal measures never changes within an epoch.
@@ -100,7 +111,13 @@ impl Epoch {
                 goals.push((slot, Measure::of(goal)));
             }
         }
-        Self { goals, segments: Arc::clone(&self.segments), pool: Arc::clone(&self.pool), ..*self }
+        Self {
+            goals,
+            segments: Arc::clone(&self.segments),
+            pool: Arc::clone(&self.pool),
+            timing: Arc::clone(&self.timing),
+            ..*self
+        }
     }
 
     pub(crate) fn closed(&self, at: Timestamp) -> Self {
@@ -109,6 +126,7 @@ impl Epoch {
             goals: self.goals.clone(),
             segments: Arc::clone(&self.segments),
             pool: Arc::clone(&self.pool),
+            timing: Arc::clone(&self.timing),
             ..*self
         }
     }
@@ -132,7 +150,14 @@ impl Epoch {
     }
 
     pub(crate) fn state(&self) -> EpochState {
-        EpochState { number: self.number, lengths: self.lengths, closed_at: self.closed_at, goals: self.goals.clone() }
+        EpochState {
+            number: self.number,
+            lengths: self.lengths,
+            closed_at: self.closed_at,
+            goals: self.goals.clone(),
+            newest: self.timing.newest(),
+            delays: self.timing.delays().clone(),
+        }
     }
 
     /// Acts on the segment of a key; on a new one if there is room, else on `other`. For the writer alone.

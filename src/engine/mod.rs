@@ -25,6 +25,7 @@ pub mod secret;
 pub mod segment;
 pub mod settings;
 mod table;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,6 +15,7 @@ use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
 use crate::engine::table::Table;
+use crate::engine::weights::Timing;
 
 /// A checkpoint that does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,11 +95,14 @@ impl Engine {
         };
         let settings = Settings::compile(state.definition, state.version, current.number, &slots, self.secret())
             .map_err(|error| RestoreError(format!("experiment {key}: {error}")))?;
-        let initial = settings.allocation(0, None, state.initial.clone());
+        let initial = settings.allocation(0, None, None, state.initial.clone());
         let epochs = state.epochs.into_iter().map(|epoch| {
             let segments = Arc::new(Table::new());
             let (number, lengths, goals, closed_at) = (epoch.number, epoch.lengths, epoch.goals, epoch.closed_at);
-            Arc::new(Epoch { number, lengths, goals, closed_at, segments, pool: Arc::default() })
+            let timing: Arc<Timing> = Arc::default();
+            timing.saw(epoch.newest);
+            *timing.delays() = epoch.delays;
+            Arc::new(Epoch { number, lengths, goals, closed_at, segments, pool: Arc::default(), timing })
         });
         let mut active = Active {
             settings: Arc::new(settings),
@@ -112,7 +116,7 @@ impl Engine {
         active.all = active.together();
         active.model = active.settings.contextual().map(|contextual| Model::new(contextual, state.model_since));
         if let Some(computed) = state.pool {
-            let unseen = active.settings.allocation(0, None, computed.unseen.clone());
+            let unseen = active.settings.allocation(0, None, None, computed.unseen.clone());
             active.current().pool.set(Fitted { computed, unseen });
         }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
@@ -140,11 +144,13 @@ impl Engine {
             return Ok(());
         };
         let allocation = match allocation {
-            Some(AllocationState { definition, evidence, fit, shares }) if definition == active.settings.version => {
+            Some(AllocationState { definition, evidence, effective, fit, shares })
+                if definition == active.settings.version =>
+            {
                 if shares.shares.len() != active.settings.slots_by_key().len() {
                     return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
                 }
-                active.settings.allocation(evidence, fit, shares)
+                active.settings.allocation(evidence, effective, fit, shares)
             }
             Some(earlier) => {
                 let floors = vec![0.0; earlier.shares.shares.len()];

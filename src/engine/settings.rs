@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::definition::{Definition, Delay, HalfLife, Objective, Role, Segments};
+use crate::engine::definition::{Definition, Delay, Goal, HalfLife, Objective, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
 use crate::engine::evidence::Inputs;
@@ -45,6 +45,8 @@ pub struct Settings {
     /// Least probability of each eligible variation, in order of keys.
     floors: Box<[f64]>,
     primary: Slot,
+    /// Its place in the definition.
+    primary_index: usize,
     primary_kind: GoalKind,
     longest_window: Span,
     shortest_window: Span,
@@ -155,6 +157,7 @@ impl Settings {
             slots: variation_slots,
             floors: by_key.iter().map(|index| floor(&definition, *index)).collect(),
             primary: goal_slots[primary],
+            primary_index: primary,
             primary_kind: definition.goals[primary].kind,
             by_key: by_key.into(),
             goal_slots,
@@ -238,6 +241,12 @@ impl Settings {
         self.primary
     }
 
+    /// The same as it is defined.
+    #[must_use]
+    pub fn primary_goal(&self) -> &Goal {
+        &self.definition.goals[self.primary_index]
+    }
+
     /// What its rewards are.
     pub(crate) fn primary_kind(&self) -> GoalKind {
         self.primary_kind
@@ -312,11 +321,18 @@ impl Settings {
         Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
     }
 
-    /// Shares as an allocation in force.
-    pub(crate) fn allocation(&self, evidence: u64, fit: Option<AllocationId>, shares: Shares) -> Arc<Allocation> {
+    /// Shares as an allocation in force. `effective` is the number of events it rests on where that is not `evidence`.
+    pub(crate) fn allocation(
+        &self,
+        evidence: u64,
+        effective: Option<u64>,
+        fit: Option<AllocationId>,
+        shares: Shares,
+    ) -> Arc<Allocation> {
         // Draws cost more than a quadrature, and 5 % decides as well as 1 % (STATISTICS §18).
         let growth = if self.borrows { 20 } else { 100 };
-        Allocation::new(AllocationState { definition: self.version, evidence, fit, shares }, growth, &self.floors)
+        let state = AllocationState { definition: self.version, evidence, effective, fit, shares };
+        Allocation::new(state, growth, &self.floors)
     }
 }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, Features, GoalKind, Span};
-use crate::engine::checkpoint::StateRecord;
+use crate::domain::{AllocationId, Features, GoalKind, Span, Timestamp};
+use crate::engine::checkpoint::{EpochState, StateRecord};
 use crate::engine::event::{DecisionRecord, Event};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::Buckets;
+use crate::posterior::delay::{Delays, OpenCount};
 use crate::posterior::tally::{Moments, Tally};
 use crate::store::record::Checked;
 use crate::store::record::additions::definition::{DefinitionAdditions, StoredMeasure};
@@ -23,6 +24,7 @@ pub(super) struct EventAdditions {
     cap: Option<i64>,
     definition: Option<DefinitionAdditions>,
     fit: Option<[u8; 8]>,
+    effective: Option<u64>,
     features: Vec<(u16, f32)>,
 }
 
@@ -37,7 +39,26 @@ pub(super) struct StateAdditions {
     control: StoredMoments,
     pool: Option<StoredPool>,
     fit: Option<[u8; 8]>,
+    effective: Option<u64>,
     model_since: u32,
+    /// By epoch.
+    timings: Vec<StoredTiming>,
+}
+
+/// The newest event, and the delays of the primary goal's rewards.
+#[derive(Encode, BorrowDecode, Default, PartialEq)]
+struct StoredTiming {
+    newest: u64,
+    delays: Option<StoredDelays>,
+}
+
+#[derive(Encode, BorrowDecode, PartialEq)]
+struct StoredDelays {
+    window: u64,
+    latest: u64,
+    closed: Vec<u64>,
+    /// Row, bin, count.
+    open: Vec<(u64, u8, u64)>,
 }
 
 /// By bucket, by variation and goal: Σ value, Σ value².
@@ -51,7 +72,9 @@ impl From<&Event> for EventAdditions {
             }
             Event::Exposed(exposed) => Self { features: entries(&exposed.record), ..Self::default() },
             Event::Activated(activated) => Self { features: entries(&activated.record), ..Self::default() },
-            Event::AllocationComputed(computed) => Self { fit: computed.fit.map(id_bytes), ..Self::default() },
+            Event::AllocationComputed(computed) => {
+                Self { fit: computed.fit.map(id_bytes), effective: computed.effective, ..Self::default() }
+            }
             Event::ExperimentSaved(saved) => {
                 Self { definition: DefinitionAdditions::of(&saved.definition), ..Self::default() }
             }
@@ -63,7 +86,7 @@ impl From<&Event> for EventAdditions {
 impl EventAdditions {
     /// The event as it was.
     pub(super) fn add_to(self, event: Event) -> Checked<Event> {
-        let Self { cap, definition, fit, features } = self;
+        let Self { cap, definition, fit, effective, features } = self;
         let features = Features::from_entries(features).ok_or("features that are out of order or out of range")?;
         Ok(match event {
             Event::Rewarded(mut rewarded) => {
@@ -75,7 +98,8 @@ impl EventAdditions {
                 Event::Rewarded(rewarded)
             }
             Event::AllocationComputed(mut computed) => {
-                Arc::make_mut(&mut computed).fit = fit.map(id_of);
+                let changed = Arc::make_mut(&mut computed);
+                (changed.fit, changed.effective) = (fit.map(id_of), effective);
                 Event::AllocationComputed(computed)
             }
             Event::ExperimentSaved(mut saved) => {
@@ -112,6 +136,7 @@ impl From<&StateRecord> for StateAdditions {
                     definition: DefinitionAdditions::of(&experiment.definition),
                     capped: experiment.rewards.capped,
                     model_since: experiment.model_since,
+                    timings: stored_timings(&experiment.epochs),
                     pool: experiment.pool.as_deref().map(StoredPool::from),
                     measures: if all_plain { Vec::new() } else { measures.collect() },
                     ..Self::default()
@@ -121,6 +146,7 @@ impl From<&StateRecord> for StateAdditions {
                 learning: stored_moments(&segment.learning),
                 control: stored_moments(&segment.control),
                 fit: segment.allocation.as_ref().and_then(|allocation| allocation.fit).map(id_bytes),
+                effective: segment.allocation.as_ref().and_then(|allocation| allocation.effective),
                 ..Self::default()
             },
             StateRecord::Model(_) | StateRecord::Deleted(_) => Self::default(),
@@ -131,7 +157,7 @@ impl From<&StateRecord> for StateAdditions {
 impl StateAdditions {
     /// The part of the state as it was.
     pub(super) fn add_to(self, record: StateRecord) -> Checked<StateRecord> {
-        let Self { definition, capped, measures, learning, control, pool, fit, model_since } = self;
+        let Self { definition, capped, measures, learning, control, pool, fit, effective, model_since, timings } = self;
         Ok(match record {
             StateRecord::Experiment(mut experiment) => {
                 if let Some(additions) = definition {
@@ -139,6 +165,10 @@ impl StateAdditions {
                 }
                 experiment.rewards.capped = capped;
                 experiment.model_since = model_since;
+                for (epoch, timing) in experiment.epochs.iter_mut().zip(timings) {
+                    epoch.newest = Timestamp::from_millis(timing.newest);
+                    epoch.delays = timing.delays.map(StoredDelays::restore).transpose()?;
+                }
                 experiment.pool = pool.map(|pool| pool.try_into().map(Arc::new)).transpose()?;
                 for (epoch, measures) in experiment.epochs.iter_mut().zip(measures) {
                     for ((_, measure), stored) in epoch.goals.iter_mut().zip(measures) {
@@ -151,12 +181,38 @@ impl StateAdditions {
                 segment.learning = with_moments(segment.learning, learning)?;
                 segment.control = with_moments(segment.control, control)?;
                 if let Some(allocation) = &mut segment.allocation {
-                    allocation.fit = fit.map(id_of);
+                    (allocation.fit, allocation.effective) = (fit.map(id_of), effective);
                 }
                 StateRecord::Segment(segment)
             }
             StateRecord::Model(_) | StateRecord::Deleted(_) => record,
         })
+    }
+}
+
+/// Nothing where no epoch has anything to say.
+fn stored_timings(epochs: &[EpochState]) -> Vec<StoredTiming> {
+    let silent = |epoch: &EpochState| epoch.newest == Timestamp::ZERO && epoch.delays.is_none();
+    if epochs.iter().all(silent) {
+        return Vec::new();
+    }
+    let timing = |epoch: &EpochState| StoredTiming {
+        newest: epoch.newest.as_millis(),
+        delays: epoch.delays.as_ref().map(|delays| StoredDelays {
+            window: delays.window().as_millis(),
+            latest: delays.latest().as_millis(),
+            closed: delays.closed().to_vec(),
+            open: delays.open().map(|OpenCount { row, bin, count }| (row, bin, count)).collect(),
+        }),
+    };
+    epochs.iter().map(timing).collect()
+}
+
+impl StoredDelays {
+    fn restore(self) -> Checked<Delays> {
+        let open = self.open.into_iter().map(|(row, bin, count)| OpenCount { row, bin, count });
+        let (window, latest) = (Span::from_millis(self.window), Timestamp::from_millis(self.latest));
+        Delays::from_parts(window, latest, &self.closed, open).ok_or_else(|| "delays that do not fit together".into())
     }
 }
 

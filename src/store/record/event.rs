@@ -166,6 +166,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     segment: segment.map(segment_key).transpose()?,
                     at: Timestamp::from_millis(at),
                     evidence,
+                    effective: None,
                     fit: None,
                     shares: shares.try_into()?,
                 }))

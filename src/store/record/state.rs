@@ -272,6 +272,8 @@ impl StoredEpoch {
             lengths: BucketLengths { fine: Span::from_millis(self.fine), settled: Span::from_millis(self.settled) },
             closed_at: self.closed_at.map(Timestamp::from_millis),
             goals: self.windows.into_iter().map(|(goal, window)| (Slot(goal), converting(window))).collect(),
+            newest: Timestamp::ZERO,
+            delays: None,
         })
     }
 }
@@ -322,6 +324,6 @@ impl From<&AllocationState> for StoredAllocation {
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
         let shares = self.shares.try_into()?;
-        Ok(AllocationState { definition: self.definition, evidence: self.evidence, fit: None, shares })
+        Ok(AllocationState { definition: self.definition, evidence: self.evidence, effective: None, fit: None, shares })
     }
 }

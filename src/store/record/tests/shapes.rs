@@ -11,6 +11,7 @@ use crate::engine::ledger::*;
 use crate::policy::{Parameter, Parameters};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::delay::Delays;
 use crate::posterior::learner::State;
 use crate::posterior::pooling::fit;
 use crate::targeting::features::{Attribute, Encoding};
@@ -90,6 +91,7 @@ pub(super) fn examples() -> Vec<Event> {
             segment: Some(SegmentKey::new("other")),
             at,
             evidence: 1_000,
+            effective: None,
             fit: None,
             shares: shares_example(),
         })),
@@ -131,6 +133,8 @@ pub(super) fn experiment_example() -> ExperimentState {
             lengths: BucketLengths { fine: Span::HOUR, settled: Span::DAY },
             closed_at: None,
             goals: vec![(Slot(0), Measure { window: Span::DAY, kind: GoalKind::Conversion, currency: None })],
+            newest: Timestamp::ZERO,
+            delays: None,
         }],
         initial: shares_example(),
         rewards: RewardCounts {
@@ -152,7 +156,13 @@ pub(super) fn segment_example(epoch: u32) -> SegmentState {
         segment: Some(SegmentKey::new("new")),
         learning: buckets_of(&[(0, Some(0), 3), (30, None, 300), (30, Some(1), 2)]),
         control: Buckets::default(),
-        allocation: Some(AllocationState { definition: 3, evidence: 300, fit: None, shares: shares_example() }),
+        allocation: Some(AllocationState {
+            definition: 3,
+            evidence: 300,
+            effective: None,
+            fit: None,
+            shares: shares_example(),
+        }),
     }
 }
 
@@ -317,7 +327,17 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         rewarded(),
         computed.prop_map(|(experiment, (epoch, definition, evidence), segment, at, shares)| {
             let fit = (evidence % 2 == 0).then_some(AllocationId(evidence));
-            let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, fit, shares };
+            let computed = AllocationComputed {
+                experiment,
+                epoch,
+                definition,
+                segment,
+                at,
+                evidence,
+                effective: fit.map(|id| id.0),
+                fit,
+                shares,
+            };
             Event::AllocationComputed(Arc::new(computed))
         }),
         saved.prop_map(|(definition, (version, epoch), status, at, initial)| {
@@ -343,7 +363,10 @@ fn pool() -> impl Strategy<Value = PoolFitted> {
                 arms.iter().map(|(exposures, rate)| Arm::converting(*exposures, exposures * rate)).collect();
             let half = arms.len() / 2;
             let fit = fit(kind, &[arms[..half].to_vec(), arms[half..2 * half].to_vec()]);
-            PoolFitted { experiment, epoch, definition, at, evidence, fit, unseen }
+            {
+                let (effective, half_life) = ((evidence % 2 == 0).then_some(evidence), Some(Span::DAY));
+                PoolFitted { experiment, epoch, definition, at, evidence, effective, half_life, fit, unseen }
+            }
         },
     )
 }
@@ -366,6 +389,16 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
         fact,
         position: Position { block, index },
     })
+}
+
+/// An epoch that knows when it is and how long rewards took.
+fn timed_epochs(number: u64) -> Vec<EpochState> {
+    let newest = Timestamp::from_millis(number);
+    let mut delays = Delays::new(Span::DAY);
+    delays.add(newest, Span::HOUR);
+    delays.add(newest + Span::DAY.times(3), Span::from_millis(number % 86_400_000));
+    let epoch = experiment_example().epochs.remove(0);
+    vec![EpochState { newest, delays: Some(delays).filter(|_| number < 1 << 50), ..epoch }]
 }
 
 fn model() -> impl Strategy<Value = ModelState> {
@@ -391,7 +424,13 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
     });
     let allocation =
         proptest::option::of((any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| {
-            AllocationState { definition, evidence, fit: (evidence % 2 == 0).then_some(AllocationId(evidence)), shares }
+            AllocationState {
+                definition,
+                evidence,
+                effective: (evidence % 3 == 0).then_some(evidence),
+                fit: (evidence % 2 == 0).then_some(AllocationId(evidence)),
+                shares,
+            }
         }));
     let pool = proptest::option::of(pool().prop_map(Arc::new));
     let experiment = (definition(), status(), shares(), any::<(u32, u64, u64, u64)>(), pool);
@@ -405,6 +444,7 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
                 pool,
                 model_since: version / 2,
+                epochs: timed_epochs(recorded),
                 ..experiment_example()
             })
         }),
