@@ -365,7 +365,7 @@ fn an_experiment_reads_back_as_it_was_saved_with_every_default_written_out() {
     assert_eq!((&saved["definition"], &saved["epoch"], &saved["status"]), (&json!(2), &json!(0), &json!("running")));
     assert_eq!(
         saved["settings"]["policy"],
-        json!({"kind": "thompson", "floor": 0.01, "pooling": "partial", "prior": [1.0, 1.0], "sharpening": 2.0, "draws": 1024.0})
+        json!({"kind": "thompson", "floor": 0.01, "pooling": "partial", "prior": [1.0, 1.0], "sharpening": 1.5, "draws": 1024.0})
     );
     assert_eq!(site.client.get("/v1/experiments")["experiments"][0]["experiment"], "hero");
     let (status, _) = site.client.send("DELETE", "/v1/experiments/hero", &Value::Null);
