@@ -422,7 +422,7 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
         (put(&|d| d["goals"][0]["kind"] = json!("revenue")), "goals[0].kind"),
         (put(&|d| d["goals"][0]["window"] = json!("7 days")), "7d"),
         (put(&|d| d["policy"]["kind"] = json!("thomson")), "thompson, epsilon-greedy, uniform, fixed"),
-        (put(&|d| d["policy"] = json!({"kind": "thompson", "pooling": "most"})), "\"partial\""),
+        (put(&|d| d["policy"] = json!({"kind": "thompson", "pooling": "most"})), "segments borrow"),
         (put(&|d| d["policy"] = json!({"kind": "fixed", "shares": {"plain": 0.5}})), "policy.shares"),
         (put(&|d| d["policy"]["floor"] = json!(0.3)), "policy.floor"),
         (put(&|d| d["audience"] = json!("country = 1")), "audience"),
