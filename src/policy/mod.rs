@@ -9,8 +9,11 @@ pub mod belief;
 pub mod best_arm;
 pub mod epsilon_greedy;
 pub mod fixed;
+pub mod information_directed;
 pub mod parameters;
 pub mod thompson;
+pub mod top_two;
+pub mod ucb;
 pub mod uniform;
 
 use std::fmt;
@@ -102,8 +105,15 @@ pub struct Registration {
 }
 
 /// Every kind of policy, in the order in which help lists them.
-pub const REGISTRY: &[Registration] =
-    &[thompson::REGISTRATION, epsilon_greedy::REGISTRATION, uniform::REGISTRATION, fixed::REGISTRATION];
+pub const REGISTRY: &[Registration] = &[
+    thompson::REGISTRATION,
+    information_directed::REGISTRATION,
+    top_two::REGISTRATION,
+    ucb::REGISTRATION,
+    epsilon_greedy::REGISTRATION,
+    uniform::REGISTRATION,
+    fixed::REGISTRATION,
+];
 
 /// The kind of policy with this name.
 ///
