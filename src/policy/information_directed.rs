@@ -1,11 +1,11 @@
 //! Information-directed sampling, variance-based: the shares that lose least for what they are expected to teach about which
 //! variation is the best (Russo & Van Roy, "Learning to optimize via information-directed sampling", Operations Research 66,
-//! 2018, algorithms 3 and 4).
+//! 2018).
 //!
 //! With Δ what an arm is expected to lose and v the variance of its mean score given which arm is the best, the shares π
 //! minimise (π·Δ)^λ/(π·v). Where that is at most some number is a convex set for every λ ≥ 1, so that the minimum is reached
-//! on at most two arms (their proposition 6, for λ = 2), and all pairs are tried. The paper's λ = 2 settles on a wrong arm in
-//! more of its runs: a lower one pays more for information, and has the shorter tail.
+//! on at most two arms (theirs is λ = 2), and all pairs are tried. A lower λ pays more for information: where many arms
+//! differ, fewer runs settle on a wrong one.
 
 use crate::domain::Seed;
 use crate::domain::VariationKey;

@@ -11,8 +11,8 @@ use crate::policy::parameters::{DRAWS, POOLING, PRIOR, SHARPENING};
 use crate::policy::{Evidence, Parameters, Policy, PolicyError, Pooling, Registration};
 use crate::posterior::Beta;
 
-/// β: the share of the traffic that goes to the best as drawn. Half is within a factor of 2 of the fastest, whatever the
-/// rates (Russo 2020, lemma 3).
+/// β: the share of the traffic that goes to the best as drawn. Half is the paper's choice
+/// where rates are not known.
 const BEST_SHARE: f64 = 0.5;
 
 /// What the others have together below which their probabilities are rounding.
