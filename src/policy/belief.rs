@@ -156,6 +156,15 @@ impl Belief<'_> {
         Draws { arms_count: self.arms_count, scores }
     }
 
+    /// The posteriors themselves where arms are independent and scores are rates, for what has a closed form or a quadrature.
+    #[must_use]
+    pub fn rates(&self) -> Option<&[Beta]> {
+        match &self.independent {
+            Some(Independent::Rates(rates)) => Some(rates),
+            Some(Independent::Normals(_)) | None => None,
+        }
+    }
+
     /// The probability of each arm to have the highest score: by quadrature where there is one, else the share of joint
     /// draws, whose shares are exact propensities all the same (STATISTICS §6c).
     #[must_use]

@@ -7,6 +7,8 @@
 //!
 //! Very wide and very narrow arms together would need an unbounded grid: then there is no answer here, and draws give one.
 
+pub mod conditional;
+
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 

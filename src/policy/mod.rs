@@ -12,12 +12,15 @@ pub mod best_arm;
 pub mod contextual;
 pub mod epsilon_greedy;
 pub mod fixed;
+pub mod information_directed;
 pub mod linear_thompson;
 pub mod linear_ucb;
 pub mod logistic_thompson;
 pub mod parameters;
 pub mod price;
 pub mod thompson;
+pub mod top_two;
+pub mod ucb;
 pub mod uniform;
 
 use std::fmt;
@@ -156,6 +159,9 @@ impl Registration<BuildContextual> {
 /// Every kind of policy, in the order in which help lists them.
 pub const REGISTRY: &[Registration<Builder>] = &[
     thompson::REGISTRATION.segments(),
+    information_directed::REGISTRATION.segments(),
+    top_two::REGISTRATION.segments(),
+    ucb::REGISTRATION.segments(),
     epsilon_greedy::REGISTRATION.segments(),
     uniform::REGISTRATION.segments(),
     fixed::REGISTRATION.segments(),

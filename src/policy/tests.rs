@@ -30,8 +30,8 @@ fn an_unknown_kind_lists_the_known_ones() {
     let error = registration("thomson").expect_err("refused").to_string();
     assert_eq!(
         error,
-        "policy.kind \"thomson\" is not known: allowed are thompson, epsilon-greedy, uniform, fixed, linear-thompson, \
-         linear-ucb, logistic-thompson"
+        "policy.kind \"thomson\" is not known: allowed are thompson, information-directed, top-two, ucb, epsilon-greedy, \
+         uniform, fixed, linear-thompson, linear-ucb, logistic-thompson"
     );
 }
 

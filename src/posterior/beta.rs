@@ -55,6 +55,12 @@ impl Beta {
         }
     }
 
+    /// The same after one success more, whose density is θ times this one over its mean.
+    #[must_use]
+    pub fn with_success(&self) -> Self {
+        Self { alpha: self.alpha + 1.0, beta: self.beta }
+    }
+
     /// First parameter: prior successes plus conversions.
     #[must_use]
     pub const fn alpha(&self) -> f64 {

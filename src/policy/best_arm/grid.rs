@@ -84,7 +84,7 @@ impl<C: Curve> Grid<C> {
     }
 
     /// The points of the grid within an arm's support: empty where it cannot be the best.
-    fn span(&self, arm: &C) -> Range<usize> {
+    pub(super) fn span(&self, arm: &C) -> Range<usize> {
         let (from, to) = arm.support(self.resolution);
         // A float beyond the indices' range becomes the nearest end of it.
         let index = |z: f64| ((z - self.low) / self.cell) as usize;
@@ -94,7 +94,7 @@ impl<C: Curve> Grid<C> {
 
     /// The density f of one arm's z within its span, and its distribution function F from the grid's beginning to the
     /// span's end.
-    fn fill(&self, arm: &C, span: &Range<usize>, density: &mut [f64], cdf: &mut [f64]) {
+    pub(super) fn fill(&self, arm: &C, span: &Range<usize>, density: &mut [f64], cdf: &mut [f64]) {
         let peak = arm.peak();
         for (f, point) in density[span.clone()].iter_mut().zip(&self.points[span.clone()]) {
             let exponent = arm.ln_density(&peak, point);

@@ -406,6 +406,6 @@ fn a_contextual_kind_is_no_segment_policy() {
     let error = crate::policy::build("linear-ucb", &Parameters::new(), &keys).expect_err("refused").to_string();
     assert_eq!(
         error,
-        "policy.kind: \"linear-ucb\", which learns from features, is not allowed: thompson, epsilon-greedy, uniform, fixed"
+        "policy.kind: \"linear-ucb\", which learns from features, is not allowed: thompson, information-directed, top-two, ucb, epsilon-greedy, uniform, fixed"
     );
 }
