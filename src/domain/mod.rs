@@ -3,6 +3,7 @@
 //! Invariant: nothing here knows any other module, reads a clock, draws a random number, or can be serialised by itself.
 
 pub mod context;
+pub mod features;
 pub mod goal;
 pub mod id;
 pub mod probability;
@@ -10,6 +11,7 @@ pub mod seed;
 pub mod time;
 
 pub use context::{Context, Value};
+pub use features::Features;
 pub use goal::{Currency, GoalKind, VALUE_MAX};
 pub use id::{
     AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,

@@ -4,67 +4,73 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, Slot};
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::event::Shares;
 use crate::engine::settings::Settings;
 use crate::policy::allocation::project;
 
 /// Replaced as a whole, never changed.
 #[derive(Debug)]
 pub struct Allocation {
-    /// Of the definition whose policy computed it.
-    definition: u32,
-    /// Events in the tallies it was computed from.
-    evidence: u64,
-    shares: Shares,
+    /// As it was computed, and the definition whose policy computed it.
+    state: AllocationState,
+    /// The number of events at which the next one is due.
+    due_at: u64,
     /// In order of keys; floor applied, nothing excluded.
     propensities: Box<[f64]>,
 }
 
 impl Allocation {
-    /// Of shares computed for a definition, with its floors.
-    pub(crate) fn new(definition: u32, evidence: u64, shares: Shares, floors: &[f64]) -> Arc<Self> {
-        let all = vec![true; shares.shares.len()];
-        let propensities = project(&shares.shares, &all, floors).expect("a definition has a variation").into();
-        Arc::new(Self { definition, evidence, shares, propensities })
+    /// Of shares computed for a definition, with its floors. Evidence grown by less than one part in `growth` keeps its
+    /// allocation; while small, every event makes a new one. A new one at every event would decide no better (STATISTICS
+    /// §18).
+    pub(crate) fn new(state: AllocationState, growth: u64, floors: &[f64]) -> Arc<Self> {
+        let all = vec![true; floors.len()];
+        let propensities = project(&state.shares.shares, &all, floors).expect("a definition has a variation").into();
+        let due_at = state.evidence + (state.evidence / growth).max(1);
+        Arc::new(Self { state, due_at, propensities })
     }
 
     /// Its id, which exposures name.
     #[must_use]
     pub fn id(&self) -> AllocationId {
-        self.shares.id
+        self.state.shares.id
     }
 
     /// Probabilities by variation in order of keys, when nothing is excluded; `None` if it was computed for another
     /// definition, whose variations or floor may differ.
     pub(crate) fn ready(&self, settings: &Settings) -> Option<&[f64]> {
-        (self.definition == settings.version).then_some(&self.propensities)
+        (self.state.definition == settings.version).then_some(&self.propensities)
     }
 
     /// The policy's shares for the variations of a definition in order of their keys. A variation the allocation does not
     /// know yet has no share: the floor alone shows it until the next refresh.
     pub(crate) fn shares_for(&self, settings: &Settings) -> Vec<f64> {
-        if self.definition == settings.version {
-            return self.shares.shares.to_vec();
+        if self.state.definition == settings.version {
+            return self.state.shares.shares.to_vec();
         }
         let share = |slot: &Slot| {
-            let known = self.shares.variations.iter().position(|known| known == slot);
-            known.map_or(0.0, |index| self.shares.shares[index])
+            let known = self.state.shares.variations.iter().position(|known| known == slot);
+            known.map_or(0.0, |index| self.state.shares.shares[index])
         };
         settings.slots_by_key().iter().map(share).collect()
     }
 
-    /// Events it was computed from.
-    pub(crate) fn evidence(&self) -> u64 {
-        self.evidence
+    /// The number of events at which the next one is due.
+    pub(crate) fn due_at(&self) -> u64 {
+        self.due_at
     }
 
     /// The definition it was computed for.
     pub(crate) fn definition(&self) -> u32 {
-        self.definition
+        self.state.definition
+    }
+
+    /// The fit of all segments it was computed with.
+    pub(crate) fn fit(&self) -> Option<AllocationId> {
+        self.state.fit
     }
 
     /// For a checkpoint.
     pub(crate) fn state(&self) -> AllocationState {
-        AllocationState { definition: self.definition, evidence: self.evidence, shares: self.shares.clone() }
+        self.state.clone()
     }
 }

@@ -30,6 +30,7 @@ impl Engine {
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
             Event::AllocationComputed(computed) => self.apply_computed(computed, jobs),
+            Event::PoolFitted(fitted) => self.apply_fitted(fitted, jobs),
         }
     }
 
@@ -62,6 +63,7 @@ impl Engine {
                 experiment
             }
         };
+        experiment.active().count_pool();
         experiment.watch_budget(&experiment.active());
         experiment.due(jobs);
     }
@@ -131,6 +133,10 @@ impl Engine {
                 jobs.extend(add(all, place, &rewards, exposure, pools.then_some(&active)));
                 experiment.watch_budget(&active);
             }
+            if current && !place.control && active.settings.borrows() {
+                epoch.pool.progress().count(place.decided, exposure, rewards.len());
+                jobs.extend(active.fit_if_due());
+            }
         });
     }
 
@@ -145,7 +151,11 @@ impl Engine {
         let Some(segment) = segment else { return };
         // An allocation of an older definition would be projected all the same; the one in force is at least as new.
         if computed.definition == active.settings.version {
-            segment.set_allocation(active.settings.allocation(computed.evidence, computed.shares.clone()));
+            segment.set_allocation(active.settings.allocation(
+                computed.evidence,
+                computed.fit,
+                computed.shares.clone(),
+            ));
             segment.mark_changed();
         }
         let mut tallies = segment.tallies();
@@ -200,6 +210,7 @@ impl Experiment {
             Some(all) => vec![Arc::clone(all)],
             None => active.segments(),
         };
+        jobs.extend(active.fit_if_due());
         for segment in segments {
             let outdated = segment.allocation().definition() != active.settings.version;
             let mut tallies = segment.tallies();

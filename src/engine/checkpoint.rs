@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, GoalKey, SegmentKey, Slot, Timestamp, VariationKey};
+use crate::domain::{AllocationId, ExperimentKey, GoalKey, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::definition::{Definition, Status};
-use crate::engine::event::Shares;
+use crate::engine::event::{PoolFitted, Shares};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{BucketLengths, Buckets};
 
@@ -58,6 +58,8 @@ pub struct ExperimentState {
     pub initial: Shares,
     /// Fates of rewards.
     pub rewards: RewardCounts,
+    /// The fit of the current epoch's segments in force.
+    pub pool: Option<Arc<PoolFitted>>,
 }
 
 /// One epoch's settings.
@@ -112,6 +114,8 @@ pub struct AllocationState {
     pub definition: u32,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// The fit of all segments it was computed with.
+    pub fit: Option<AllocationId>,
     /// What was computed.
     pub shares: Shares,
 }

@@ -296,7 +296,7 @@ fn draw_variation(active: &Active, request: &Request<'_>, spent: bool, key: &str
     // One segment too many is counted with the others, and so decided as they are.
     let overflowing =
         || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
-    segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.initial))
+    segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
 }
 
 /// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::definition::{Definition, Status};
+use crate::posterior::pooling::Fit;
 
 /// What is known of one decision: in its exposure's event and inside its receipt alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,8 @@ pub enum Event {
     Rewarded(Rewarded),
     /// A new allocation, which later exposures name.
     AllocationComputed(Arc<AllocationComputed>),
+    /// What all segments say together, where they borrow from each other.
+    PoolFitted(Arc<PoolFitted>),
 }
 
 /// See [`Event::ExperimentSaved`].
@@ -142,8 +145,29 @@ pub struct AllocationComputed {
     pub at: Timestamp,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// The fit of all segments it was computed with, by the id of its [`PoolFitted::unseen`].
+    pub fit: Option<AllocationId>,
     /// What was computed.
     pub shares: Shares,
+}
+
+/// See [`Event::PoolFitted`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolFitted {
+    /// Of which experiment.
+    pub experiment: ExperimentKey,
+    /// Of which epoch.
+    pub epoch: u32,
+    /// The definition whose variations, in order of keys, it is for.
+    pub definition: u32,
+    /// The newest decision's time.
+    pub at: Timestamp,
+    /// Events in the tallies of all segments.
+    pub evidence: u64,
+    /// The fit.
+    pub fit: Fit,
+    /// What segments without evidence are allocated by from now on.
+    pub unseen: Shares,
 }
 
 /// The policy's share of each variation, before exclusions and floor.

@@ -1,10 +1,15 @@
 //! What an allocation is computed from: tallies as the primary goal, costs and prices make them evidence for a policy.
 
-use crate::domain::GoalKind;
-use crate::domain::Seed;
+use std::sync::Arc;
+
+use crate::domain::{AllocationId, GoalKind, Seed, Slot};
 use crate::engine::definition::{Definition, Objective, Role};
+use crate::engine::experiment::Active;
+use crate::engine::pool::Fitted;
+use crate::engine::segment::Tallies;
 use crate::engine::settings::Settings;
 use crate::policy::{Arm, Evidence, Worth};
+use crate::posterior::pooling::expected_visitors;
 use crate::posterior::tally::Tally;
 
 /// A copy of everything an allocation is computed from, but for the policy and the seed.
@@ -15,24 +20,26 @@ pub(crate) struct Inputs {
     pub(crate) kind: GoalKind,
     /// In order of keys; empty where the mean reward itself is maximised.
     pub(crate) worths: Vec<Worth>,
+    /// What all segments say together.
+    fitted: Option<Arc<Fitted>>,
+    expected_visitors: f64,
 }
 
 impl Inputs {
-    /// Of what has been counted; costs count `1 + price` times.
-    pub(crate) fn of(settings: &Settings, tally: &Tally, price: f64) -> Self {
-        let goal = settings.primary();
-        let kind = settings.primary_kind();
-        let arms = settings.slots_by_key().iter().map(|slot| {
-            let (exposures, conversions) = (tally.exposures(*slot) as f64, tally.conversions(*slot, goal) as f64);
-            let moments = tally.moments(*slot, goal);
-            match kind {
-                GoalKind::Conversion => Arm::converting(exposures, conversions),
-                GoalKind::Revenue | GoalKind::Count => {
-                    Arm { exposures, conversions, sum: moments.sum as f64, squares: moments.squares as f64 }
-                }
-            }
-        });
-        Self::valued(settings, arms.collect(), price)
+    /// Of what a segment has counted, and of a fit of all segments where it borrows from them.
+    pub(crate) fn of(active: &Active, tallies: &Tallies, fitted: Option<Arc<Fitted>>) -> Self {
+        let settings = &active.settings;
+        let arms = settings.slots_by_key().iter().map(|slot| counted(settings, &tallies.learning_total, *slot));
+        let mut inputs = Self::valued(settings, arms.collect(), 0.0);
+        inputs.expected_visitors = expected_visitors(&inputs.arms);
+        if let (Some(total), true) = (settings.definition.policy.expected_visitors, fitted.is_some()) {
+            // A segment's part of what is expected is its part of what came.
+            let so_far: f64 = inputs.arms.iter().map(|arm| arm.exposures).sum();
+            let all = active.current().pool.progress().exposures.max(1) as f64;
+            inputs.expected_visitors = (total as f64 * so_far / all).max(so_far);
+        }
+        inputs.fitted = fitted;
+        inputs
     }
 
     /// Nothing has been counted.
@@ -46,7 +53,7 @@ impl Inputs {
         let definition = &settings.definition;
         let kind = settings.primary_kind();
         if definition.policy.objective == Objective::Goal {
-            return Self { arms, kind, worths: Vec::new() };
+            return Self::alone(arms, kind, Vec::new());
         }
         let worth = worth(definition);
         let worths = arms.iter_mut().enumerate().map(|(position, arm)| {
@@ -64,7 +71,12 @@ impl Inputs {
             Worth { per_reward, per_exposure: -cost }
         });
         let worths = worths.collect();
-        Self { arms, kind, worths }
+        Self::alone(arms, kind, worths)
+    }
+
+    fn alone(arms: Vec<Arm>, kind: GoalKind, worths: Vec<Worth>) -> Self {
+        let expected_visitors = expected_visitors(&arms);
+        Self { arms, kind, worths, fitted: None, expected_visitors }
     }
 
     /// Feeds everything to a hash, from which the allocation's id and the seed of its draws come.
@@ -78,11 +90,39 @@ impl Inputs {
             hasher.update(&worth.per_reward.to_bits().to_le_bytes());
             hasher.update(&worth.per_exposure.to_bits().to_le_bytes());
         }
+        if let Some(fitted) = &self.fitted {
+            hasher.update(&fitted.id().0.to_le_bytes());
+            hasher.update(&self.expected_visitors.to_bits().to_le_bytes());
+        }
+    }
+
+    /// The fit of all segments it was made with.
+    pub(crate) fn fit(&self) -> Option<AllocationId> {
+        self.fitted.as_ref().map(|fitted| fitted.id())
     }
 
     /// For the policy.
     pub(crate) fn evidence(&self, seed: Seed) -> Evidence<'_> {
-        Evidence { kind: self.kind, worths: &self.worths, ..Evidence::of(&self.arms, seed) }
+        Evidence {
+            arms: &self.arms,
+            kind: self.kind,
+            worths: &self.worths,
+            fit: self.fitted.as_ref().map(|fitted| &fitted.computed.fit),
+            expected_visitors: self.expected_visitors,
+            seed,
+        }
+    }
+}
+
+fn counted(settings: &Settings, tally: &Tally, slot: Slot) -> Arm {
+    let goal = settings.primary();
+    let (exposures, conversions) = (tally.exposures(slot) as f64, tally.conversions(slot, goal) as f64);
+    match settings.primary_kind() {
+        GoalKind::Conversion => Arm::converting(exposures, conversions),
+        GoalKind::Revenue | GoalKind::Count => {
+            let moments = tally.moments(slot, goal);
+            Arm { exposures, conversions, sum: moments.sum as f64, squares: moments.squares as f64 }
+        }
     }
 }
 

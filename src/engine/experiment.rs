@@ -9,6 +9,7 @@ use crate::domain::{Currency, ExperimentKey, GoalKind, SegmentKey, Slot, Span, T
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
 use crate::engine::definition::{Goal, Status};
 use crate::engine::event::Shares;
+use crate::engine::pool::Pool;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
 use crate::engine::table::Table;
@@ -76,12 +77,15 @@ pub(crate) struct Epoch {
     pub(crate) closed_at: Option<Timestamp>,
     /// Shared by every version of the same epoch.
     pub(crate) segments: Arc<Table<SegmentKey, Segment>>,
+    /// What they say together; shared as well.
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl Epoch {
     pub(crate) fn new(number: u32, settings: &Settings) -> Self {
         let segments = Arc::new(Table::new());
-        Self { number, lengths: settings.lengths(), goals: Vec::new(), closed_at: None, segments }.with_goals(settings)
+        Self { number, lengths: settings.lengths(), goals: Vec::new(), closed_at: None, segments, pool: Arc::default() }
+            .with_goals(settings)
     }
 
     /// The same epoch, knowing a definition's goals. What a goal measures never changes within an epoch.
@@ -93,7 +97,7 @@ impl Epoch {
                 goals.push((slot, Measure::of(goal)));
             }
         }
-        Self { goals, segments: Arc::clone(&self.segments), ..*self }
+        Self { goals, segments: Arc::clone(&self.segments), pool: Arc::clone(&self.pool), ..*self }
     }
 
     pub(crate) fn closed(&self, at: Timestamp) -> Self {
@@ -101,6 +105,7 @@ impl Epoch {
             closed_at: Some(self.closed_at.unwrap_or(at)),
             goals: self.goals.clone(),
             segments: Arc::clone(&self.segments),
+            pool: Arc::clone(&self.pool),
             ..*self
         }
     }
@@ -136,7 +141,7 @@ impl Epoch {
         if self.segments.with(key.as_str(), |_, segment| act(segment)).is_some() {
             return;
         }
-        let segment = Segment::new(Some(key.clone()), Tallies::default(), Arc::clone(&active.initial));
+        let segment = Segment::new(Some(key.clone()), Tallies::default(), active.unseen());
         act(&segment);
         self.segments.insert(key, segment);
     }
@@ -322,6 +327,7 @@ impl Experiment {
             epochs: active.epochs.iter().map(|epoch| epoch.state()).collect(),
             initial: active.initial_shares.clone(),
             rewards: self.reward_counts(),
+            pool: active.current().pool.fitted().map(|fitted| Arc::clone(&fitted.computed)),
         }
     }
 }

@@ -106,7 +106,8 @@ pub fn judged_decision(event: &Event) -> Option<DecisionId> {
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
-        | Event::AllocationComputed(_) => None,
+        | Event::AllocationComputed(_)
+        | Event::PoolFitted(_) => None,
     }
 }
 
@@ -126,7 +127,8 @@ pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgem
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
-        | Event::AllocationComputed(_) => Judgement::PLAIN,
+        | Event::AllocationComputed(_)
+        | Event::PoolFitted(_) => Judgement::PLAIN,
     }
 }
 

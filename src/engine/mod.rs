@@ -14,6 +14,7 @@ pub mod event;
 mod evidence;
 pub mod experiment;
 pub mod ledger;
+pub mod pool;
 pub mod receipt;
 pub mod refresh;
 pub mod restore;
@@ -34,6 +35,7 @@ use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Epoch, Experiment};
 use crate::engine::receipt::Sealer;
+use crate::engine::refresh::Task;
 use crate::engine::secret::Secret;
 use crate::engine::settings::Settings;
 use crate::engine::table::Table;
@@ -101,9 +103,14 @@ impl Engine {
     pub fn abandon(&self, job: &refresh::RefreshJob) {
         let Ok(experiment) = self.experiment(job.settings().definition.key.as_str()) else { return };
         let active = experiment.active();
-        let segment = match job.segment() {
-            Some(key) => active.epoch(job.settings().epoch).and_then(|epoch| epoch.segments.get(key.as_str())),
-            None => active.all.clone(),
+        let epoch = active.epoch(job.settings().epoch);
+        let segment = match job.task() {
+            Task::Allocation { segment: Some(key), .. } => epoch.and_then(|epoch| epoch.segments.get(key.as_str())),
+            Task::Allocation { segment: None, .. } => active.all.clone(),
+            Task::Fit { .. } => {
+                epoch.iter().for_each(|epoch| epoch.pool.abandon());
+                None
+            }
         };
         if let Some(segment) = segment {
             segment.tallies().refreshing = false;

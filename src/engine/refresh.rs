@@ -1,63 +1,90 @@
-//! Computing an allocation that is due, off the request path.
+//! Computing what is due, off the request path: a segment's allocation, or a fit of all segments.
 
 use std::sync::Arc;
 
 use crate::domain::{SegmentKey, Timestamp};
-use crate::engine::event::{AllocationComputed, Event};
+use crate::engine::event::{AllocationComputed, Event, PoolFitted};
 use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::Settings;
+use crate::policy::Arm;
 use crate::posterior::bucket::BucketLengths;
+use crate::posterior::pooling::fit;
 
-/// A copy of everything an allocation is computed from, handed over by the writer.
+/// A copy of everything that is computed from, handed over by the writer.
 #[derive(Debug)]
 pub struct RefreshJob {
     settings: Arc<Settings>,
-    segment: Option<SegmentKey>,
-    inputs: Inputs,
     evidence: u64,
     at: Timestamp,
+    task: Task,
+}
+
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// The allocation of a segment; `None`: of all together.
+    Allocation { segment: Option<SegmentKey>, inputs: Box<Inputs> },
+    /// A fit to the arms of all segments, in order of the segments' keys.
+    Fit { segments: Vec<Vec<Arm>> },
 }
 
 impl RefreshJob {
     /// A job if the segment's allocation is due and none is under way.
     pub(crate) fn if_due(segment: &Segment, tallies: &mut Tallies, active: &Active) -> Option<Self> {
         let settings = &active.settings;
-        if tallies.refreshing || tallies.events < tallies.due_at || !settings.policy().learns() {
+        if tallies.refreshing || !settings.policy().learns() {
+            return None;
+        }
+        let fitted = active.fitted();
+        let fit = fitted.as_ref().map(|fitted| fitted.id());
+        if tallies.events < tallies.due_at && fit == segment.allocation().fit() {
             return None;
         }
         tallies.refreshing = true;
+        let inputs = Inputs::of(active, tallies, fitted);
         Some(Self {
             settings: Arc::clone(settings),
-            segment: segment.key().cloned(),
-            inputs: Inputs::of(settings, &tallies.learning_total, 0.0),
             evidence: tallies.events,
             at: tallies.newest.floor_to(settings.definition.bucket),
+            task: Task::Allocation { segment: segment.key().cloned(), inputs: Box::new(inputs) },
         })
     }
 
-    /// Asks the policy: the expensive part, for a background thread.
+    /// A fit of all segments as they are now.
+    pub(crate) fn fit(active: &Active, evidence: u64, at: Timestamp) -> Self {
+        let segments =
+            active.segments().iter().map(|segment| Inputs::of(active, &segment.tallies(), None).arms).collect();
+        Self { settings: Arc::clone(&active.settings), evidence, at, task: Task::Fit { segments } }
+    }
+
+    /// Asks the policy, or fits: the expensive part, for a background thread.
     #[must_use]
     pub fn compute(&self) -> Event {
-        let shares = self.settings.compute(self.segment.as_ref().map(SegmentKey::as_str), &self.inputs);
-        Event::AllocationComputed(Arc::new(AllocationComputed {
-            experiment: self.settings.definition.key.clone(),
-            epoch: self.settings.epoch,
-            definition: self.settings.version,
-            segment: self.segment.clone(),
-            at: self.at,
-            evidence: self.evidence,
-            shares,
-        }))
+        let experiment = self.settings.definition.key.clone();
+        let (epoch, definition, at, evidence) = (self.settings.epoch, self.settings.version, self.at, self.evidence);
+        match &self.task {
+            Task::Allocation { segment, inputs } => {
+                let shares = self.settings.compute(segment.as_ref().map(SegmentKey::as_str), inputs);
+                let (segment, fit) = (segment.clone(), inputs.fit());
+                let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, fit, shares };
+                Event::AllocationComputed(Arc::new(computed))
+            }
+            Task::Fit { segments } => {
+                let fit = fit(self.settings.primary_kind(), segments);
+                let unseen = self.settings.unseen(&fit);
+                let computed = PoolFitted { experiment, epoch, definition, at, evidence, fit, unseen };
+                Event::PoolFitted(Arc::new(computed))
+            }
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    pub(crate) fn segment(&self) -> Option<&SegmentKey> {
-        self.segment.as_ref()
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
     }
 }
 

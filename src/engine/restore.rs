@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::domain::ExperimentKey;
 use crate::engine::Engine;
+use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::{AllocationState, Changes, ExperimentState, SegmentName, SegmentState, StateRecord};
 use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::pool::Fitted;
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
@@ -58,6 +60,7 @@ impl Engine {
             self.restore_segment(state)?;
         }
         for experiment in self.experiments() {
+            experiment.active().count_pool();
             experiment.watch_budget(&experiment.active());
         }
         Ok(())
@@ -82,11 +85,11 @@ impl Engine {
         };
         let settings = Settings::compile(state.definition, state.version, current.number, &slots, self.secret())
             .map_err(|error| RestoreError(format!("experiment {key}: {error}")))?;
-        let initial = settings.allocation(0, state.initial.clone());
+        let initial = settings.allocation(0, None, state.initial.clone());
         let epochs = state.epochs.into_iter().map(|epoch| {
             let segments = Arc::new(Table::new());
             let (number, lengths, goals, closed_at) = (epoch.number, epoch.lengths, epoch.goals, epoch.closed_at);
-            Arc::new(Epoch { number, lengths, goals, closed_at, segments })
+            Arc::new(Epoch { number, lengths, goals, closed_at, segments, pool: Arc::default() })
         });
         let mut active = Active {
             settings: Arc::new(settings),
@@ -97,6 +100,10 @@ impl Engine {
             initial_shares: state.initial,
         };
         active.all = active.together();
+        if let Some(computed) = state.pool {
+            let unseen = active.settings.allocation(0, None, computed.unseen.clone());
+            active.current().pool.set(Fitted { computed, unseen });
+        }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
         Ok(())
     }
@@ -112,15 +119,15 @@ impl Engine {
             return Ok(());
         };
         let allocation = match allocation {
-            Some(AllocationState { definition, evidence, shares }) if definition == active.settings.version => {
+            Some(AllocationState { definition, evidence, fit, shares }) if definition == active.settings.version => {
                 if shares.shares.len() != active.settings.slots_by_key().len() {
                     return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
                 }
-                active.settings.allocation(evidence, shares)
+                active.settings.allocation(evidence, fit, shares)
             }
-            Some(AllocationState { definition, evidence, shares }) => {
-                let floors = vec![0.0; shares.shares.len()];
-                crate::engine::allocation::Allocation::new(definition, evidence, shares, &floors)
+            Some(earlier) => {
+                let floors = vec![0.0; earlier.shares.shares.len()];
+                Allocation::new(earlier, 1, &floors)
             }
             None => Arc::clone(&active.initial),
         };

@@ -58,15 +58,6 @@ pub(crate) struct Learned {
     pub(crate) value: i64,
 }
 
-/// Evidence grown by less than this part keeps its allocation; while small, every event makes a new one. A new allocation
-/// at every event would decide no better (STATISTICS §18).
-const GROWTH: u64 = 100;
-
-const fn due_after(evidence: u64) -> u64 {
-    let growth = evidence / GROWTH;
-    evidence + if growth == 0 { 1 } else { growth }
-}
-
 impl Tallies {
     pub(crate) fn add_exposure(&mut self, place: Place) {
         let (buckets, total) = self.side(place.control);
@@ -108,7 +99,7 @@ impl Tallies {
 
 impl Segment {
     pub(crate) fn new(key: Option<SegmentKey>, mut tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
-        tallies.due_at = due_after(allocation.evidence());
+        tallies.due_at = allocation.due_at();
         let allocation = ArcSwap::new(allocation);
         Arc::new(Self { key, tallies: Mutex::new(tallies), allocation, changed: AtomicBool::new(true) })
     }
@@ -127,7 +118,7 @@ impl Segment {
 
     /// Puts an allocation in force. For the writer alone.
     pub(crate) fn set_allocation(&self, allocation: Arc<Allocation>) {
-        self.tallies().due_at = due_after(allocation.evidence());
+        self.tallies().due_at = allocation.due_at();
         self.allocation.store(allocation);
     }
 

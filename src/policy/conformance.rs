@@ -1,4 +1,4 @@
-//! One battery for every entry of the registry: what the engine relies on, whatever the policy.
+//! One battery for every policy on segments: what the engine relies on, whatever the policy.
 
 use crate::domain::GoalKind;
 use crate::domain::Seed;
@@ -16,7 +16,7 @@ struct Case {
 /// Runs a check on every kind of policy, with every way of pooling that it takes, on every kind of reward, with up to 256
 /// arms.
 fn for_each_policy(check: impl Fn(&Case)) {
-    for entry in REGISTRY {
+    for entry in segment_kinds() {
         let pools = entry.parameters.iter().any(|spec| spec.name == parameters::POOLING.name);
         for pooling in if pools { &["none", "partial", "complete"][..] } else { &[""] } {
             for most in [1, 2, 10, best_arm::ARMS_MAX] {

@@ -1,14 +1,20 @@
 //! Layer 2: evidence to an allocation. A policy maps what each variation has shown so far to a share of traffic; one
 //! draw from those shares is a decision, so that every propensity is read off and never estimated.
 //!
+//! Most policies know visitors by their segment alone; contextual ones ([`contextual`]) learn from features of each visitor.
+//!
 //! Invariant: a policy never chooses, never sees a clock, a segment's name or a store, and gives the same shares for the
 //! same evidence. Adding one is a file here and a line in [`REGISTRY`].
 
 pub mod allocation;
 pub mod belief;
 pub mod best_arm;
+pub mod contextual;
 pub mod epsilon_greedy;
 pub mod fixed;
+pub mod linear_thompson;
+pub mod linear_ucb;
+pub mod logistic_thompson;
 pub mod parameters;
 pub mod thompson;
 pub mod uniform;
@@ -22,6 +28,7 @@ use crate::posterior::Beta;
 use crate::posterior::pooling::{Fit, expected_visitors};
 
 pub use crate::posterior::Arm;
+pub use contextual::{ContextualModel, ContextualPolicy};
 pub use parameters::{Parameter, ParameterSpec, Parameters, PolicyError, Setting};
 
 /// What a score is made of: `per_reward` times the mean reward (the rate, where rewards are conversions), and `per_exposure`,
@@ -95,9 +102,30 @@ pub trait Policy: Send + Sync + fmt::Debug {
 /// Makes a policy from complete parameters and the variations' keys, which are sorted.
 pub type Build = fn(&Parameters, &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError>;
 
+/// Makes a contextual policy from complete parameters; variations may come and go under it.
+pub type BuildContextual = fn(&Parameters) -> Result<Box<dyn ContextualPolicy>, PolicyError>;
+
+/// How the policies of one kind are made.
+#[derive(Debug, Clone, Copy)]
+pub enum Builder {
+    /// From what each segment's variations have shown.
+    Segments(Build),
+    /// From each visitor's features.
+    Contextual(BuildContextual),
+}
+
+/// A policy of either sort.
+#[derive(Debug)]
+pub enum Built {
+    /// It gives the shares of a segment.
+    Segments(Box<dyn Policy>),
+    /// It gives the shares of a visitor.
+    Contextual(Box<dyn ContextualPolicy>),
+}
+
 /// One kind of policy, as users know it.
 #[derive(Debug, Clone, Copy)]
-pub struct Registration {
+pub struct Registration<B = Build> {
     /// What stands under `policy.kind` in a definition.
     pub kind: &'static str,
     /// One line for help.
@@ -107,18 +135,39 @@ pub struct Registration {
     /// Parameters that are allowed with these variations, for help, and for the tests that run on every kind.
     pub example: fn(&[VariationKey]) -> Parameters,
     /// Makes the policy.
-    pub build: Build,
+    pub build: B,
+}
+
+impl Registration {
+    const fn segments(self) -> Registration<Builder> {
+        let Self { kind, summary, parameters, example, build } = self;
+        Registration { kind, summary, parameters, example, build: Builder::Segments(build) }
+    }
+}
+
+impl Registration<BuildContextual> {
+    const fn contextual(self) -> Registration<Builder> {
+        let Self { kind, summary, parameters, example, build } = self;
+        Registration { kind, summary, parameters, example, build: Builder::Contextual(build) }
+    }
 }
 
 /// Every kind of policy, in the order in which help lists them.
-pub const REGISTRY: &[Registration] =
-    &[thompson::REGISTRATION, epsilon_greedy::REGISTRATION, uniform::REGISTRATION, fixed::REGISTRATION];
+pub const REGISTRY: &[Registration<Builder>] = &[
+    thompson::REGISTRATION.segments(),
+    epsilon_greedy::REGISTRATION.segments(),
+    uniform::REGISTRATION.segments(),
+    fixed::REGISTRATION.segments(),
+    linear_thompson::REGISTRATION.contextual(),
+    linear_ucb::REGISTRATION.contextual(),
+    logistic_thompson::REGISTRATION.contextual(),
+];
 
 /// The kind of policy with this name.
 ///
 /// # Errors
 /// [`PolicyError::UnknownKind`], which lists the kinds there are.
-pub fn registration(kind: &str) -> Result<&'static Registration, PolicyError> {
+pub fn registration(kind: &str) -> Result<&'static Registration<Builder>, PolicyError> {
     REGISTRY.iter().find(|entry| entry.kind == kind).ok_or_else(|| PolicyError::UnknownKind {
         given: parameters::excerpt(kind),
         allowed: parameters::join(REGISTRY.iter().map(|entry| entry.kind)),
@@ -156,17 +205,44 @@ pub fn with_defaults(kind: &str, given: &Parameters, variations_count: usize) ->
     Ok(complete)
 }
 
-/// Makes a policy for variations whose keys are sorted, with defaults for what is not given.
+/// Makes a policy of either sort for variations whose keys are sorted, with defaults for what is not given.
 ///
 /// # Errors
 /// [`PolicyError`] names the field, what was given and what is allowed.
 ///
 /// # Panics
 /// If the keys are none, more than [`best_arm::ARMS_MAX`], or not in strictly ascending order.
-pub fn build(kind: &str, given: &Parameters, variations: &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
+pub fn build_any(kind: &str, given: &Parameters, variations: &[VariationKey]) -> Result<Built, PolicyError> {
     assert!((1..=best_arm::ARMS_MAX).contains(&variations.len()), "a policy for {} variations", variations.len());
     assert!(variations.is_sorted_by(|a, b| a < b), "variations out of order");
-    (registration(kind)?.build)(&with_defaults(kind, given, variations.len())?, variations)
+    let complete = with_defaults(kind, given, variations.len())?;
+    match registration(kind)?.build {
+        Builder::Segments(build) => build(&complete, variations).map(Built::Segments),
+        Builder::Contextual(build) => build(&complete).map(Built::Contextual),
+    }
+}
+
+/// Makes a policy that knows visitors by their segment alone: [`build_any`] where no other is wanted.
+///
+/// # Errors
+/// [`PolicyError`] names the field, what was given and what is allowed; a contextual kind is refused.
+///
+/// # Panics
+/// As [`build_any`].
+pub fn build(kind: &str, given: &Parameters, variations: &[VariationKey]) -> Result<Box<dyn Policy>, PolicyError> {
+    match build_any(kind, given, variations)? {
+        Built::Segments(policy) => Ok(policy),
+        Built::Contextual(_) => Err(PolicyError::Refused {
+            field: "policy.kind".to_owned(),
+            given: format!("{kind:?}, which learns from features,"),
+            allowed: parameters::join(segment_kinds().map(|entry| entry.kind)),
+        }),
+    }
+}
+
+/// The kinds of policies that know visitors by their segment alone.
+pub fn segment_kinds() -> impl Iterator<Item = &'static Registration<Builder>> {
+    REGISTRY.iter().filter(|entry| matches!(entry.build, Builder::Segments(_)))
 }
 
 #[cfg(test)]

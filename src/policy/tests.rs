@@ -28,7 +28,11 @@ fn kinds_are_unique() {
 #[test]
 fn an_unknown_kind_lists_the_known_ones() {
     let error = registration("thomson").expect_err("refused").to_string();
-    assert_eq!(error, "policy.kind \"thomson\" is not known: allowed are thompson, epsilon-greedy, uniform, fixed");
+    assert_eq!(
+        error,
+        "policy.kind \"thomson\" is not known: allowed are thompson, epsilon-greedy, uniform, fixed, linear-thompson, \
+         linear-ucb, logistic-thompson"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod additions;
 mod definition;
 mod event;
 mod fact;
+mod pool;
 mod state;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};

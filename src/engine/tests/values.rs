@@ -93,10 +93,10 @@ fn costed(budget: Option<Budget>) -> Definition {
 
 #[test]
 fn margins_decide_where_there_are_costs() {
-    // Margins of 10, 0.11 × 100 − 9 = 2 and 0.11 × 80 = 8.8: conversions alone would choose one of the others.
+    // Margins of 10, 0.12 × 100 − 9 = 3 and 0.09 × 80 = 7.2: conversions alone would choose the second.
     let mut driver = Driver::with(costed(None));
     for index in 0..6_000 {
-        driver.play(&Context::new(), index, |variation| [0.1, 0.11, 0.11][variation]);
+        driver.play(&Context::new(), index, |variation| [0.1, 0.12, 0.09][variation]);
     }
     let active = driver.engine.experiment("hero").expect("there").active_full();
     let propensities = active.propensities(&active.segments()[0]);

@@ -1,9 +1,11 @@
 //! What version 2 adds: a record of version 2 is one of version 1 and its additions behind it. Where nothing was added, version 1
 //! is written, so that what an earlier version could say is said as it said it.
 
+use std::sync::Arc;
+
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{Currency, GoalKind, Span};
+use crate::domain::{AllocationId, Currency, GoalKind, Span};
 use crate::engine::checkpoint::StateRecord;
 use crate::engine::definition::{Budget, Definition, Delay, HalfLife, Objective, OnFinish, Stopping};
 use crate::engine::event::Event;
@@ -11,12 +13,14 @@ use crate::engine::experiment::Measure;
 use crate::posterior::bucket::Buckets;
 use crate::posterior::tally::{Moments, Tally};
 use crate::store::record::Checked;
+use crate::store::record::pool::{StoredKind, StoredPool};
 
 /// Of an event.
 #[derive(Encode, BorrowDecode, Default, PartialEq)]
 pub(super) struct EventAdditions {
     cap: Option<i64>,
     definition: Option<DefinitionAdditions>,
+    fit: Option<[u8; 8]>,
 }
 
 /// Of a checkpoint row.
@@ -28,6 +32,8 @@ pub(super) struct StateAdditions {
     measures: Vec<Vec<StoredMeasure>>,
     learning: StoredMoments,
     control: StoredMoments,
+    pool: Option<StoredPool>,
+    fit: Option<[u8; 8]>,
 }
 
 #[derive(Encode, BorrowDecode, Clone, Copy, PartialEq)]
@@ -61,13 +67,6 @@ struct GoalAdditions {
     typical_delay: Option<u64>,
 }
 
-#[derive(Encode, BorrowDecode, Clone, Copy, PartialEq)]
-enum StoredKind {
-    Conversion,
-    Revenue,
-    Count,
-}
-
 #[derive(Encode, BorrowDecode, PartialEq)]
 enum StoredDelay {
     None,
@@ -97,6 +96,7 @@ impl From<&Event> for EventAdditions {
     fn from(event: &Event) -> Self {
         match event {
             Event::Rewarded(rewarded) => Self { cap: rewarded.cap, ..Self::default() },
+            Event::AllocationComputed(computed) => Self { fit: computed.fit.map(id_bytes), ..Self::default() },
             Event::ExperimentSaved(saved) => {
                 Self { definition: DefinitionAdditions::of(&saved.definition), ..Self::default() }
             }
@@ -104,7 +104,7 @@ impl From<&Event> for EventAdditions {
             | Event::ExperimentDeleted { .. }
             | Event::Exposed(_)
             | Event::Activated(_)
-            | Event::AllocationComputed(_) => Self::default(),
+            | Event::PoolFitted(_) => Self::default(),
         }
     }
 }
@@ -112,7 +112,7 @@ impl From<&Event> for EventAdditions {
 impl EventAdditions {
     /// The event as it was.
     pub(super) fn add_to(self, event: Event) -> Checked<Event> {
-        let Self { cap, definition } = self;
+        let Self { cap, definition, fit } = self;
         Ok(match event {
             Event::Rewarded(mut rewarded) => {
                 if let Some(cap) = cap.filter(|cap| *cap < 1) {
@@ -121,9 +121,13 @@ impl EventAdditions {
                 rewarded.cap = cap;
                 Event::Rewarded(rewarded)
             }
+            Event::AllocationComputed(mut computed) => {
+                Arc::make_mut(&mut computed).fit = fit.map(id_of);
+                Event::AllocationComputed(computed)
+            }
             Event::ExperimentSaved(mut saved) => {
                 if let Some(additions) = definition {
-                    additions.add_to(&mut std::sync::Arc::make_mut(&mut saved).definition)?;
+                    additions.add_to(&mut Arc::make_mut(&mut saved).definition)?;
                 }
                 Event::ExperimentSaved(saved)
             }
@@ -131,7 +135,7 @@ impl EventAdditions {
             | Event::ExperimentDeleted { .. }
             | Event::Exposed(_)
             | Event::Activated(_)
-            | Event::AllocationComputed(_) => event,
+            | Event::PoolFitted(_) => event,
         })
     }
 }
@@ -150,6 +154,7 @@ impl From<&StateRecord> for StateAdditions {
                 Self {
                     definition: DefinitionAdditions::of(&experiment.definition),
                     capped: experiment.rewards.capped,
+                    pool: experiment.pool.as_deref().map(StoredPool::from),
                     measures: if all_plain { Vec::new() } else { measures.collect() },
                     ..Self::default()
                 }
@@ -157,6 +162,7 @@ impl From<&StateRecord> for StateAdditions {
             StateRecord::Segment(segment) => Self {
                 learning: stored_moments(&segment.learning),
                 control: stored_moments(&segment.control),
+                fit: segment.allocation.as_ref().and_then(|allocation| allocation.fit).map(id_bytes),
                 ..Self::default()
             },
             StateRecord::Deleted(_) => Self::default(),
@@ -167,13 +173,14 @@ impl From<&StateRecord> for StateAdditions {
 impl StateAdditions {
     /// The part of the state as it was.
     pub(super) fn add_to(self, record: StateRecord) -> Checked<StateRecord> {
-        let Self { definition, capped, measures, learning, control } = self;
+        let Self { definition, capped, measures, learning, control, pool, fit } = self;
         Ok(match record {
             StateRecord::Experiment(mut experiment) => {
                 if let Some(additions) = definition {
-                    additions.add_to(std::sync::Arc::make_mut(&mut experiment.definition))?;
+                    additions.add_to(Arc::make_mut(&mut experiment.definition))?;
                 }
                 experiment.rewards.capped = capped;
+                experiment.pool = pool.map(|pool| pool.try_into().map(Arc::new)).transpose()?;
                 for (epoch, measures) in experiment.epochs.iter_mut().zip(measures) {
                     for ((_, measure), stored) in epoch.goals.iter_mut().zip(measures) {
                         (measure.kind, measure.currency) = stored.restore()?;
@@ -184,6 +191,9 @@ impl StateAdditions {
             StateRecord::Segment(mut segment) => {
                 segment.learning = with_moments(segment.learning, learning)?;
                 segment.control = with_moments(segment.control, control)?;
+                if let Some(allocation) = &mut segment.allocation {
+                    allocation.fit = fit.map(id_of);
+                }
                 StateRecord::Segment(segment)
             }
             StateRecord::Deleted(_) => record,
@@ -310,28 +320,26 @@ impl DefinitionAdditions {
 
 impl From<Measure> for StoredMeasure {
     fn from(measure: Measure) -> Self {
-        let kind = match measure.kind {
-            GoalKind::Conversion => StoredKind::Conversion,
-            GoalKind::Revenue => StoredKind::Revenue,
-            GoalKind::Count => StoredKind::Count,
-        };
         let letters = |currency: Currency| currency.as_str().as_bytes().try_into().expect("three letters");
-        Self { kind, currency: measure.currency.map(letters) }
+        Self { kind: measure.kind.into(), currency: measure.currency.map(letters) }
     }
 }
 
 impl StoredMeasure {
     fn restore(self) -> Checked<(GoalKind, Option<Currency>)> {
-        let kind = match self.kind {
-            StoredKind::Conversion => GoalKind::Conversion,
-            StoredKind::Revenue => GoalKind::Revenue,
-            StoredKind::Count => GoalKind::Count,
-        };
         let currency = self.currency.map(|letters| {
             std::str::from_utf8(&letters).ok().and_then(Currency::new).ok_or("a currency that is none".to_owned())
         });
-        Ok((kind, currency.transpose()?))
+        Ok((self.kind.into(), currency.transpose()?))
     }
+}
+
+const fn id_bytes(id: AllocationId) -> [u8; 8] {
+    id.0.to_be_bytes()
+}
+
+const fn id_of(bytes: [u8; 8]) -> AllocationId {
+    AllocationId(u64::from_be_bytes(bytes))
 }
 
 /// Nothing where no bucket has a value.

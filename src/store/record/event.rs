@@ -10,6 +10,7 @@ use crate::engine::event::{
 };
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus};
+use crate::store::record::pool::StoredPool;
 
 #[derive(Encode, BorrowDecode)]
 pub(super) enum StoredEvent<'a> {
@@ -58,6 +59,7 @@ pub(super) enum StoredEvent<'a> {
         experiment: &'a str,
         at: u64,
     },
+    PoolFitted(Box<StoredPool>),
 }
 
 /// Ids are hashes and times with random tails: as plain bytes they are shorter than as numbers of variable length.
@@ -74,7 +76,7 @@ pub(super) struct StoredDecision<'a> {
     decision: [u8; 16],
 }
 
-#[derive(Encode, BorrowDecode)]
+#[derive(Encode, BorrowDecode, PartialEq)]
 pub(super) struct StoredShares {
     id: [u8; 8],
     variations: Vec<u16>,
@@ -111,6 +113,7 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
                 evidence: computed.evidence,
                 shares: (&computed.shares).into(),
             },
+            Event::PoolFitted(fitted) => Self::PoolFitted(Box::new((&**fitted).into())),
             Event::ExperimentSaved(saved) => Self::ExperimentSaved {
                 definition: Box::new((&saved.definition).into()),
                 version: saved.version,
@@ -163,6 +166,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     segment: segment.map(segment_key).transpose()?,
                     at: Timestamp::from_millis(at),
                     evidence,
+                    fit: None,
                     shares: shares.try_into()?,
                 }))
             }
@@ -181,6 +185,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                 status: status.into(),
                 at: Timestamp::from_millis(at),
             },
+            StoredEvent::PoolFitted(fitted) => Self::PoolFitted(Arc::new((*fitted).try_into()?)),
             StoredEvent::ExperimentDeleted { experiment, at } => {
                 Self::ExperimentDeleted { experiment: experiment_key(experiment)?, at: Timestamp::from_millis(at) }
             }

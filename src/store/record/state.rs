@@ -183,6 +183,7 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     capped: 0,
                     newest_learned: newest_learned.map(Timestamp::from_millis),
                 },
+                pool: None,
             }),
             StoredState::Segment { experiment, epoch, segment, learning, control, allocation } => {
                 Self::Segment(SegmentState {
@@ -270,6 +271,7 @@ impl From<&AllocationState> for StoredAllocation {
 
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
-        Ok(AllocationState { definition: self.definition, evidence: self.evidence, shares: self.shares.try_into()? })
+        let shares = self.shares.try_into()?;
+        Ok(AllocationState { definition: self.definition, evidence: self.evidence, fit: None, shares })
     }
 }

@@ -9,7 +9,9 @@ use crate::engine::event::*;
 use crate::engine::experiment::Measure;
 use crate::engine::ledger::*;
 use crate::policy::{Parameter, Parameters};
+use crate::posterior::Arm;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::pooling::fit;
 use proptest::prelude::*;
 
 pub(super) fn decision(tail: u128) -> DecisionId {
@@ -85,6 +87,7 @@ pub(super) fn examples() -> Vec<Event> {
             segment: Some(SegmentKey::new("other")),
             at,
             evidence: 1_000,
+            fit: None,
             shares: shares_example(),
         })),
         Event::ExperimentSaved(Arc::new(ExperimentSaved {
@@ -134,6 +137,7 @@ pub(super) fn experiment_example() -> ExperimentState {
             capped: 0,
             newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
         },
+        pool: None,
     }
 }
 
@@ -144,7 +148,7 @@ pub(super) fn segment_example(epoch: u32) -> SegmentState {
         segment: Some(SegmentKey::new("new")),
         learning: buckets_of(&[(0, Some(0), 3), (30, None, 300), (30, Some(1), 2)]),
         control: Buckets::default(),
-        allocation: Some(AllocationState { definition: 3, evidence: 300, shares: shares_example() }),
+        allocation: Some(AllocationState { definition: 3, evidence: 300, fit: None, shares: shares_example() }),
     }
 }
 
@@ -288,7 +292,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         }),
         rewarded(),
         computed.prop_map(|(experiment, (epoch, definition, evidence), segment, at, shares)| {
-            let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, shares };
+            let fit = (evidence % 2 == 0).then_some(AllocationId(evidence));
+            let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, fit, shares };
             Event::AllocationComputed(Arc::new(computed))
         }),
         saved.prop_map(|(definition, (version, epoch), status, at, initial)| {
@@ -300,7 +305,23 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             at
         }),
         (key(), moment()).prop_map(|(experiment, at)| Event::ExperimentDeleted { experiment, at }),
+        pool().prop_map(|fitted| Event::PoolFitted(Arc::new(fitted))),
     ]
+}
+
+/// A fit to two segments of up to four arms.
+fn pool() -> impl Strategy<Value = PoolFitted> {
+    let arms = proptest::collection::vec((0.0..1e4_f64, 0.0..1.0_f64), 2..9);
+    let kind = prop_oneof![Just(GoalKind::Conversion), Just(GoalKind::Revenue), Just(GoalKind::Count)];
+    (key(), any::<(u32, u32, u64)>(), moment(), kind, arms, shares()).prop_map(
+        |(experiment, (epoch, definition, evidence), at, kind, arms, unseen)| {
+            let arms: Vec<Arm> =
+                arms.iter().map(|(exposures, rate)| Arm::converting(*exposures, exposures * rate)).collect();
+            let half = arms.len() / 2;
+            let fit = fit(kind, &[arms[..half].to_vec(), arms[half..2 * half].to_vec()]);
+            PoolFitted { experiment, epoch, definition, at, evidence, fit, unseen }
+        },
+    )
 }
 
 pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
@@ -333,22 +354,21 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
         }
         buckets
     });
-    let allocation = proptest::option::of(
-        (any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| AllocationState {
-            definition,
-            evidence,
-            shares,
-        }),
-    );
-    let experiment = (definition(), status(), shares(), any::<(u32, u64, u64, u64)>());
+    let allocation =
+        proptest::option::of((any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| {
+            AllocationState { definition, evidence, fit: (evidence % 2 == 0).then_some(AllocationId(evidence)), shares }
+        }));
+    let pool = proptest::option::of(pool().prop_map(Arc::new));
+    let experiment = (definition(), status(), shares(), any::<(u32, u64, u64, u64)>(), pool);
     prop_oneof![
-        experiment.prop_map(|(definition, status, initial, (version, recorded, repeated, late))| {
+        experiment.prop_map(|(definition, status, initial, (version, recorded, repeated, late), pool)| {
             StateRecord::Experiment(ExperimentState {
                 definition: Arc::new(definition),
                 version,
                 status,
                 initial,
                 rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
+                pool,
                 ..experiment_example()
             })
         }),

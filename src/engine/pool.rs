@@ -1,0 +1,164 @@
+//! What all segments of an epoch say together, where they borrow from each other: refitted when the evidence of all has
+//! grown, in the background; each fit makes every segment's allocation due.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+
+use crate::domain::{AllocationId, Timestamp};
+use crate::engine::Engine;
+use crate::engine::allocation::Allocation;
+use crate::engine::event::PoolFitted;
+use crate::engine::experiment::Active;
+use crate::engine::refresh::RefreshJob;
+
+/// Evidence of all segments grown by less than this part keeps its fit: what it says of a segment changes slowly, and each
+/// segment's own counts are live in between.
+const GROWTH: u64 = 10;
+
+/// Of one epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    fitted: ArcSwapOption<Fitted>,
+    progress: Mutex<Progress>,
+}
+
+/// A fit in force.
+#[derive(Debug)]
+pub struct Fitted {
+    /// As it was journalled.
+    pub computed: Arc<PoolFitted>,
+    /// What segments without evidence are allocated by.
+    pub(crate) unseen: Arc<Allocation>,
+}
+
+impl Fitted {
+    /// Its id: that of what unseen segments are allocated by, which is a hash of the fit.
+    #[must_use]
+    pub fn id(&self) -> AllocationId {
+        self.computed.unseen.id
+    }
+}
+
+/// How far the epoch has come since its last fit.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Exposures and conversions of all segments that train.
+    pub(crate) events: u64,
+    /// Exposures among them.
+    pub(crate) exposures: u64,
+    pub(crate) newest: Timestamp,
+    due_at: u64,
+    refreshing: bool,
+}
+
+impl Pool {
+    /// The fit in force; `None` before the first.
+    pub(crate) fn fitted(&self) -> Option<Arc<Fitted>> {
+        self.fitted.load_full()
+    }
+
+    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, fitted: Fitted) {
+        let evidence = fitted.computed.evidence;
+        self.progress().due_at = evidence + (evidence / GROWTH).max(1);
+        self.fitted.store(Some(Arc::new(fitted)));
+    }
+
+    /// Gives up a fit that could not be queued.
+    pub(crate) fn abandon(&self) {
+        self.progress().refreshing = false;
+    }
+}
+
+impl Progress {
+    /// One exposure, rewards, or both.
+    pub(crate) fn count(&mut self, decided: Timestamp, exposure: bool, rewards_count: usize) {
+        self.events += u64::from(exposure) + rewards_count as u64;
+        self.exposures += u64::from(exposure);
+        self.newest = self.newest.max(decided);
+    }
+
+    /// Whether a fit is due; then one is under way.
+    fn begin(&mut self, outdated: bool) -> bool {
+        let due = !self.refreshing && self.events > 0 && (outdated || self.events >= self.due_at);
+        self.refreshing |= due;
+        due
+    }
+}
+
+impl Active {
+    /// The fit in force, if segments borrow from each other and it is one for the definition in force.
+    #[must_use]
+    pub fn fitted(&self) -> Option<Arc<Fitted>> {
+        if !self.settings.borrows() {
+            return None;
+        }
+        self.current().pool.fitted().filter(|fitted| fitted.computed.definition == self.settings.version)
+    }
+
+    /// What a segment without evidence is allocated by.
+    pub(crate) fn unseen(&self) -> Arc<Allocation> {
+        self.fitted().map_or_else(|| Arc::clone(&self.initial), |fitted| Arc::clone(&fitted.unseen))
+    }
+
+    /// A fit of all segments, if one is due and none is under way.
+    pub(crate) fn fit_if_due(&self) -> Option<RefreshJob> {
+        if !self.settings.borrows() {
+            return None;
+        }
+        let pool = &self.current().pool;
+        let outdated = self.fitted().is_none();
+        let (evidence, at) = {
+            let mut progress = pool.progress();
+            if !progress.begin(outdated) {
+                return None;
+            }
+            (progress.events, progress.newest)
+        };
+        Some(RefreshJob::fit(self, evidence, at))
+    }
+}
+
+impl Active {
+    /// Counts what all segments have, where they have not been counted as they came: after a restart, or when a policy that
+    /// did not borrow is replaced by one that does.
+    pub(crate) fn count_pool(&self) {
+        if !self.settings.borrows() {
+            return;
+        }
+        let (mut events, mut exposures, mut newest) = (0, 0, Timestamp::ZERO);
+        for segment in self.segments() {
+            let tallies = segment.tallies();
+            events += tallies.events;
+            exposures += tallies.learning_total.all_exposures();
+            newest = newest.max(tallies.newest);
+        }
+        let mut progress = self.current().pool.progress();
+        (progress.events, progress.exposures, progress.newest) = (events, exposures, newest);
+    }
+}
+
+impl Engine {
+    /// Puts a fit in force, and makes every segment's allocation due.
+    pub(crate) fn apply_fitted(&self, computed: &Arc<PoolFitted>, jobs: &mut Vec<RefreshJob>) {
+        let Ok(experiment) = self.experiment(computed.experiment.as_str()) else { return };
+        let active = experiment.active();
+        let Some(epoch) = active.epoch(computed.epoch) else { return };
+        if computed.definition == active.settings.version {
+            let unseen = active.settings.allocation(0, None, computed.unseen.clone());
+            epoch.pool.set(Fitted { computed: Arc::clone(computed), unseen });
+            experiment.mark_changed();
+        }
+        epoch.pool.abandon();
+        if epoch.number == active.settings.epoch {
+            for segment in epoch.segments.sorted() {
+                jobs.extend(RefreshJob::if_due(&segment, &mut segment.tallies(), &active));
+            }
+            jobs.extend(active.fit_if_due());
+        }
+    }
+}

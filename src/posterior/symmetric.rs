@@ -1,0 +1,288 @@
+//! Symmetric matrices, their factors, and the normal distribution of a vector of weights.
+//!
+//! The covariance is kept, not a factor of the precision: STATISTICS §2.5 has both, and a decision asks every variation
+//! for a variance, which is one product of two long vectors here and a triangular solve there.
+
+use crate::domain::Features;
+
+/// A symmetric matrix: its lower triangle, row by row, so that half of the memory is moved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Symmetric {
+    dimensions: usize,
+    packed: Vec<f64>,
+}
+
+/// A normal distribution of weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gaussian {
+    /// Its mean.
+    pub mean: Vec<f64>,
+    /// Its covariance.
+    pub covariance: Symmetric,
+}
+
+/// Features with the products that every variance needs: calculated once for all variations of a decision.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    indices: Vec<usize>,
+    values: Vec<f64>,
+    /// Where the products belong in a packed triangle; empty where features are dense and products fill it in order.
+    positions: Vec<usize>,
+    /// xᵢxⱼ, twice that off the diagonal.
+    products: Vec<f64>,
+}
+
+const fn position(row: usize, column: usize) -> usize {
+    row * (row + 1) / 2 + column
+}
+
+/// Σ aᵢbᵢ in four sums, which a processor adds at once; always in the same order.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let (fours_a, fours_b) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = fours_a.remainder().iter().zip(fours_b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in fours_a.zip(fours_b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3]) + rest
+}
+
+impl Probe {
+    /// For the features of one decision.
+    #[must_use]
+    pub fn new(features: &Features) -> Self {
+        let indices: Vec<usize> = features.iter().map(|(index, _)| index).collect();
+        let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
+        let dense = indices.last().is_none_or(|last| last + 1 == indices.len());
+        let count = position(values.len(), 0);
+        let mut products = Vec::with_capacity(count);
+        let mut positions = Vec::with_capacity(if dense { 0 } else { count });
+        for (row, value) in values.iter().enumerate() {
+            products.extend(values[..row].iter().map(|other| 2.0 * value * other));
+            products.push(value * value);
+            if !dense {
+                positions.extend(indices[..=row].iter().map(|column| position(indices[row], *column)));
+            }
+        }
+        Self { indices, values, positions, products }
+    }
+}
+
+impl Gaussian {
+    /// Independent weights of mean 0 with these standard deviations.
+    #[must_use]
+    pub fn independent(sds: &[f64]) -> Self {
+        let mut covariance = Symmetric::zero(sds.len());
+        sds.iter().enumerate().for_each(|(index, sd)| covariance.packed[position(index, index)] = sd * sd);
+        Self { mean: vec![0.0; sds.len()], covariance }
+    }
+
+    /// The mean of x·weights.
+    ///
+    /// # Panics
+    /// If there is a feature for which there is no weight.
+    #[must_use]
+    pub fn score_mean(&self, probe: &Probe) -> f64 {
+        if probe.positions.is_empty() {
+            return dot(&self.mean[..probe.values.len()], &probe.values);
+        }
+        probe.indices.iter().zip(&probe.values).map(|(index, value)| self.mean[*index] * value).sum()
+    }
+
+    /// The variance of x·weights: not negative.
+    ///
+    /// # Panics
+    /// If there is a feature for which there is no weight.
+    #[must_use]
+    pub fn score_variance(&self, probe: &Probe) -> f64 {
+        let packed = &self.covariance.packed;
+        let variance = if probe.positions.is_empty() {
+            dot(&packed[..probe.products.len()], &probe.products)
+        } else {
+            probe.positions.iter().zip(&probe.products).map(|(at, product)| packed[*at] * product).sum()
+        };
+        variance.max(0.0)
+    }
+
+    /// Adds `amount` times a direction to the mean.
+    pub fn shift(&mut self, direction: &[f64], amount: f64) {
+        self.mean.iter_mut().zip(direction).for_each(|(mean, direction)| *mean += direction * amount);
+    }
+}
+
+impl Symmetric {
+    /// All zero.
+    #[must_use]
+    pub fn zero(dimensions: usize) -> Self {
+        Self { dimensions, packed: vec![0.0; position(dimensions, 0)] }
+    }
+
+    /// From the lower triangle, row by row; nothing if that is of another size.
+    #[must_use]
+    pub fn from_packed(dimensions: usize, packed: Vec<f64>) -> Option<Self> {
+        (packed.len() == position(dimensions, 0)).then_some(Self { dimensions, packed })
+    }
+
+    /// The lower triangle, row by row.
+    #[must_use]
+    pub fn packed(&self) -> &[f64] {
+        &self.packed
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub const fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// One number.
+    #[must_use]
+    pub fn get(&self, row: usize, column: usize) -> f64 {
+        self.packed[position(row.max(column), row.min(column))]
+    }
+
+    /// Adds to the diagonal.
+    pub fn add_to_diagonal(&mut self, index: usize, amount: f64) {
+        self.packed[position(index, index)] += amount;
+    }
+
+    /// Every number on the diagonal is at least this afterwards.
+    pub fn floor_diagonal(&mut self, least: f64) {
+        for index in 0..self.dimensions {
+            let entry = &mut self.packed[position(index, index)];
+            *entry = entry.max(least);
+        }
+    }
+
+    /// Adds `scale` x xᵀ.
+    pub fn add_outer(&mut self, features: &Features, scale: f64) {
+        for (count, (row, value)) in features.iter().enumerate() {
+            let scaled = scale * value;
+            for (column, other) in features.iter().take(count + 1) {
+                self.packed[position(row, column)] += scaled * other;
+            }
+        }
+    }
+
+    /// Adds `scale` x xᵀ where x is 1 at these ascending indices and 0 elsewhere.
+    pub fn add_pattern(&mut self, indices: &[u16], scale: f64) {
+        for (count, row) in indices.iter().enumerate() {
+            for column in &indices[..=count] {
+                self.packed[position(usize::from(*row), usize::from(*column))] += scale;
+            }
+        }
+    }
+
+    /// Subtracts `scale` s sᵀ.
+    pub fn subtract_outer(&mut self, s: &[f64], scale: f64) {
+        let mut rest = self.packed.as_mut_slice();
+        for (row, value) in s.iter().enumerate() {
+            let (entries, below) = rest.split_at_mut(row + 1);
+            let scaled = scale * value;
+            entries.iter_mut().zip(s).for_each(|(entry, other)| *entry -= scaled * other);
+            rest = below;
+        }
+    }
+
+    /// Adds another of the same size.
+    pub fn add(&mut self, other: &Self) {
+        self.packed.iter_mut().zip(&other.packed).for_each(|(entry, other)| *entry += other);
+    }
+
+    /// The product with features.
+    #[must_use]
+    pub fn times(&self, features: &Features) -> Vec<f64> {
+        let mut product = vec![0.0; self.dimensions];
+        for (index, value) in features.iter() {
+            let row = &self.packed[position(index, 0)..=position(index, index)];
+            product.iter_mut().zip(row).for_each(|(sum, entry)| *sum += entry * value);
+            let mut at = position(index, index);
+            for (below, sum) in product.iter_mut().enumerate().skip(index + 1) {
+                at += below;
+                *sum += self.packed[at] * value;
+            }
+        }
+        product
+    }
+
+    /// The lower triangle L with L Lᵀ = this; nothing if this is not positive definite.
+    #[must_use]
+    pub fn cholesky(&self) -> Option<Cholesky> {
+        let mut factor = self.packed.clone();
+        for row in 0..self.dimensions {
+            let (above, current) = factor.split_at_mut(position(row, 0));
+            for column in 0..row {
+                let before = &above[position(column, 0)..];
+                let value = (current[column] - dot(&current[..column], &before[..column])) / before[column];
+                current[column] = value;
+            }
+            let pivot = current[row] - dot(&current[..row], &current[..row]);
+            if !(pivot.is_normal() && pivot > 0.0) {
+                return None;
+            }
+            current[row] = pivot.sqrt();
+        }
+        Some(Cholesky { dimensions: self.dimensions, packed: factor })
+    }
+}
+
+/// A lower triangle L, row by row, standing for L Lᵀ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cholesky {
+    dimensions: usize,
+    packed: Vec<f64>,
+}
+
+impl Cholesky {
+    /// The lower triangle, row by row.
+    #[must_use]
+    pub fn packed(&self) -> &[f64] {
+        &self.packed
+    }
+
+    /// x with L Lᵀ x = b.
+    #[must_use]
+    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = b.to_vec();
+        for row in 0..self.dimensions {
+            let entries = &self.packed[position(row, 0)..];
+            x[row] = (x[row] - dot(&entries[..row], &x[..row])) / entries[row];
+        }
+        for row in (0..self.dimensions).rev() {
+            let entries = &self.packed[position(row, 0)..];
+            let (before, after) = x.split_at_mut(row);
+            after[0] /= entries[row];
+            before.iter_mut().zip(entries).for_each(|(value, entry)| *value -= entry * after[0]);
+        }
+        x
+    }
+
+    /// The inverse of L Lᵀ.
+    #[must_use]
+    pub fn inverse(&self) -> Symmetric {
+        let dimensions = self.dimensions;
+        // L⁻¹ by columns: column j begins at row j.
+        let columns: Vec<Vec<f64>> = (0..dimensions)
+            .map(|column| {
+                let mut inverse = Vec::with_capacity(dimensions - column);
+                inverse.push(self.packed[position(column, column)].recip());
+                for row in column + 1..dimensions {
+                    let entries = &self.packed[position(row, column)..=position(row, row)];
+                    let (entries, diagonal) = (&entries[..row - column], entries[row - column]);
+                    inverse.push(-dot(entries, &inverse) / diagonal);
+                }
+                inverse
+            })
+            .collect();
+        let mut result = Symmetric::zero(dimensions);
+        for row in 0..dimensions {
+            for column in 0..=row {
+                result.packed[position(row, column)] = dot(&columns[row], &columns[column][row - column..]);
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;
