@@ -29,6 +29,7 @@ fn refusal(strategy: usize, error: SaveError) -> Refusal {
         SaveError::Field(error) => {
             let parts = error.field.split_once('.').unwrap_or((&error.field, ""));
             let field = match parts {
+                ("policy", "kind") => own("policy"),
                 ("policy", parameter) => own(parameter),
                 ("goals[0]", field @ ("delay" | "typical_delay")) => own(field),
                 ("goals[0]", field) => format!("goal.{field}"),

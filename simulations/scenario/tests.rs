@@ -1,7 +1,6 @@
 //! What is read, and what is refused with which words.
 
 use mabel::engine::definition::{Delay, HalfLife, Objective};
-use mabel::policy::REGISTRY;
 
 use super::*;
 use crate::simulations::strategies::{Expected, Plan, Terms};
@@ -252,12 +251,8 @@ fn what_is_said_of_worlds_is_checked() {
     }
 }
 
-/// Policies of scenarios that were written before the library had them.
-const TO_COME: [&str; 2] = ["linear-thompson", "logistic-thompson"];
-
-fn is_to_come(given: &str) -> bool {
-    TO_COME.iter().any(|kind| format!("{kind:?}") == given && REGISTRY.iter().all(|known| known.kind != *kind))
-}
+/// Policies of scenarios that were written before experiments could have them.
+const TO_COME: [&str; 2] = ["\"linear-thompson\"", "\"logistic-thompson\""];
 
 #[test]
 fn every_scenario_of_the_project_is_read() {
@@ -271,7 +266,7 @@ fn every_scenario_of_the_project_is_read() {
         match ScenarioFile::read(&path, Overrides::default()) {
             Ok(file) => count += usize::from(!file.scenarios.is_empty()),
             Err(ScenarioError::Refused { refusal, .. })
-                if refusal.field.ends_with(".policy") && is_to_come(&refusal.given) =>
+                if refusal.field.ends_with(".policy") && TO_COME.iter().any(|kind| refusal.given.starts_with(kind)) =>
             {
                 count += 1;
             }
