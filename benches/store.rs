@@ -27,6 +27,7 @@ fn exposure(number: u64) -> Event {
             propensity: 0.6134,
             control: false,
             decision: decision(number),
+            features: mabel::domain::Features::new(),
         },
         excluded: Box::default(),
     })

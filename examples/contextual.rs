@@ -8,6 +8,8 @@
 //! 1/(1 + e^(−θ·x)), θ drawn anew for every seed. Classification: attributes of a row, a variation for each class, a
 //! reward for the right one, once through the rows in random order. Ten seeds each.
 
+#![expect(clippy::print_stdout, reason = "a program for a terminal: its figures are what it is for")]
+
 use std::io::Read;
 use std::path::Path;
 

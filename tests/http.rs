@@ -365,7 +365,7 @@ fn an_experiment_reads_back_as_it_was_saved_with_every_default_written_out() {
     assert_eq!((&saved["definition"], &saved["epoch"], &saved["status"]), (&json!(2), &json!(0), &json!("running")));
     assert_eq!(
         saved["settings"]["policy"],
-        json!({"kind": "thompson", "floor": 0.01, "pooling": "partial", "prior": [1.0, 1.0], "sharpening": 2.0, "draws": 1024.0})
+        json!({"kind": "thompson", "floor": 0.01, "pooling": "partial", "prior": [1.0, 1.0], "sharpening": 1.5, "draws": 1024.0})
     );
     assert_eq!(site.client.get("/v1/experiments")["experiments"][0]["experiment"], "hero");
     let (status, _) = site.client.send("DELETE", "/v1/experiments/hero", &Value::Null);
@@ -422,7 +422,7 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
         (put(&|d| d["goals"][0]["kind"] = json!("revenue")), "goals[0].kind"),
         (put(&|d| d["goals"][0]["window"] = json!("7 days")), "7d"),
         (put(&|d| d["policy"]["kind"] = json!("thomson")), "thompson, epsilon-greedy, uniform, fixed"),
-        (put(&|d| d["policy"] = json!({"kind": "thompson", "pooling": "most"})), "\"partial\""),
+        (put(&|d| d["policy"] = json!({"kind": "thompson", "pooling": "most"})), "segments borrow"),
         (put(&|d| d["policy"] = json!({"kind": "fixed", "shares": {"plain": 0.5}})), "policy.shares"),
         (put(&|d| d["policy"]["floor"] = json!(0.3)), "policy.floor"),
         (put(&|d| d["audience"] = json!("country = 1")), "audience"),

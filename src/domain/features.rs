@@ -54,7 +54,7 @@ impl Features {
     }
 
     /// All entries as they are calculated with.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, f64)> + Clone {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, f64)> + ExactSizeIterator + Clone {
         self.0.iter().map(|(index, value)| (usize::from(*index), f64::from(*value)))
     }
 }

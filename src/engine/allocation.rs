@@ -25,7 +25,7 @@ impl Allocation {
     pub(crate) fn new(state: AllocationState, growth: u64, floors: &[f64]) -> Arc<Self> {
         let all = vec![true; floors.len()];
         let propensities = project(&state.shares.shares, &all, floors).expect("a definition has a variation").into();
-        let due_at = state.evidence + (state.evidence / growth).max(1);
+        let due_at = state.evidence + (state.effective.unwrap_or(state.evidence) / growth).max(1);
         Arc::new(Self { state, due_at, propensities })
     }
 

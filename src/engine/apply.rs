@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, Slot};
+use crate::domain::{ExperimentKey, Slot, Timestamp};
 use crate::engine::Engine;
 use crate::engine::checkpoint::RewardCounts;
+use crate::engine::definition::Delay;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
 use crate::engine::experiment::{Active, Experiment};
@@ -26,7 +27,10 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => self.count(&exposed.record, &[], true, jobs),
+            Event::Exposed(exposed) => {
+                let at = exposed.record.decided_at();
+                self.count(&exposed.record, &Happened { at, exposure: true, rewards: &[] }, jobs);
+            }
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
             Event::AllocationComputed(computed) => self.apply_computed(computed, jobs),
@@ -52,6 +56,11 @@ impl Engine {
         let dropped =
             before.iter().flat_map(|before| &before.epochs).filter(|epoch| active.epoch(epoch.number).is_none());
         dropped.for_each(|epoch| self.forget_epoch(key, epoch));
+        if let Some(model) = before.as_ref().and_then(|before| before.model.as_ref())
+            && active.model.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, model))
+        {
+            self.forget_model(key, model);
+        }
         let experiment = match known {
             Some(experiment) => {
                 experiment.set_active(active);
@@ -70,14 +79,17 @@ impl Engine {
 
     fn bury(&self, key: &ExperimentKey) {
         if let Ok(experiment) = self.experiment(key.as_str()) {
-            experiment.active().epochs.iter().for_each(|epoch| self.forget_epoch(key, epoch));
+            let active = experiment.active();
+            active.epochs.iter().for_each(|epoch| self.forget_epoch(key, epoch));
+            active.model.iter().for_each(|model| self.forget_model(key, model));
         }
         self.remove(key);
     }
 
     fn apply_activated(&self, activated: &Activated, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
         if judgement.outcome == Outcome::Recorded {
-            self.count(&activated.record, &judgement.released, true, jobs);
+            let happened = Happened { at: activated.at, exposure: true, rewards: &judgement.released };
+            self.count(&activated.record, &happened, jobs);
         }
     }
 
@@ -102,13 +114,16 @@ impl Engine {
         }
         experiment.mark_changed();
         if learned && rewarded.learned_value() != 0 {
-            self.count(&rewarded.record, &[(rewarded.goal, rewarded.learned_value())], false, jobs);
+            let rewards = [(rewarded.goal, rewarded.learned_value())];
+            let happened = Happened { at: rewarded.arrived_at, exposure: false, rewards: &rewards };
+            self.count(&rewarded.record, &happened, jobs);
         }
     }
 
     /// Adds an exposure, rewards, or both to the cell of a decision. What belongs to an experiment that was deleted, or
     /// to an epoch whose receipts have expired, counts for nobody.
-    fn count(&self, record: &DecisionRecord, rewards: &[(Slot, i64)], exposure: bool, jobs: &mut Vec<RefreshJob>) {
+    fn count(&self, record: &DecisionRecord, happened: &Happened<'_>, jobs: &mut Vec<RefreshJob>) {
+        let Happened { at, exposure, rewards } = *happened;
         self.with_experiment(&record.experiment, |experiment| {
             let active = experiment.active();
             let Some(epoch) = active.epoch(record.epoch) else { return };
@@ -125,6 +140,14 @@ impl Engine {
             };
             let rewards: Vec<Learned> = rewards.iter().filter_map(learned).collect();
             let current = epoch.number == active.settings.epoch;
+            if !place.control {
+                epoch.timing.saw(at);
+            }
+            if current && !place.control && !exposure && active.settings.primary_goal().delay == Delay::Survival {
+                let primary = rewards.iter().filter(|reward| reward.goal == active.settings.primary());
+                let window = active.settings.primary_goal().window;
+                primary.for_each(|_| epoch.timing.saw_reward(window, place.decided, at));
+            }
             let pools = active.settings.pools();
             epoch.with_segment(&record.segment, &active, |segment| {
                 jobs.extend(add(segment, place, &rewards, exposure, (current && !pools).then_some(&active)));
@@ -132,6 +155,9 @@ impl Engine {
             if let Some(all) = active.all.as_ref().filter(|_| current) {
                 jobs.extend(add(all, place, &rewards, exposure, pools.then_some(&active)));
                 experiment.watch_budget(&active);
+            }
+            if current && !place.control {
+                active.learn(record, exposure, &rewards);
             }
             if current && !place.control && active.settings.borrows() {
                 epoch.pool.progress().count(place.decided, exposure, rewards.len());
@@ -153,6 +179,7 @@ impl Engine {
         if computed.definition == active.settings.version {
             segment.set_allocation(active.settings.allocation(
                 computed.evidence,
+                computed.effective,
                 computed.fit,
                 computed.shares.clone(),
             ));
@@ -164,6 +191,14 @@ impl Engine {
             jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
         }
     }
+}
+
+/// What a decision came to: an exposure, rewards, or both.
+struct Happened<'a> {
+    at: Timestamp,
+    exposure: bool,
+    /// Goals and values.
+    rewards: &'a [(Slot, i64)],
 }
 
 /// Adds to a segment, under one lock; a job if `active` is given and its allocation is now due.

@@ -7,6 +7,8 @@ use crate::engine::definition::{Definition, Status};
 use crate::engine::event::{PoolFitted, Shares};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::delay::Delays;
+use crate::posterior::learner::State;
 
 /// One thing that changed since the last checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +17,8 @@ pub enum StateRecord {
     Experiment(ExperimentState),
     /// One segment of one epoch.
     Segment(SegmentState),
+    /// What a contextual policy has learned of one variation.
+    Model(ModelState),
     /// A deleted experiment: its key stays taken. Takes the place of its [`StateRecord::Experiment`].
     Deleted(ExperimentKey),
 }
@@ -24,8 +28,41 @@ pub enum StateRecord {
 pub struct Changes {
     /// New values.
     pub records: Vec<StateRecord>,
-    /// Segments of deleted experiments and of epochs that receive nothing more: their rows go.
-    pub gone: Vec<SegmentName>,
+    /// What deleted experiments, epochs that receive nothing more and models that were given up have left: their rows go.
+    pub gone: Vec<RowName>,
+}
+
+/// Which row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowName {
+    /// Of a segment.
+    Segment(SegmentName),
+    /// Of what was learned of a variation.
+    Model {
+        /// Of which experiment.
+        experiment: ExperimentKey,
+        /// Of which variation.
+        variation: Slot,
+    },
+}
+
+/// See [`StateRecord::Model`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelState {
+    /// Of which experiment.
+    pub experiment: ExperimentKey,
+    /// Of which epoch.
+    pub epoch: u32,
+    /// The version of the definition that the model began with.
+    pub since: u32,
+    /// Exposures and rewards that the model has learned.
+    pub events: u64,
+    /// The number of them at which it is published next.
+    pub due_at: u64,
+    /// Of which variation.
+    pub variation: Slot,
+    /// What was learned of it.
+    pub learner: State,
 }
 
 /// Which segment.
@@ -58,6 +95,8 @@ pub struct ExperimentState {
     pub initial: Shares,
     /// Fates of rewards.
     pub rewards: RewardCounts,
+    /// The version of the definition that the contextual policy's model began with; 0 where there is none.
+    pub model_since: u32,
     /// The fit of the current epoch's segments in force.
     pub pool: Option<Arc<PoolFitted>>,
 }
@@ -73,6 +112,10 @@ pub struct EpochState {
     pub closed_at: Option<Timestamp>,
     /// Every goal that was ever in it, by goal slot: a reward of a decision in this epoch is judged by it.
     pub goals: Vec<(Slot, Measure)>,
+    /// The newest decision or reward that was counted in it.
+    pub newest: Timestamp,
+    /// How long rewards of the primary goal took.
+    pub delays: Option<Delays>,
 }
 
 /// What became of rewards, by the fold.
@@ -114,6 +157,8 @@ pub struct AllocationState {
     pub definition: u32,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
     /// The fit of all segments it was computed with.
     pub fit: Option<AllocationId>,
     /// What was computed.

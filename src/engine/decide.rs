@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, Context, DecisionId, SegmentKey, Slot, Timestamp, VariationKey};
+use crate::domain::{AllocationId, Context, DecisionId, Features, Seed, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::definition::{Status, Unit, Variation};
 use crate::engine::event::{DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment, MAX_SEGMENTS};
+use crate::engine::model::Published;
 use crate::engine::receipt::Receipt;
 use crate::engine::segment::Segment;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Contextual, Settings};
 use crate::policy::allocation::{draw, project};
 use crate::targeting::Verdict;
 
@@ -235,6 +236,7 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
         propensity: 1.0,
         control: true,
         decision: decision_id(settings, request),
+        features: Features::new(),
     };
     let (counts, excluded) = (!request.defer, excluded_slots(settings, request, false));
     Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
@@ -246,6 +248,7 @@ struct Drawn {
     allocation: AllocationId,
     position: usize,
     propensity: f64,
+    features: Features,
     basis: Option<Basis>,
 }
 
@@ -268,6 +271,7 @@ fn recorded(
         propensity: drawn.propensity,
         control: false,
         decision: decision_id(settings, request),
+        features: drawn.features,
     };
     let (counts, excluded) = (!request.defer, excluded_slots(settings, request, spent));
     let basis = drawn.basis;
@@ -282,6 +286,9 @@ fn draw_variation(active: &Active, request: &Request<'_>, spent: bool, key: &str
         RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
         RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
     };
+    if let (Some(contextual), Some(model)) = (settings.contextual(), &active.model) {
+        return draw_for(settings, contextual, &model.published(), request, spent, key, uniform, explain);
+    }
     let draw =
         |segment, allocation: &Allocation| draw_from(settings, request, spent, segment, allocation, uniform, explain);
     let segments = &active.current().segments;
@@ -315,18 +322,61 @@ fn draw_from(
     {
         let position = draw(propensities, uniform);
         let propensity = propensities[position];
-        return Some(Drawn { segment, allocation: id, position, propensity, basis: None });
+        return Some(Drawn { segment, allocation: id, position, propensity, features: Features::new(), basis: None });
     }
+    draw_projected(settings, request, spent, allocation.shares_for(settings), uniform, explain).map(
+        |(position, propensity, basis)| Drawn {
+            segment,
+            allocation: id,
+            position,
+            propensity,
+            features: Features::new(),
+            basis,
+        },
+    )
+}
+
+/// One draw from the shares of a visitor with these features.
+#[expect(clippy::too_many_arguments, reason = "everything a draw depends on, nothing of it twice")]
+fn draw_for(
+    settings: &Settings,
+    contextual: &Contextual,
+    published: &Published,
+    request: &Request<'_>,
+    spent: bool,
+    key: &str,
+    uniform: f64,
+    explain: Explain,
+) -> Option<Drawn> {
+    let mut features = Features::new();
+    contextual.schema.encode(request.context, &mut features);
+    let seed = Seed(match request.id {
+        RequestId::Minted(tail) => contextual.scores.bits(&tail.to_le_bytes()[..10]),
+        RequestId::Given(text) => contextual.scores.bits(text.as_bytes()),
+    });
+    let shares = published.beliefs.shares(&contextual.arms, &features, seed);
+    let (position, propensity, basis) = draw_projected(settings, request, spent, shares, uniform, explain)?;
+    Some(Drawn { segment: SegmentKey::new(key), allocation: published.id, position, propensity, features, basis })
+}
+
+/// A position in order of keys, its propensity, and the numbers behind it if they are asked for.
+fn draw_projected(
+    settings: &Settings,
+    request: &Request<'_>,
+    spent: bool,
+    shares: Vec<f64>,
+    uniform: f64,
+    explain: Explain,
+) -> Option<(usize, f64, Option<Basis>)> {
     let variations = &settings.definition.variations;
     let eligible: Vec<bool> = (0..variations.len())
         .map(|position| eligible(&variations[settings.variation_at(position)], request, spent))
         .collect();
-    let shares = allocation.shares_for(settings);
     let propensities = project(&shares, &eligible, settings.floors())?;
     let position = draw(&propensities, uniform);
     let propensity = propensities[position];
     let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
-    Some(Drawn { segment, allocation: id, position, propensity, basis })
+    Some((position, propensity, basis))
 }
 
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {

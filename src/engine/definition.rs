@@ -6,6 +6,7 @@ use crate::domain::{
     AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp, VariationKey,
 };
 use crate::policy::Parameters;
+use crate::targeting::features::Attribute;
 
 /// Whether an experiment decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,10 @@ pub struct Definition {
     pub budget: Option<Budget>,
     /// When the report says that the experiment has said what it can.
     pub stopping: Stopping,
+    /// What a contextual policy sees of a visitor.
+    pub attributes: Vec<Attribute>,
+    /// Pairs of them of which it sees every combination.
+    pub interactions: Vec<(AttributeName, AttributeName)>,
 }
 
 /// What costed variations may spend over the experiment's life.
@@ -265,6 +270,8 @@ impl Definition {
             durability: Durability::Group,
             budget: None,
             stopping: Stopping::default(),
+            attributes: Vec::new(),
+            interactions: Vec::new(),
         }
     }
 

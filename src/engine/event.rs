@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::definition::{Definition, Status};
 use crate::posterior::pooling::Fit;
 
@@ -27,6 +27,8 @@ pub struct DecisionRecord {
     pub control: bool,
     /// Its id, which begins with its time.
     pub decision: DecisionId,
+    /// What a contextual policy saw of the visitor; nothing under any other.
+    pub features: Features,
 }
 
 /// One entry of the journal.
@@ -145,6 +147,8 @@ pub struct AllocationComputed {
     pub at: Timestamp,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
     /// The fit of all segments it was computed with, by the id of its [`PoolFitted::unseen`].
     pub fit: Option<AllocationId>,
     /// What was computed.
@@ -164,6 +168,10 @@ pub struct PoolFitted {
     pub at: Timestamp,
     /// Events in the tallies of all segments.
     pub evidence: u64,
+    /// How many they count for, where some are forgotten or not yet known.
+    pub effective: Option<u64>,
+    /// The half-life that all segments together picked, where one is picked.
+    pub half_life: Option<Span>,
     /// The fit.
     pub fit: Fit,
     /// What segments without evidence are allocated by from now on.

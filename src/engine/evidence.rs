@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, GoalKind, Seed, Slot};
-use crate::engine::definition::{Definition, Objective, Role};
+use crate::domain::{AllocationId, GoalKind, Seed};
+use crate::engine::definition::Objective;
 use crate::engine::experiment::Active;
 use crate::engine::pool::Fitted;
 use crate::engine::segment::Tallies;
 use crate::engine::settings::Settings;
+use crate::engine::weights::Weights;
+use crate::policy::price::Price;
 use crate::policy::{Arm, Evidence, Worth};
 use crate::posterior::pooling::expected_visitors;
-use crate::posterior::tally::Tally;
 
 /// A copy of everything an allocation is computed from, but for the policy and the seed.
 #[derive(Debug, Clone)]
@@ -23,15 +24,17 @@ pub(crate) struct Inputs {
     /// What all segments say together.
     fitted: Option<Arc<Fitted>>,
     expected_visitors: f64,
+    /// Effective events, where they are not those that were counted.
+    pub(crate) effective: Option<u64>,
 }
 
 impl Inputs {
-    /// Of what a segment has counted, and of a fit of all segments where it borrows from them.
-    pub(crate) fn of(active: &Active, tallies: &Tallies, fitted: Option<Arc<Fitted>>) -> Self {
+    /// Of what a segment has counted, weighed, and of a fit of all segments where it borrows from them.
+    pub(crate) fn of(active: &Active, tallies: &Tallies, weights: &Weights<'_>, fitted: Option<Arc<Fitted>>) -> Self {
         let settings = &active.settings;
-        let arms = settings.slots_by_key().iter().map(|slot| counted(settings, &tallies.learning_total, *slot));
-        let mut inputs = Self::valued(settings, arms.collect(), 0.0);
-        inputs.expected_visitors = expected_visitors(&inputs.arms);
+        let (arms, effective) = weights.arms(tallies);
+        let mut inputs = Self::valued(settings, arms, weights.price(active, tallies));
+        inputs.effective = effective;
         if let (Some(total), true) = (settings.definition.policy.expected_visitors, fitted.is_some()) {
             // A segment's part of what is expected is its part of what came.
             let so_far: f64 = inputs.arms.iter().map(|arm| arm.exposures).sum();
@@ -44,31 +47,28 @@ impl Inputs {
 
     /// Nothing has been counted.
     pub(crate) fn none(settings: &Settings) -> Self {
-        Self::valued(settings, vec![Arm::default(); settings.slots_by_key().len()], 0.0)
+        Self::valued(settings, vec![Arm::default(); settings.slots_by_key().len()], Price::NONE)
     }
 
     /// Sets the costs against what the arms earned. A cost with every conversion is taken off the rewards themselves where
     /// these are amounts, and off what a conversion is worth where they are not.
-    fn valued(settings: &Settings, mut arms: Vec<Arm>, price: f64) -> Self {
+    fn valued(settings: &Settings, mut arms: Vec<Arm>, price: Price) -> Self {
         let definition = &settings.definition;
         let kind = settings.primary_kind();
         if definition.policy.objective == Objective::Goal {
             return Self::alone(arms, kind, Vec::new());
         }
-        let worth = worth(definition);
+        let worth = settings.primary_goal().worth.unwrap_or(1.0);
         let worths = arms.iter_mut().enumerate().map(|(position, arm)| {
             let variation = &definition.variations[settings.variation_at(position)];
-            let (cost, with_conversion) =
-                (variation.cost * (1.0 + price), variation.cost_per_conversion * (1.0 + price));
-            let per_reward = match kind {
-                GoalKind::Conversion => worth - with_conversion,
-                GoalKind::Revenue | GoalKind::Count => {
-                    arm.squares += with_conversion * with_conversion.mul_add(arm.conversions, -2.0 * arm.sum);
-                    arm.sum -= with_conversion * arm.conversions;
-                    1.0
-                }
-            };
-            Worth { per_reward, per_exposure: -cost }
+            let valued = price.worth(worth, variation.cost, variation.cost_per_conversion);
+            if kind == GoalKind::Conversion {
+                return valued;
+            }
+            let taken = worth - valued.per_reward;
+            arm.squares += taken * (taken * arm.conversions - 2.0 * arm.sum);
+            arm.sum -= taken * arm.conversions;
+            Worth { per_reward: 1.0, ..valued }
         });
         let worths = worths.collect();
         Self::alone(arms, kind, worths)
@@ -76,7 +76,7 @@ impl Inputs {
 
     fn alone(arms: Vec<Arm>, kind: GoalKind, worths: Vec<Worth>) -> Self {
         let expected_visitors = expected_visitors(&arms);
-        Self { arms, kind, worths, fitted: None, expected_visitors }
+        Self { arms, kind, worths, fitted: None, expected_visitors, effective: None }
     }
 
     /// Feeds everything to a hash, from which the allocation's id and the seed of its draws come.
@@ -112,22 +112,4 @@ impl Inputs {
             seed,
         }
     }
-}
-
-fn counted(settings: &Settings, tally: &Tally, slot: Slot) -> Arm {
-    let goal = settings.primary();
-    let (exposures, conversions) = (tally.exposures(slot) as f64, tally.conversions(slot, goal) as f64);
-    match settings.primary_kind() {
-        GoalKind::Conversion => Arm::converting(exposures, conversions),
-        GoalKind::Revenue | GoalKind::Count => {
-            let moments = tally.moments(slot, goal);
-            Arm { exposures, conversions, sum: moments.sum as f64, squares: moments.squares as f64 }
-        }
-    }
-}
-
-/// What one conversion of the primary goal is worth; 1 where nothing is said.
-fn worth(definition: &Definition) -> f64 {
-    let primary = definition.goals.iter().find(|goal| goal.role == Role::Primary);
-    primary.and_then(|goal| goal.worth).unwrap_or(1.0)
 }

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{Currency, ExperimentKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{Currency, ExperimentKey, GoalKind, Seed, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
 use crate::engine::definition::{Goal, Status};
 use crate::engine::event::Shares;
+use crate::engine::model::{Model, nobody};
 use crate::engine::pool::Pool;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{LATE_SPAN, Settings, Slots};
 use crate::engine::table::Table;
+use crate::engine::weights::Timing;
 use crate::policy::allocation::project;
 use crate::posterior::bucket::BucketLengths;
 use crate::posterior::tally::Tally;
@@ -45,6 +47,8 @@ pub struct Active {
     pub(crate) epochs: Vec<Arc<Epoch>>,
     /// All segments together, where a policy pools completely or a budget has to be watched.
     pub(crate) all: Option<Arc<Segment>>,
+    /// What a contextual policy has learned.
+    pub(crate) model: Option<Arc<Model>>,
     /// What segments without evidence are allocated by.
     pub(crate) initial: Arc<crate::engine::allocation::Allocation>,
     pub(crate) initial_shares: Shares,
@@ -79,13 +83,23 @@ pub(crate) struct Epoch {
     pub(crate) segments: Arc<Table<SegmentKey, Segment>>,
     /// What they say together; shared as well.
     pub(crate) pool: Arc<Pool>,
+    /// What time it is and how long rewards take; shared as well.
+    pub(crate) timing: Arc<Timing>,
 }
 
 impl Epoch {
     pub(crate) fn new(number: u32, settings: &Settings) -> Self {
         let segments = Arc::new(Table::new());
-        Self { number, lengths: settings.lengths(), goals: Vec::new(), closed_at: None, segments, pool: Arc::default() }
-            .with_goals(settings)
+        Self {
+            number,
+            lengths: settings.lengths(),
+            goals: Vec::new(),
+            closed_at: None,
+            segments,
+            pool: Arc::default(),
+            timing: Arc::default(),
+        }
+        .with_goals(settings)
     }
 
     /// The same epoch, knowing a definition's goals. What a goal measures never changes within an epoch.
@@ -97,7 +111,13 @@ impl Epoch {
                 goals.push((slot, Measure::of(goal)));
             }
         }
-        Self { goals, segments: Arc::clone(&self.segments), pool: Arc::clone(&self.pool), ..*self }
+        Self {
+            goals,
+            segments: Arc::clone(&self.segments),
+            pool: Arc::clone(&self.pool),
+            timing: Arc::clone(&self.timing),
+            ..*self
+        }
     }
 
     pub(crate) fn closed(&self, at: Timestamp) -> Self {
@@ -106,6 +126,7 @@ impl Epoch {
             goals: self.goals.clone(),
             segments: Arc::clone(&self.segments),
             pool: Arc::clone(&self.pool),
+            timing: Arc::clone(&self.timing),
             ..*self
         }
     }
@@ -129,7 +150,14 @@ impl Epoch {
     }
 
     pub(crate) fn state(&self) -> EpochState {
-        EpochState { number: self.number, lengths: self.lengths, closed_at: self.closed_at, goals: self.goals.clone() }
+        EpochState {
+            number: self.number,
+            lengths: self.lengths,
+            closed_at: self.closed_at,
+            goals: self.goals.clone(),
+            newest: self.timing.newest(),
+            delays: self.timing.delays().clone(),
+        }
     }
 
     /// Acts on the segment of a key; on a new one if there is room, else on `other`. For the writer alone.
@@ -171,6 +199,12 @@ impl Active {
     /// Probabilities by which a segment's visitors are decided now, in order of keys, when nothing is excluded.
     #[must_use]
     pub fn propensities(&self, segment: &Segment) -> Vec<f64> {
+        if let (Some(contextual), Some(model)) = (self.settings.contextual(), &self.model) {
+            // A contextual policy has no allocation of a segment: this one is for a visitor of whom nothing is known.
+            let shares = model.published().beliefs.shares(&contextual.arms, &nobody(contextual), Seed(0));
+            let all = vec![true; shares.len()];
+            return project(&shares, &all, self.settings.floors()).expect("a definition has a variation");
+        }
         let allocation = match self.deciding() {
             Some(all) => all.allocation(),
             None => segment.allocation(),
@@ -327,6 +361,7 @@ impl Experiment {
             epochs: active.epochs.iter().map(|epoch| epoch.state()).collect(),
             initial: active.initial_shares.clone(),
             rewards: self.reward_counts(),
+            model_since: active.model.as_ref().map_or(0, |model| model.since()),
             pool: active.current().pool.fitted().map(|fitted| Arc::clone(&fitted.computed)),
         }
     }

@@ -14,6 +14,7 @@ pub mod event;
 mod evidence;
 pub mod experiment;
 pub mod ledger;
+mod model;
 pub mod pool;
 pub mod receipt;
 pub mod refresh;
@@ -24,16 +25,18 @@ pub mod secret;
 pub mod segment;
 pub mod settings;
 mod table;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::ExperimentKey;
-use crate::engine::checkpoint::SegmentName;
+use crate::engine::checkpoint::{RowName, SegmentName};
 use crate::engine::decide::{Decision, Explain, Request};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Epoch, Experiment};
+use crate::engine::model::Model;
 use crate::engine::receipt::Sealer;
 use crate::engine::refresh::Task;
 use crate::engine::secret::Secret;
@@ -48,8 +51,8 @@ pub struct Engine {
     experiments: Table<ExperimentKey, Experiment>,
     /// Deleted keys, and whether a checkpoint knows. Looked at only when a key is not found.
     buried: Mutex<BTreeMap<ExperimentKey, bool>>,
-    /// Segments whose rows the next checkpoint removes.
-    gone: Mutex<Vec<SegmentName>>,
+    /// Rows that the next checkpoint removes.
+    gone: Mutex<Vec<RowName>>,
 }
 
 impl Engine {
@@ -134,15 +137,23 @@ impl Engine {
     pub(crate) fn forget_epoch(&self, experiment: &ExperimentKey, epoch: &Epoch) {
         let keys = epoch.segments.sorted().into_iter().map(|segment| segment.key().cloned());
         for segment in keys.chain(std::iter::once(None)) {
-            self.forget_segment(SegmentName { experiment: experiment.clone(), epoch: epoch.number, segment });
+            let name = SegmentName { experiment: experiment.clone(), epoch: epoch.number, segment };
+            self.forget_row(RowName::Segment(name));
         }
     }
 
-    pub(crate) fn forget_segment(&self, name: SegmentName) {
+    /// Remembers that what a model learned is gone.
+    pub(crate) fn forget_model(&self, experiment: &ExperimentKey, model: &Model) {
+        for variation in model.variations() {
+            self.forget_row(RowName::Model { experiment: experiment.clone(), variation });
+        }
+    }
+
+    pub(crate) fn forget_row(&self, name: RowName) {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(name);
     }
 
-    pub(crate) fn take_gone(&self) -> Vec<SegmentName> {
+    pub(crate) fn take_gone(&self) -> Vec<RowName> {
         std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -63,8 +63,8 @@ impl Pool {
     }
 
     pub(crate) fn set(&self, fitted: Fitted) {
-        let evidence = fitted.computed.evidence;
-        self.progress().due_at = evidence + (evidence / GROWTH).max(1);
+        let PoolFitted { evidence, effective, .. } = *fitted.computed;
+        self.progress().due_at = evidence + (effective.unwrap_or(evidence) / GROWTH).max(1);
         self.fitted.store(Some(Arc::new(fitted)));
     }
 
@@ -149,7 +149,7 @@ impl Engine {
         let active = experiment.active();
         let Some(epoch) = active.epoch(computed.epoch) else { return };
         if computed.definition == active.settings.version {
-            let unseen = active.settings.allocation(0, None, computed.unseen.clone());
+            let unseen = active.settings.allocation(0, None, None, computed.unseen.clone());
             epoch.pool.set(Fitted { computed: Arc::clone(computed), unseen });
             experiment.mark_changed();
         }

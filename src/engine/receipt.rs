@@ -12,7 +12,7 @@ use aes_gcm::{Aes128Gcm, KeyInit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, SegmentKey, Slot};
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, SegmentKey, Slot};
 use crate::engine::event::DecisionRecord;
 use crate::engine::secret::Secret;
 
@@ -25,6 +25,7 @@ const NONCE: usize = 12;
 const TAG: usize = 16;
 const CONTROL: u8 = 1;
 const DEFERRED: u8 = 2;
+const FEATURES: u8 = 4;
 
 /// What a receipt holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,9 +141,16 @@ fn write_record(record: &DecisionRecord, deferred: bool, visitor: u64, to: &mut 
     to.extend_from_slice(&record.variation.0.to_le_bytes());
     to.extend_from_slice(&record.allocation.0.to_le_bytes());
     to.extend_from_slice(&record.propensity.to_bits().to_le_bytes());
-    to.push(if record.control { CONTROL } else { 0 } | if deferred { DEFERRED } else { 0 });
+    let features = record.features.entries();
+    let flag = |bit, set| if set { bit } else { 0 };
+    to.push(flag(CONTROL, record.control) | flag(DEFERRED, deferred) | flag(FEATURES, !features.is_empty()));
     to.extend_from_slice(&record.decision.to_bytes());
     to.extend_from_slice(&visitor.to_le_bytes());
+    for (index, value) in features {
+        // A schema has at most 200 columns, and one byte less an entry is a quarter of a short receipt.
+        to.push(u8::try_from(*index).expect("features have at most 200 columns"));
+        to.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
 }
 
 fn read_record(bytes: &[u8]) -> Option<Receipt> {
@@ -162,7 +170,14 @@ fn read_record(bytes: &[u8]) -> Option<Receipt> {
     let [flags] = take(&mut rest)?;
     let decision = DecisionId::from_bytes(take(&mut rest)?);
     let visitor = u64::from_le_bytes(take(&mut rest)?);
-    let sound = rest.is_empty() && flags & !(CONTROL | DEFERRED) == 0 && propensity > 0.0 && propensity <= 1.0;
+    let mut entries = Vec::new();
+    while flags & FEATURES != 0 && !rest.is_empty() {
+        let [index] = take(&mut rest)?;
+        entries.push((u16::from(index), f32::from_bits(u32::from_le_bytes(take(&mut rest)?))));
+    }
+    let features = Features::from_entries(entries)?;
+    let known = flags & !(CONTROL | DEFERRED | FEATURES) == 0;
+    let sound = rest.is_empty() && known && propensity > 0.0 && propensity <= 1.0;
     sound.then_some(Receipt {
         record: DecisionRecord {
             experiment,
@@ -174,6 +189,7 @@ fn read_record(bytes: &[u8]) -> Option<Receipt> {
             propensity,
             control: flags & CONTROL != 0,
             decision,
+            features,
         },
         deferred: flags & DEFERRED != 0,
         visitor,

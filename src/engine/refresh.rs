@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::domain::{SegmentKey, Timestamp};
+use crate::domain::{SegmentKey, Span, Timestamp};
 use crate::engine::event::{AllocationComputed, Event, PoolFitted};
 use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::Settings;
+use crate::engine::weights::Weights;
 use crate::policy::Arm;
 use crate::posterior::bucket::BucketLengths;
 use crate::posterior::pooling::fit;
@@ -26,7 +27,7 @@ pub(crate) enum Task {
     /// The allocation of a segment; `None`: of all together.
     Allocation { segment: Option<SegmentKey>, inputs: Box<Inputs> },
     /// A fit to the arms of all segments, in order of the segments' keys.
-    Fit { segments: Vec<Vec<Arm>> },
+    Fit { segments: Vec<Vec<Arm>>, effective: Option<u64>, half_life: Option<Span> },
 }
 
 impl RefreshJob {
@@ -42,7 +43,7 @@ impl RefreshJob {
             return None;
         }
         tallies.refreshing = true;
-        let inputs = Inputs::of(active, tallies, fitted);
+        let inputs = Inputs::of(active, tallies, &Weights::of(active), fitted);
         Some(Self {
             settings: Arc::clone(settings),
             evidence: tallies.events,
@@ -53,9 +54,19 @@ impl RefreshJob {
 
     /// A fit of all segments as they are now.
     pub(crate) fn fit(active: &Active, evidence: u64, at: Timestamp) -> Self {
-        let segments =
-            active.segments().iter().map(|segment| Inputs::of(active, &segment.tallies(), None).arms).collect();
-        Self { settings: Arc::clone(&active.settings), evidence, at, task: Task::Fit { segments } }
+        let segments = active.segments();
+        let mut weights = Weights::of(active);
+        for segment in &segments {
+            weights.look_at(segment.tallies().learning.as_slice());
+        }
+        let weights = weights.picked();
+        let all: Vec<Inputs> =
+            segments.iter().map(|segment| Inputs::of(active, &segment.tallies(), &weights, None)).collect();
+        let effective = all.iter().map(|inputs| inputs.effective).sum();
+        let half_life = weights.half_life(&[]);
+        let segments = all.into_iter().map(|inputs| inputs.arms).collect();
+        let task = Task::Fit { segments, effective, half_life };
+        Self { settings: Arc::clone(&active.settings), evidence, at, task }
     }
 
     /// Asks the policy, or fits: the expensive part, for a background thread.
@@ -66,14 +77,17 @@ impl RefreshJob {
         match &self.task {
             Task::Allocation { segment, inputs } => {
                 let shares = self.settings.compute(segment.as_ref().map(SegmentKey::as_str), inputs);
-                let (segment, fit) = (segment.clone(), inputs.fit());
-                let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, fit, shares };
+                let (segment, effective, fit) = (segment.clone(), inputs.effective, inputs.fit());
+                let computed =
+                    AllocationComputed { experiment, epoch, definition, segment, at, evidence, effective, fit, shares };
                 Event::AllocationComputed(Arc::new(computed))
             }
-            Task::Fit { segments } => {
+            Task::Fit { segments, effective, half_life } => {
                 let fit = fit(self.settings.primary_kind(), segments);
                 let unseen = self.settings.unseen(&fit);
-                let computed = PoolFitted { experiment, epoch, definition, at, evidence, fit, unseen };
+                let (effective, half_life) = (*effective, *half_life);
+                let computed =
+                    PoolFitted { experiment, epoch, definition, at, evidence, effective, half_life, fit, unseen };
                 Event::PoolFitted(Arc::new(computed))
             }
         }

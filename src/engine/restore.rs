@@ -5,13 +5,17 @@ use std::sync::Arc;
 use crate::domain::ExperimentKey;
 use crate::engine::Engine;
 use crate::engine::allocation::Allocation;
-use crate::engine::checkpoint::{AllocationState, Changes, ExperimentState, SegmentName, SegmentState, StateRecord};
+use crate::engine::checkpoint::{
+    AllocationState, Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
+};
 use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::model::Model;
 use crate::engine::pool::Fitted;
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
 use crate::engine::table::Table;
+use crate::engine::weights::Timing;
 
 /// A checkpoint that does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +37,10 @@ impl Engine {
                     records.extend(segment.take_changed().then(|| segment_state(&experiment, epoch.number, &segment)));
                 }
             }
+            if let Some(model) = &active.model {
+                let states = model.changed_states(&experiment, active.settings.epoch);
+                records.extend(states.into_iter().map(StateRecord::Model));
+            }
             if let Some(all) = &active.all
                 && all.take_changed()
             {
@@ -48,17 +56,19 @@ impl Engine {
     /// # Errors
     /// [`RestoreError`] if a record does not fit the others.
     pub fn restore(&self, records: Vec<StateRecord>) -> Result<(), RestoreError> {
-        let mut segments = Vec::new();
+        let (mut segments, mut models) = (Vec::new(), Vec::new());
         for record in records {
             match record {
                 StateRecord::Experiment(state) => self.restore_experiment(state)?,
                 StateRecord::Segment(state) => segments.push(state),
+                StateRecord::Model(state) => models.push(state),
                 StateRecord::Deleted(key) => self.restore_buried(key),
             }
         }
         for state in segments {
             self.restore_segment(state)?;
         }
+        models.into_iter().for_each(|state| self.restore_model(&state));
         for experiment in self.experiments() {
             experiment.active().count_pool();
             experiment.watch_budget(&experiment.active());
@@ -85,27 +95,42 @@ impl Engine {
         };
         let settings = Settings::compile(state.definition, state.version, current.number, &slots, self.secret())
             .map_err(|error| RestoreError(format!("experiment {key}: {error}")))?;
-        let initial = settings.allocation(0, None, state.initial.clone());
+        let initial = settings.allocation(0, None, None, state.initial.clone());
         let epochs = state.epochs.into_iter().map(|epoch| {
             let segments = Arc::new(Table::new());
             let (number, lengths, goals, closed_at) = (epoch.number, epoch.lengths, epoch.goals, epoch.closed_at);
-            Arc::new(Epoch { number, lengths, goals, closed_at, segments, pool: Arc::default() })
+            let timing: Arc<Timing> = Arc::default();
+            timing.saw(epoch.newest);
+            *timing.delays() = epoch.delays;
+            Arc::new(Epoch { number, lengths, goals, closed_at, segments, pool: Arc::default(), timing })
         });
         let mut active = Active {
             settings: Arc::new(settings),
             slots: Arc::new(slots),
             epochs: epochs.collect(),
             all: None,
+            model: None,
             initial,
             initial_shares: state.initial,
         };
         active.all = active.together();
+        active.model = active.settings.contextual().map(|contextual| Model::new(contextual, state.model_since));
         if let Some(computed) = state.pool {
-            let unseen = active.settings.allocation(0, None, computed.unseen.clone());
+            let unseen = active.settings.allocation(0, None, None, computed.unseen.clone());
             active.current().pool.set(Fitted { computed, unseen });
         }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
         Ok(())
+    }
+
+    /// What was learned of one variation; its row goes if it is of a deleted experiment or of a model that was given up.
+    fn restore_model(&self, state: &ModelState) {
+        let active = self.experiment(state.experiment.as_str()).ok().map(|experiment| experiment.active_full());
+        let model =
+            active.as_ref().filter(|active| active.settings.epoch == state.epoch).and_then(|a| a.model.as_ref());
+        if !model.is_some_and(|model| model.restore(state)) {
+            self.forget_row(RowName::Model { experiment: state.experiment.clone(), variation: state.variation });
+        }
     }
 
     fn restore_segment(&self, state: SegmentState) -> Result<(), RestoreError> {
@@ -115,15 +140,17 @@ impl Engine {
         let Some((active, epoch)) = active.as_ref().and_then(|active| active.epoch(epoch).map(|epoch| (active, epoch)))
         else {
             // Of a deleted experiment or a forgotten epoch, and not removed before the process ended.
-            self.forget_segment(SegmentName { experiment: key, epoch, segment });
+            self.forget_row(RowName::Segment(SegmentName { experiment: key, epoch, segment }));
             return Ok(());
         };
         let allocation = match allocation {
-            Some(AllocationState { definition, evidence, fit, shares }) if definition == active.settings.version => {
+            Some(AllocationState { definition, evidence, effective, fit, shares })
+                if definition == active.settings.version =>
+            {
                 if shares.shares.len() != active.settings.slots_by_key().len() {
                     return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
                 }
-                active.settings.allocation(evidence, fit, shares)
+                active.settings.allocation(evidence, effective, fit, shares)
             }
             Some(earlier) => {
                 let floors = vec![0.0; earlier.shares.shares.len()];

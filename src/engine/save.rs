@@ -9,6 +9,7 @@ use crate::engine::definition::{Definition, Status};
 use crate::engine::error::{FieldError, NoExperiment, SaveError};
 use crate::engine::event::ExperimentSaved;
 use crate::engine::experiment::{Active, Epoch, Measure};
+use crate::engine::model::Model;
 use crate::engine::settings::{Settings, Slots};
 
 /// Most epochs whose receipts are still valid.
@@ -109,16 +110,26 @@ impl Active {
             }
             None => epochs.push(Arc::new(Epoch::new(saved.epoch, &settings))),
         }
-        let initial = settings.allocation(0, None, saved.initial.clone());
+        let initial = settings.allocation(0, None, None, saved.initial.clone());
         let mut active = Self {
             settings: Arc::new(settings),
             slots: Arc::new(slots),
             epochs,
             all: None,
+            model: None,
             initial,
             initial_shares: saved.initial.clone(),
         };
         let kept = before.filter(|before| before.settings.epoch == saved.epoch).and_then(|before| before.all.clone());
+        let model = before.and_then(|before| {
+            let goes_on = before.settings.epoch == saved.epoch
+                && Model::goes_on(&before.settings.definition, &active.settings.definition);
+            before.model.clone().filter(|_| goes_on)
+        });
+        active.model = active
+            .settings
+            .contextual()
+            .map(|contextual| model.unwrap_or_else(|| Model::new(contextual, active.settings.version)));
         active.all = kept.filter(|_| active.wants_all()).or_else(|| active.together());
         active
     }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::definition::{Definition, Role, Segments};
+use crate::engine::definition::{Definition, Delay, Goal, HalfLife, Objective, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
 use crate::engine::evidence::Inputs;
 use crate::engine::secret::{KeyedHash, Secret};
-use crate::policy::{Evidence, Policy, Pooling};
+use crate::policy::contextual::Shape;
+use crate::policy::{Built, ContextualModel, ContextualPolicy, Evidence, Parameters, Policy, Pooling, build_any};
 use crate::posterior::bucket::BucketLengths;
 use crate::posterior::pooling::Fit;
+use crate::targeting::features::Schema;
 use crate::targeting::{Condition, Segmentation};
 
 /// How long after its window a reward is still taken, as late.
@@ -31,6 +33,7 @@ pub struct Settings {
     pub(crate) audience: Option<Condition>,
     pub(crate) segmentation: Segmentation,
     policy: Box<dyn Policy>,
+    contextual: Option<Contextual>,
     pools: bool,
     borrows: bool,
     /// Slots of the definition's variations, in its order.
@@ -42,6 +45,8 @@ pub struct Settings {
     /// Least probability of each eligible variation, in order of keys.
     floors: Box<[f64]>,
     primary: Slot,
+    /// Its place in the definition.
+    primary_index: usize,
     primary_kind: GoalKind,
     longest_window: Span,
     shortest_window: Span,
@@ -49,6 +54,18 @@ pub struct Settings {
     pub(crate) draw: KeyedHash,
     pub(crate) groups: KeyedHash,
     pub(crate) traffic: KeyedHash,
+}
+
+/// A policy that computes shares for each visitor, and what it sees of one.
+#[derive(Debug)]
+pub(crate) struct Contextual {
+    policy: Box<dyn ContextualPolicy>,
+    pub(crate) schema: Schema,
+    shape: Shape,
+    /// Seeds the draws from which a visitor's shares are counted.
+    pub(crate) scores: KeyedHash,
+    /// Indices of the arms in the model, in order of keys.
+    pub(crate) arms: Box<[usize]>,
 }
 
 /// Slots of everything an experiment ever had, in order of appearance.
@@ -102,19 +119,32 @@ impl Settings {
         by_key.sort_unstable_by(|a, b| definition.variations[*a].key.cmp(&definition.variations[*b].key));
         let keys: Vec<VariationKey> = by_key.iter().map(|index| definition.variations[*index].key.clone()).collect();
         let choice = &definition.policy;
-        let policy = crate::policy::build(&choice.kind, &choice.parameters, &keys)?;
+        let schema = compile_schema(&definition)?;
         let variation_slots: Box<[Slot]> = definition
             .variations
             .iter()
             .map(|v| slots.variation(&v.key).expect("every variation has a slot"))
             .collect();
+        let slots_by_key: Box<[Slot]> = by_key.iter().map(|index| variation_slots[*index]).collect();
+        let (policy, contextual) = match build_any(&choice.kind, &choice.parameters, &keys)? {
+            Built::Segments(policy) => (policy, None),
+            Built::Contextual(policy) => {
+                check_contextual(&definition)?;
+                let arms = slots_by_key.iter().map(|slot| slot.index()).collect();
+                let scores = secret.keyed_hash("scores", &definition.key, epoch);
+                // Where no segment decides, nothing is ever asked of what stands in for its policy.
+                let standing_in = crate::policy::build("uniform", &Parameters::new(), &keys)?;
+                (standing_in, Some(Contextual::new(policy, schema, arms, scores)?))
+            }
+        };
         let goal_slots: Box<[Slot]> =
             definition.goals.iter().map(|g| slots.goal(&g.key).expect("every goal has a slot")).collect();
         let primary =
             definition.goals.iter().position(|g| g.role == Role::Primary).expect("a definition has a primary goal");
         let windows = || definition.goals.iter().map(|goal| goal.window);
-        let attribute_names =
-            audience.iter().flat_map(Condition::names).chain(segmentation.names()).map(Box::from).collect();
+        let attribute_names = audience.iter().flat_map(Condition::names).chain(segmentation.names());
+        let seen = contextual.iter().flat_map(|contextual| contextual.schema.names());
+        let attribute_names = attribute_names.chain(seen).map(Box::from).collect();
         let key = &definition.key;
         Ok(Self {
             version,
@@ -122,10 +152,12 @@ impl Settings {
             pools: policy.learns() && policy.pooling() == Pooling::Complete,
             borrows: policy.learns() && policy.pooling() == Pooling::Partial,
             policy,
-            slots_by_key: by_key.iter().map(|index| variation_slots[*index]).collect(),
+            contextual,
+            slots_by_key,
             slots: variation_slots,
             floors: by_key.iter().map(|index| floor(&definition, *index)).collect(),
             primary: goal_slots[primary],
+            primary_index: primary,
             primary_kind: definition.goals[primary].kind,
             by_key: by_key.into(),
             goal_slots,
@@ -162,6 +194,11 @@ impl Settings {
     /// Whether segments borrow from each other.
     pub(crate) fn borrows(&self) -> bool {
         self.borrows
+    }
+
+    /// The contextual policy, if it is one.
+    pub(crate) fn contextual(&self) -> Option<&Contextual> {
+        self.contextual.as_ref()
     }
 
     /// Slots in order of keys.
@@ -202,6 +239,12 @@ impl Settings {
     #[must_use]
     pub fn primary(&self) -> Slot {
         self.primary
+    }
+
+    /// The same as it is defined.
+    #[must_use]
+    pub fn primary_goal(&self) -> &Goal {
+        &self.definition.goals[self.primary_index]
     }
 
     /// What its rewards are.
@@ -278,12 +321,78 @@ impl Settings {
         Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
     }
 
-    /// Shares as an allocation in force.
-    pub(crate) fn allocation(&self, evidence: u64, fit: Option<AllocationId>, shares: Shares) -> Arc<Allocation> {
+    /// Shares as an allocation in force. `effective` is the number of events it rests on where that is not `evidence`.
+    pub(crate) fn allocation(
+        &self,
+        evidence: u64,
+        effective: Option<u64>,
+        fit: Option<AllocationId>,
+        shares: Shares,
+    ) -> Arc<Allocation> {
         // Draws cost more than a quadrature, and 5 % decides as well as 1 % (STATISTICS §18).
         let growth = if self.borrows { 20 } else { 100 };
-        Allocation::new(AllocationState { definition: self.version, evidence, fit, shares }, growth, &self.floors)
+        let state = AllocationState { definition: self.version, evidence, effective, fit, shares };
+        Allocation::new(state, growth, &self.floors)
     }
+}
+
+impl Contextual {
+    fn new(
+        policy: Box<dyn ContextualPolicy>,
+        schema: Option<Schema>,
+        arms: Box<[usize]>,
+        scores: KeyedHash,
+    ) -> Result<Self, FieldError> {
+        let Some(schema) = schema else {
+            let allowed = "at least one attribute, for a policy that learns from them";
+            return Err(FieldError::new("attributes", "nothing", allowed));
+        };
+        let shape = Shape { dimensions: schema.dimensions(), patterns: schema.patterns() };
+        policy.model(&shape)?;
+        let numbers = shape.dimensions * shape.dimensions * arms.len();
+        if numbers > MAX_BELIEF_NUMBERS {
+            let given = format!("{} features for {} variations", shape.dimensions, arms.len());
+            let allowed = format!("at most {MAX_BELIEF_NUMBERS} for features × features × variations");
+            return Err(FieldError::new("attributes", given, allowed));
+        }
+        Ok(Self { policy, schema, shape, scores, arms })
+    }
+
+    /// A model that has learned nothing.
+    pub(crate) fn model(&self) -> Box<dyn ContextualModel> {
+        self.policy.model(&self.shape).expect("a model of this shape was made when the definition was checked")
+    }
+}
+
+/// Most numbers that the beliefs about all variations' weights may take: 32 MB.
+const MAX_BELIEF_NUMBERS: usize = 4 << 20;
+
+/// What does not go with a policy that learns from features: its model holds weights and no counts by time.
+fn check_contextual(definition: &Definition) -> Result<(), FieldError> {
+    let refuse = |field: String, given: &str, allowed: &str| Err(FieldError::new(field, given, allowed));
+    let index = definition.goals.iter().position(|goal| goal.role == Role::Primary).unwrap_or(0);
+    if definition.goals[index].delay != Delay::None {
+        return refuse(format!("goals[{index}].delay"), "a delay", "\"none\" where the policy learns from features");
+    }
+    if definition.goals[index].kind != GoalKind::Conversion && definition.policy.kind.starts_with("logistic") {
+        return refuse(format!("goals[{index}].kind"), "rewards with values", "\"conversion\" under a logistic policy");
+    }
+    if definition.policy.half_life != HalfLife::Off {
+        return refuse("policy.half_life".into(), "a half-life", "\"off\" where the policy learns from features");
+    }
+    if definition.policy.objective != Objective::Goal {
+        return refuse("policy.objective".into(), "\"margin\"", "\"goal\" where the policy learns from features");
+    }
+    Ok(())
+}
+
+/// What a contextual policy sees; checked under every policy, so that one can be replaced by another.
+fn compile_schema(definition: &Definition) -> Result<Option<Schema>, FieldError> {
+    if definition.attributes.is_empty() && definition.interactions.is_empty() {
+        return Ok(None);
+    }
+    let schema = Schema::new(definition.attributes.clone(), &definition.interactions);
+    schema.map(Some).map_err(|error| FieldError::new(error.field, error.given, error.allowed))
 }
 
 /// The least probability of a variation: none for one that costs under a hard budget, which exploring must not spend.

@@ -36,6 +36,10 @@ pub(crate) struct DefinitionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetBody>,
     stopping: Option<StoppingBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<AttributeBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    interactions: Vec<(String, String)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -55,6 +59,22 @@ struct VariationBody {
     cost: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_per_conversion: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct AttributeBody {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    levels: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sd: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bins: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

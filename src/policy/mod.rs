@@ -16,6 +16,7 @@ pub mod linear_thompson;
 pub mod linear_ucb;
 pub mod logistic_thompson;
 pub mod parameters;
+pub mod price;
 pub mod thompson;
 pub mod uniform;
 

@@ -39,17 +39,17 @@ fn an_unknown_kind_lists_the_known_ones() {
 fn defaults_are_written_out() {
     let complete = with_defaults("thompson", &Parameters::new(), 2).expect("complete");
     let shown: Vec<String> = complete.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    assert_eq!(shown, ["draws = 1024", "pooling = \"partial\"", "prior = [1, 1]", "sharpening = 2"]);
+    assert_eq!(shown, ["draws = 1024", "pooling = \"partial\"", "prior = [1, 1]", "sharpening = 1.5"]);
     assert_eq!(with_defaults("thompson", &complete, 2), Ok(complete));
 }
 
 #[test]
 fn defaults_follow_the_number_of_variations_and_each_other() {
     for (given, variations_count, pooling, sharpening) in [
-        (Parameters::new(), 64, "partial", 2.0),
+        (Parameters::new(), 64, "partial", 1.5),
         (Parameters::new(), 65, "none", 1.0),
         (Parameters::new().with("pooling", Parameter::Text("none".to_owned())), 2, "none", 1.0),
-        (Parameters::new().with("sharpening", Parameter::Number(1.5)), 2, "partial", 1.5),
+        (Parameters::new().with("sharpening", Parameter::Number(3.0)), 2, "partial", 3.0),
     ] {
         let complete = with_defaults("thompson", &given, variations_count).expect("complete");
         assert_eq!(complete.get("pooling"), Some(&Parameter::Text(pooling.to_owned())));

@@ -77,7 +77,7 @@ impl Learner for Linear {
             variance += s[index] * value;
             mean += self.belief.mean[index] * value;
         }
-        let gain = self.noise_precision / self.noise_precision.mul_add(variance.max(0.0), 1.0);
+        let gain = self.noise_precision / (1.0 + self.noise_precision * variance.max(0.0));
         let belief = Arc::make_mut(&mut self.belief);
         belief.shift(&s, -mean * gain);
         belief.covariance.subtract_outer(&s, gain);

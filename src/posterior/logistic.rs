@@ -56,7 +56,7 @@ impl Learner for Filter {
         let expected = logistic(mean / (std::f64::consts::FRAC_PI_8 * variance + 1.0).sqrt());
         let rate = logistic(mean);
         let weight = (rate * (1.0 - rate)).max(WEIGHT_MIN);
-        let shrunk = weight.mul_add(variance, 1.0);
+        let shrunk = 1.0 + weight * variance;
         let belief = Arc::make_mut(&mut self.belief);
         belief.shift(&s, -expected / shrunk);
         belief.covariance.subtract_outer(&s, weight / shrunk);

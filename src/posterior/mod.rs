@@ -6,6 +6,8 @@
 pub mod arm;
 pub mod beta;
 pub mod bucket;
+pub mod delay;
+pub mod forgetting;
 pub mod gamma;
 pub mod gamma_poisson;
 pub mod hurdle;
@@ -18,6 +20,7 @@ pub mod sampler;
 mod special;
 pub mod symmetric;
 pub mod tally;
+pub mod weighing;
 
 pub use arm::Arm;
 pub use beta::{Beta, InvalidBeta};

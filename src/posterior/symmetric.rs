@@ -156,10 +156,15 @@ impl Symmetric {
 
     /// Adds `scale` x xᵀ.
     pub fn add_outer(&mut self, features: &Features, scale: f64) {
+        let (indices, values): (Vec<usize>, Vec<f64>) = features.iter().unzip();
+        let dense = indices.last().is_none_or(|last| last + 1 == indices.len());
         for (count, (row, value)) in features.iter().enumerate() {
+            let entries = &mut self.packed[position(row, 0)..=position(row, row)];
             let scaled = scale * value;
-            for (column, other) in features.iter().take(count + 1) {
-                self.packed[position(row, column)] += scaled * other;
+            if dense {
+                entries.iter_mut().zip(&values).for_each(|(entry, other)| *entry += scaled * other);
+            } else {
+                indices[..=count].iter().zip(&values).for_each(|(column, other)| entries[*column] += scaled * other);
             }
         }
     }
@@ -193,13 +198,23 @@ impl Symmetric {
     #[must_use]
     pub fn times(&self, features: &Features) -> Vec<f64> {
         let mut product = vec![0.0; self.dimensions];
-        for (index, value) in features.iter() {
-            let row = &self.packed[position(index, 0)..=position(index, index)];
-            product.iter_mut().zip(row).for_each(|(sum, entry)| *sum += entry * value);
-            let mut at = position(index, index);
-            for (below, sum) in product.iter_mut().enumerate().skip(index + 1) {
-                at += below;
-                *sum += self.packed[at] * value;
+        let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
+        let dense = features.iter().next_back().is_none_or(|(last, _)| last + 1 == values.len());
+        let mut rest = features.iter().peekable();
+        let mut count = 0;
+        // Row by row through memory: what stands in a row, then the same as a column.
+        for row in 0..self.dimensions {
+            let entries = &self.packed[position(row, 0)..=position(row, row)];
+            let own = rest.next_if(|(index, _)| *index == row);
+            count += usize::from(own.is_some());
+            let sum = if dense {
+                dot(&entries[..count], &values[..count])
+            } else {
+                features.iter().take(count).map(|(column, value)| entries[column] * value).sum()
+            };
+            product[row] += sum;
+            if let Some((_, value)) = own {
+                product.iter_mut().zip(&entries[..row]).for_each(|(sum, entry)| *sum += entry * value);
             }
         }
         product

@@ -6,8 +6,10 @@
 pub mod intervals;
 pub mod lift;
 pub mod standardised;
+pub mod stopping;
 pub mod summary;
 
 pub use intervals::{Interval, posterior_interval};
 pub use lift::{Counts, Lift, lift};
+pub use stopping::{Progress, Reason, StoppingRule, Verdict, stopping};
 pub use summary::{ArmSummary, summarise};

@@ -15,7 +15,7 @@ mod state;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
 
-use crate::engine::checkpoint::{SegmentName, StateRecord};
+use crate::engine::checkpoint::{RowName, StateRecord};
 use crate::engine::event::Event;
 use crate::engine::ledger::LedgerEntry;
 use crate::store::{LedgerRow, StateRow, StoreError};
@@ -96,10 +96,10 @@ pub fn encode_state(record: &StateRecord) -> StateRow {
     StateRow { key: state::key(record), value: Some(value) }
 }
 
-/// The removal of a segment's checkpoint row.
+/// The removal of a checkpoint row.
 #[must_use]
-pub fn encode_gone(name: &SegmentName) -> StateRow {
-    StateRow { key: state::segment_row_key(&name.experiment, name.epoch, name.segment.as_ref()), value: None }
+pub fn encode_gone(name: &RowName) -> StateRow {
+    StateRow { key: state::row_key(name), value: None }
 }
 
 /// The part of the state in a checkpoint row.

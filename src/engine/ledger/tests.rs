@@ -15,6 +15,7 @@ fn record() -> DecisionRecord {
         propensity: 0.5,
         control: false,
         decision: DecisionId::new(Timestamp::from_millis(1_000), 42),
+        features: crate::domain::Features::new(),
     }
 }
 

@@ -24,6 +24,7 @@ fn record(segment: &str, propensity: f64) -> DecisionRecord {
         propensity,
         control: false,
         decision: DecisionId(u128::MAX),
+        features: crate::domain::Features::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Context, ExperimentKey, GoalKey, Probability, RewardId, Seed, Slot, Span, Timestamp, VariationKey,
+    AttributeName, Context, ExperimentKey, GoalKey, Probability, RewardId, Seed, Slot, Span, Timestamp, VariationKey,
 };
 use crate::engine::Engine;
 use crate::engine::decide::{Decision, Explain, Request, RequestId};
@@ -12,6 +12,7 @@ use crate::engine::event::{Event, Rewarded};
 use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
+use crate::targeting::features::{Attribute, Encoding};
 
 /// An engine, everything that was applied to it, and its ledger.
 pub(crate) struct Driver {
@@ -53,13 +54,28 @@ impl Driver {
     }
 
     pub(crate) fn decide(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision {
+        self.decide_explained(context, exclude, index, Explain::No)
+    }
+
+    /// The same with the numbers behind the draw.
+    pub(crate) fn explain(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision {
+        self.decide_explained(context, exclude, index, Explain::Yes)
+    }
+
+    fn decide_explained(
+        &self,
+        context: &Context<'_>,
+        exclude: &[VariationKey],
+        index: u64,
+        explain: Explain,
+    ) -> Decision {
         let tail = u128::from(Seed(99).child(index).0) << 16 | u128::from(index & 0xffff);
         let visitor = format!("visitor-{index}");
         let now = START + Span::from_millis(index);
         let id = RequestId::Minted(tail);
         let request =
             Request { visitor: &visitor, visitor_given: true, context, exclude, defer: false, receipt: None, id, now };
-        self.engine.decide("hero", &request, Explain::No).expect("there is an experiment")
+        self.engine.decide("hero", &request, explain).expect("there is an experiment")
     }
 
     /// Decides, applies the exposure, and a conversion with this probability.
@@ -95,7 +111,11 @@ pub(crate) fn definition(kind: &str, parameters: Parameters) -> Definition {
     let variations = ["plain", "bold", "offer"].map(|text| Variation::new(key(text), "{}"));
     let goal = Goal::conversion(GoalKey::new("purchase").expect("a key"), Role::Primary, Span::DAY);
     let policy = PolicyChoice::new(kind, full(kind, parameters));
-    Definition::new(ExperimentKey::new("hero").expect("a key"), variations.to_vec(), vec![goal], policy)
+    let devices = ["mobile", "desktop", "tablet"].map(str::to_owned).to_vec();
+    let device = Attribute { name: AttributeName::new("device").expect("a name"), encoding: Encoding::Levels(devices) };
+    let key = ExperimentKey::new("hero").expect("a key");
+    // Only a contextual policy sees the attribute.
+    Definition { attributes: vec![device], ..Definition::new(key, variations.to_vec(), vec![goal], policy) }
 }
 
 fn full(kind: &str, parameters: Parameters) -> Parameters {

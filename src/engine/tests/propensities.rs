@@ -24,46 +24,51 @@ fn check(kind: &str, floor: f64, control: f64, exclude: &[&str]) {
     }
     let exclude: Vec<VariationKey> = exclude.iter().map(|key| VariationKey::new(key).expect("a key")).collect();
     let name = format!("{kind}, floor {floor}, control {control}, without {exclude:?}");
-    // The allocation stands still: every eligible variation's propensity is the same in all rounds.
-    let (mut shown, mut logged, mut held, mut drawn) = ([0_u64; 3], [None; 3], 0_u64, 0_u64);
+    let (mut shown, mut expected, mut variance) = ([0.0_f64; 3], [0.0_f64; 3], [0.0_f64; 3]);
+    let mut held = 0.0_f64;
     for index in 1_000..1_000 + ROUNDS {
-        let decision = driver.decide(&Context::new(), &exclude, index);
+        let decision = driver.explain(&Context::new(), &exclude, index);
         match decision.reason {
             Reason::Control => {
                 assert_eq!((decision.variation, decision.propensity().to_bits()), (0, 1.0_f64.to_bits()), "{name}");
-                held += 1;
+                held += 1.0;
             }
             Reason::AllExcluded => {
                 assert!(exclude.contains(&decision.settings().definition.variations[0].key), "{name}")
             }
             Reason::Policy => {
-                let known = logged[decision.variation].get_or_insert(decision.propensity());
-                assert_eq!(known.to_bits(), decision.propensity().to_bits(), "{name}");
+                let basis = decision.basis.as_ref().expect("explained");
+                assert!((basis.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{name}");
+                for (position, propensity) in basis.propensities.iter().enumerate() {
+                    expected[position] += propensity;
+                    variance[position] += propensity * (1.0 - propensity);
+                }
+                let position = decision.settings().variations_by_key().iter().position(|v| *v == decision.variation);
+                let position = position.expect("one of the three");
+                shown[position] += 1.0;
+                assert_eq!(basis.propensities[position].to_bits(), decision.propensity().to_bits(), "{name}");
                 assert!(decision.propensity() >= floor, "{name}: below the floor");
-                shown[decision.variation] += 1;
-                drawn += 1;
+                let plain = driver.decide(&Context::new(), &exclude, index);
+                assert_eq!(plain.record, decision.record, "{name}: an explanation changes nothing");
             }
             Reason::Sticky | Reason::NotRunning | Reason::NotInAudience | Reason::NotInTraffic => {
                 panic!("{name}: {:?}", decision.reason)
             }
         }
     }
-    let total: f64 = logged.iter().flatten().sum();
-    assert!(total <= 1.0 + 1e-9, "{name}: propensities sum to {total}");
-    for (count, propensity) in shown.iter().zip(logged) {
-        z_within(*count, drawn, propensity.unwrap_or(0.0), &name);
+    for position in 0..3 {
+        z_within(shown[position], expected[position], variance[position], &name);
     }
     if exclude.iter().all(|key| key.as_str() != "plain") {
-        z_within(held, ROUNDS, control, &name);
+        let rounds = ROUNDS as f64;
+        z_within(held, rounds * control, rounds * control * (1.0 - control), &name);
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of 20,000")]
-fn z_within(count: u64, of: u64, probability: f64, name: &str) {
-    let (count, of) = (count as f64, of as f64);
-    let sd = (of * probability * (1.0 - probability)).sqrt();
-    let difference = (count - of * probability).abs();
-    assert!(difference <= 4.0 * sd + 1e-6, "{name}: {count} of {of} at probability {probability}");
+/// A sum of independent draws within four standard errors; exactly what it must be where nothing is left to chance.
+fn z_within(count: f64, expected: f64, variance: f64, name: &str) {
+    let z = (count - expected) / variance.sqrt().max(1e-6);
+    assert!(z.abs() <= 4.0, "{name}: {count} of {expected}, z = {z}");
 }
 
 #[test]

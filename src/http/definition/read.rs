@@ -14,12 +14,13 @@ use crate::engine::definition::{
 use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
 use crate::http::definition::{
-    BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES, RuleBody,
-    STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
+    AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES,
+    RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
 };
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
-use crate::policy::{Parameter, Parameters};
+use crate::policy::{Builder, Parameter, Parameters};
+use crate::targeting::features::{Attribute, Encoding};
 
 const DEFAULT_WINDOW: Span = Span::DAY.times(7);
 const DEFAULT_FLOOR: f64 = 0.01;
@@ -42,6 +43,8 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         return Err(Problem::field(Kind::FieldRefused, "unit", "\"visitor\"", allowed));
     }
     let variations = variations(body.variations)?;
+    let policy = policy(body.policy.unwrap_or_default(), &variations)?;
+    let contextual = learns_from_features(&policy.kind);
     let definition = Definition {
         key: ExperimentKey::new(key).map_err(invalid_id("key"))?,
         unit: one_of("unit", body.unit.as_deref(), &[("decision", Unit::Decision)], Unit::Decision)?,
@@ -49,14 +52,16 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         control: share("control", body.control, Probability::ZERO)?,
         audience: body.audience,
         schedule: schedule(body.schedule)?,
-        policy: policy(body.policy.unwrap_or_default(), &variations)?,
+        policy,
         variations,
         segments: segments(body.segments)?,
         bucket: span("bucket", body.bucket.as_deref(), Span::HOUR)?,
-        goals: goals(body.goals)?,
+        goals: goals(body.goals, contextual)?,
         durability: one_of("durability", body.durability.as_deref(), DURABILITIES, Durability::Group)?,
         budget: body.budget.map(|BudgetBody { amount, visitors, hard }| Budget { amount, visitors, hard }),
         stopping: stopping(body.stopping.unwrap_or_default())?,
+        attributes: attributes(body.attributes)?,
+        interactions: interactions(&body.interactions)?,
     };
     Ok((definition, status))
 }
@@ -128,13 +133,18 @@ fn segments(body: Option<SegmentsBody>) -> Result<Segments, Problem> {
     }
 }
 
-fn goals(bodies: Vec<GoalBody>) -> Result<Vec<Goal>, Problem> {
-    // A single goal can only be the primary one.
-    let default_role = if bodies.len() == 1 { Role::Primary } else { Role::Secondary };
-    bodies.into_iter().enumerate().map(|(index, body)| goal(index, body, default_role)).collect()
+/// Whether the rewards of a definition are learned as they come, whatever their delay.
+fn learns_from_features(kind: &str) -> bool {
+    crate::policy::registration(kind).is_ok_and(|known| matches!(known.build, Builder::Contextual(_)))
 }
 
-fn goal(index: usize, body: GoalBody, default_role: Role) -> Result<Goal, Problem> {
+fn goals(bodies: Vec<GoalBody>, contextual: bool) -> Result<Vec<Goal>, Problem> {
+    // A single goal can only be the primary one.
+    let default_role = if bodies.len() == 1 { Role::Primary } else { Role::Secondary };
+    bodies.into_iter().enumerate().map(|(index, body)| goal(index, body, default_role, contextual)).collect()
+}
+
+fn goal(index: usize, body: GoalBody, default_role: Role, contextual: bool) -> Result<Goal, Problem> {
     let field = |name: &str| format!("goals[{index}].{name}");
     let key = GoalKey::new(&body.key).map_err(invalid_id(&field("key")))?;
     let role = one_of(&field("role"), body.role.as_deref(), ROLES, default_role)?;
@@ -145,7 +155,7 @@ fn goal(index: usize, body: GoalBody, default_role: Role) -> Result<Goal, Proble
         })
     };
     // Within an hour nearly every reward comes while its decision is still in the newest bucket.
-    let default_delay = if window > Span::HOUR { Delay::Survival } else { Delay::None };
+    let default_delay = if window > Span::HOUR && !contextual { Delay::Survival } else { Delay::None };
     let typical = |text: &str| span(&field("typical_delay"), Some(text), window);
     Ok(Goal {
         kind: one_of(&field("kind"), body.kind.as_deref(), KINDS, GoalKind::Conversion)?,
@@ -156,6 +166,41 @@ fn goal(index: usize, body: GoalBody, default_role: Role) -> Result<Goal, Proble
         typical_delay: body.typical_delay.as_deref().map(typical).transpose()?,
         ..Goal::conversion(key, role, window)
     })
+}
+
+fn attributes(bodies: Vec<AttributeBody>) -> Result<Vec<Attribute>, Problem> {
+    let read = |(index, body): (usize, AttributeBody)| {
+        let field = |name: &str| format!("attributes[{index}].{name}");
+        let name = AttributeName::new(&body.name).map_err(invalid_id(&field("name")))?;
+        let refused =
+            |name: &str, given: &str, allowed: &str| Problem::field(Kind::FieldRefused, field(name), given, allowed);
+        let encoding = match (body.kind.as_str(), body.levels, body.mean, body.sd, body.bins) {
+            ("text", Some(levels), None, None, None) => Encoding::Levels(levels),
+            ("boolean", None, None, None, None) => Encoding::Boolean,
+            ("number", None, None, None, Some(bins)) => Encoding::Bins(bins),
+            ("number", None, mean, sd, None) => {
+                Encoding::Standardised { mean: mean.unwrap_or(0.0), sd: sd.unwrap_or(1.0) }
+            }
+            ("text", None, ..) => return Err(refused("levels", "nothing", "the texts that are told apart")),
+            ("text" | "boolean" | "number", ..) => {
+                let allowed = "levels for a text, nothing for a boolean, mean and sd or bins for a number";
+                return Err(refused("type", "fields of another type", allowed));
+            }
+            (other, ..) => {
+                return Err(refused("type", &format!("{other:?}"), "\"text\", \"number\" or \"boolean\""));
+            }
+        };
+        Ok(Attribute { name, encoding })
+    };
+    bodies.into_iter().enumerate().map(read).collect()
+}
+
+fn interactions(pairs: &[(String, String)]) -> Result<Vec<(AttributeName, AttributeName)>, Problem> {
+    let read = |(index, (one, other)): (usize, &(String, String))| {
+        let name = |text: &str| AttributeName::new(text).map_err(invalid_id(&format!("interactions[{index}]")));
+        Ok((name(one)?, name(other)?))
+    };
+    pairs.iter().enumerate().map(read).collect()
 }
 
 fn stopping(body: StoppingBody) -> Result<Stopping, Problem> {

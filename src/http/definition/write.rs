@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use crate::engine::definition::{Budget, Definition, HalfLife, PolicyChoice, Schedule, Segments, Unit};
 use crate::http::body::rfc3339;
 use crate::http::definition::{
-    BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES, RuleBody,
-    ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
+    AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES,
+    RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
 };
 use crate::policy::Parameter;
+use crate::targeting::features::{Attribute, Encoding};
 
 /// The stored definition in the shape that [`read`] takes, all defaults written out.
 pub(crate) fn write(definition: &Definition) -> DefinitionBody {
@@ -27,6 +28,8 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
         durability,
         budget,
         stopping,
+        attributes,
+        interactions,
     } = definition;
     let Unit::Decision = unit;
     DefinitionBody {
@@ -84,6 +87,25 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
             exposures_max: stopping.exposures_max,
             on_finish: Some(word(ON_FINISH, &stopping.on_finish).into()),
         }),
+        attributes: attributes.iter().map(write_attribute).collect(),
+        interactions: interactions.iter().map(|(one, other)| (one.to_string(), other.to_string())).collect(),
+    }
+}
+
+fn write_attribute(attribute: &Attribute) -> AttributeBody {
+    let body = |kind: &str| AttributeBody {
+        name: attribute.name.to_string(),
+        kind: kind.to_owned(),
+        levels: None,
+        mean: None,
+        sd: None,
+        bins: None,
+    };
+    match &attribute.encoding {
+        Encoding::Levels(levels) => AttributeBody { levels: Some(levels.clone()), ..body("text") },
+        Encoding::Boolean => body("boolean"),
+        Encoding::Standardised { mean, sd } => AttributeBody { mean: Some(*mean), sd: Some(*sd), ..body("number") },
+        Encoding::Bins(bins) => AttributeBody { bins: Some(bins.clone()), ..body("number") },
     }
 }
 

@@ -1,19 +1,22 @@
 //! What version 2 adds: a record of version 2 is one of version 1 and its additions behind it. Where nothing was added, version 1
 //! is written, so that what an earlier version could say is said as it said it.
 
+mod definition;
+
 use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, Currency, GoalKind, Span};
-use crate::engine::checkpoint::StateRecord;
-use crate::engine::definition::{Budget, Definition, Delay, HalfLife, Objective, OnFinish, Stopping};
-use crate::engine::event::Event;
+use crate::domain::{AllocationId, Features, GoalKind, Span, Timestamp};
+use crate::engine::checkpoint::{EpochState, StateRecord};
+use crate::engine::event::{DecisionRecord, Event};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::Buckets;
+use crate::posterior::delay::{Delays, OpenCount};
 use crate::posterior::tally::{Moments, Tally};
 use crate::store::record::Checked;
-use crate::store::record::pool::{StoredKind, StoredPool};
+use crate::store::record::additions::definition::{DefinitionAdditions, StoredMeasure};
+use crate::store::record::pool::StoredPool;
 
 /// Of an event.
 #[derive(Encode, BorrowDecode, Default, PartialEq)]
@@ -21,6 +24,8 @@ pub(super) struct EventAdditions {
     cap: Option<i64>,
     definition: Option<DefinitionAdditions>,
     fit: Option<[u8; 8]>,
+    effective: Option<u64>,
+    features: Vec<(u16, f32)>,
 }
 
 /// Of a checkpoint row.
@@ -34,77 +39,46 @@ pub(super) struct StateAdditions {
     control: StoredMoments,
     pool: Option<StoredPool>,
     fit: Option<[u8; 8]>,
+    effective: Option<u64>,
+    model_since: u32,
+    /// By epoch.
+    timings: Vec<StoredTiming>,
 }
 
-#[derive(Encode, BorrowDecode, Clone, Copy, PartialEq)]
-struct StoredMeasure {
-    kind: StoredKind,
-    currency: Option<[u8; 3]>,
+/// The newest event, and the delays of the primary goal's rewards.
+#[derive(Encode, BorrowDecode, Default, PartialEq)]
+struct StoredTiming {
+    newest: u64,
+    delays: Option<StoredDelays>,
+}
+
+#[derive(Encode, BorrowDecode, PartialEq)]
+struct StoredDelays {
+    window: u64,
+    latest: u64,
+    closed: Vec<u64>,
+    /// Row, bin, count.
+    open: Vec<(u64, u8, u64)>,
 }
 
 /// By bucket, by variation and goal: Σ value, Σ value².
 type StoredMoments = Vec<Vec<(i128, i128)>>;
 
-#[derive(Encode, BorrowDecode, PartialEq)]
-struct DefinitionAdditions {
-    goals: Vec<GoalAdditions>,
-    /// By variation: per exposure, per conversion.
-    costs: Vec<(f64, f64)>,
-    half_life: StoredHalfLife,
-    margin: bool,
-    expected_visitors: Option<u64>,
-    /// Amount, visitors, hard.
-    budget: Option<(f64, u64, bool)>,
-    stopping: StoredStopping,
-}
-
-#[derive(Encode, BorrowDecode, PartialEq)]
-struct GoalAdditions {
-    measure: StoredMeasure,
-    cap: Option<i64>,
-    worth: Option<f64>,
-    delay: StoredDelay,
-    typical_delay: Option<u64>,
-}
-
-#[derive(Encode, BorrowDecode, PartialEq)]
-enum StoredDelay {
-    None,
-    Wait,
-    Survival,
-}
-
-#[derive(Encode, BorrowDecode, PartialEq)]
-enum StoredHalfLife {
-    Off,
-    Fixed(u64),
-    Auto,
-}
-
-#[derive(Encode, BorrowDecode, PartialEq)]
-struct StoredStopping {
-    value_remaining: f64,
-    probability: f64,
-    equivalence: f64,
-    span_min: u64,
-    conversions_min: u64,
-    exposures_max: Option<u64>,
-    end: bool,
-}
-
 impl From<&Event> for EventAdditions {
     fn from(event: &Event) -> Self {
         match event {
-            Event::Rewarded(rewarded) => Self { cap: rewarded.cap, ..Self::default() },
-            Event::AllocationComputed(computed) => Self { fit: computed.fit.map(id_bytes), ..Self::default() },
+            Event::Rewarded(rewarded) => {
+                Self { cap: rewarded.cap, features: entries(&rewarded.record), ..Self::default() }
+            }
+            Event::Exposed(exposed) => Self { features: entries(&exposed.record), ..Self::default() },
+            Event::Activated(activated) => Self { features: entries(&activated.record), ..Self::default() },
+            Event::AllocationComputed(computed) => {
+                Self { fit: computed.fit.map(id_bytes), effective: computed.effective, ..Self::default() }
+            }
             Event::ExperimentSaved(saved) => {
                 Self { definition: DefinitionAdditions::of(&saved.definition), ..Self::default() }
             }
-            Event::StatusChanged { .. }
-            | Event::ExperimentDeleted { .. }
-            | Event::Exposed(_)
-            | Event::Activated(_)
-            | Event::PoolFitted(_) => Self::default(),
+            Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => Self::default(),
         }
     }
 }
@@ -112,17 +86,20 @@ impl From<&Event> for EventAdditions {
 impl EventAdditions {
     /// The event as it was.
     pub(super) fn add_to(self, event: Event) -> Checked<Event> {
-        let Self { cap, definition, fit } = self;
+        let Self { cap, definition, fit, effective, features } = self;
+        let features = Features::from_entries(features).ok_or("features that are out of order or out of range")?;
         Ok(match event {
             Event::Rewarded(mut rewarded) => {
                 if let Some(cap) = cap.filter(|cap| *cap < 1) {
                     return Err(format!("a cap of {cap}"));
                 }
                 rewarded.cap = cap;
+                rewarded.record.features = features;
                 Event::Rewarded(rewarded)
             }
             Event::AllocationComputed(mut computed) => {
-                Arc::make_mut(&mut computed).fit = fit.map(id_of);
+                let changed = Arc::make_mut(&mut computed);
+                (changed.fit, changed.effective) = (fit.map(id_of), effective);
                 Event::AllocationComputed(computed)
             }
             Event::ExperimentSaved(mut saved) => {
@@ -131,11 +108,15 @@ impl EventAdditions {
                 }
                 Event::ExperimentSaved(saved)
             }
-            Event::StatusChanged { .. }
-            | Event::ExperimentDeleted { .. }
-            | Event::Exposed(_)
-            | Event::Activated(_)
-            | Event::PoolFitted(_) => event,
+            Event::Exposed(mut exposed) => {
+                exposed.record.features = features;
+                Event::Exposed(exposed)
+            }
+            Event::Activated(mut activated) => {
+                activated.record.features = features;
+                Event::Activated(activated)
+            }
+            Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => event,
         })
     }
 }
@@ -154,6 +135,8 @@ impl From<&StateRecord> for StateAdditions {
                 Self {
                     definition: DefinitionAdditions::of(&experiment.definition),
                     capped: experiment.rewards.capped,
+                    model_since: experiment.model_since,
+                    timings: stored_timings(&experiment.epochs),
                     pool: experiment.pool.as_deref().map(StoredPool::from),
                     measures: if all_plain { Vec::new() } else { measures.collect() },
                     ..Self::default()
@@ -163,9 +146,10 @@ impl From<&StateRecord> for StateAdditions {
                 learning: stored_moments(&segment.learning),
                 control: stored_moments(&segment.control),
                 fit: segment.allocation.as_ref().and_then(|allocation| allocation.fit).map(id_bytes),
+                effective: segment.allocation.as_ref().and_then(|allocation| allocation.effective),
                 ..Self::default()
             },
-            StateRecord::Deleted(_) => Self::default(),
+            StateRecord::Model(_) | StateRecord::Deleted(_) => Self::default(),
         }
     }
 }
@@ -173,13 +157,18 @@ impl From<&StateRecord> for StateAdditions {
 impl StateAdditions {
     /// The part of the state as it was.
     pub(super) fn add_to(self, record: StateRecord) -> Checked<StateRecord> {
-        let Self { definition, capped, measures, learning, control, pool, fit } = self;
+        let Self { definition, capped, measures, learning, control, pool, fit, effective, model_since, timings } = self;
         Ok(match record {
             StateRecord::Experiment(mut experiment) => {
                 if let Some(additions) = definition {
                     additions.add_to(Arc::make_mut(&mut experiment.definition))?;
                 }
                 experiment.rewards.capped = capped;
+                experiment.model_since = model_since;
+                for (epoch, timing) in experiment.epochs.iter_mut().zip(timings) {
+                    epoch.newest = Timestamp::from_millis(timing.newest);
+                    epoch.delays = timing.delays.map(StoredDelays::restore).transpose()?;
+                }
                 experiment.pool = pool.map(|pool| pool.try_into().map(Arc::new)).transpose()?;
                 for (epoch, measures) in experiment.epochs.iter_mut().zip(measures) {
                     for ((_, measure), stored) in epoch.goals.iter_mut().zip(measures) {
@@ -192,146 +181,43 @@ impl StateAdditions {
                 segment.learning = with_moments(segment.learning, learning)?;
                 segment.control = with_moments(segment.control, control)?;
                 if let Some(allocation) = &mut segment.allocation {
-                    allocation.fit = fit.map(id_of);
+                    (allocation.fit, allocation.effective) = (fit.map(id_of), effective);
                 }
                 StateRecord::Segment(segment)
             }
-            StateRecord::Deleted(_) => record,
+            StateRecord::Model(_) | StateRecord::Deleted(_) => record,
         })
     }
 }
 
-impl DefinitionAdditions {
-    /// Nothing if version 1 says it all.
-    fn of(definition: &Definition) -> Option<Self> {
-        let Stopping { value_remaining, probability, equivalence, span_min, conversions_min, exposures_max, on_finish } =
-            definition.stopping;
-        let additions = Self {
-            goals: definition
-                .goals
-                .iter()
-                .map(|goal| GoalAdditions {
-                    measure: Measure::of(goal).into(),
-                    cap: goal.cap,
-                    worth: goal.worth,
-                    delay: match goal.delay {
-                        Delay::None => StoredDelay::None,
-                        Delay::Wait => StoredDelay::Wait,
-                        Delay::Survival => StoredDelay::Survival,
-                    },
-                    typical_delay: goal.typical_delay.map(Span::as_millis),
-                })
-                .collect(),
-            costs: definition.variations.iter().map(|v| (v.cost, v.cost_per_conversion)).collect(),
-            half_life: match definition.policy.half_life {
-                HalfLife::Off => StoredHalfLife::Off,
-                HalfLife::Fixed(span) => StoredHalfLife::Fixed(span.as_millis()),
-                HalfLife::Auto => StoredHalfLife::Auto,
-            },
-            margin: definition.policy.objective == Objective::Margin,
-            expected_visitors: definition.policy.expected_visitors,
-            budget: definition.budget.map(|budget| (budget.amount, budget.visitors, budget.hard)),
-            stopping: StoredStopping {
-                value_remaining,
-                probability,
-                equivalence,
-                span_min: span_min.as_millis(),
-                conversions_min,
-                exposures_max,
-                end: on_finish == OnFinish::End,
-            },
-        };
-        (additions != Self::plain(definition)).then_some(additions)
+/// Nothing where no epoch has anything to say.
+fn stored_timings(epochs: &[EpochState]) -> Vec<StoredTiming> {
+    let silent = |epoch: &EpochState| epoch.newest == Timestamp::ZERO && epoch.delays.is_none();
+    if epochs.iter().all(silent) {
+        return Vec::new();
     }
+    let timing = |epoch: &EpochState| StoredTiming {
+        newest: epoch.newest.as_millis(),
+        delays: epoch.delays.as_ref().map(|delays| StoredDelays {
+            window: delays.window().as_millis(),
+            latest: delays.latest().as_millis(),
+            closed: delays.closed().to_vec(),
+            open: delays.open().map(|OpenCount { row, bin, count }| (row, bin, count)).collect(),
+        }),
+    };
+    epochs.iter().map(timing).collect()
+}
 
-    /// What a definition of version 1 means.
-    fn plain(definition: &Definition) -> Self {
-        let goals = definition.goals.iter().map(|_| GoalAdditions {
-            measure: StoredMeasure { kind: StoredKind::Conversion, currency: None },
-            cap: None,
-            worth: None,
-            delay: StoredDelay::None,
-            typical_delay: None,
-        });
-        let stopping = Stopping::default();
-        Self {
-            goals: goals.collect(),
-            costs: vec![(0.0, 0.0); definition.variations.len()],
-            half_life: StoredHalfLife::Off,
-            margin: false,
-            expected_visitors: None,
-            budget: None,
-            stopping: StoredStopping {
-                value_remaining: stopping.value_remaining,
-                probability: stopping.probability,
-                equivalence: stopping.equivalence,
-                span_min: stopping.span_min.as_millis(),
-                conversions_min: stopping.conversions_min,
-                exposures_max: None,
-                end: false,
-            },
-        }
-    }
-
-    fn add_to(self, definition: &mut Definition) -> Checked<()> {
-        if self.goals.len() != definition.goals.len() || self.costs.len() != definition.variations.len() {
-            return Err("additions for other goals or variations than the definition has".into());
-        }
-        let numbers =
-            self.costs.iter().flat_map(|(a, b)| [*a, *b]).chain(self.goals.iter().filter_map(|goal| goal.worth));
-        if let Some(number) = numbers.chain(self.budget.map(|budget| budget.0)).find(|number| !number.is_finite()) {
-            return Err(format!("the amount {number} is not finite"));
-        }
-        for (goal, stored) in definition.goals.iter_mut().zip(self.goals) {
-            (goal.kind, goal.currency) = stored.measure.restore()?;
-            (goal.cap, goal.worth) = (stored.cap, stored.worth);
-            goal.delay = match stored.delay {
-                StoredDelay::None => Delay::None,
-                StoredDelay::Wait => Delay::Wait,
-                StoredDelay::Survival => Delay::Survival,
-            };
-            goal.typical_delay = stored.typical_delay.map(Span::from_millis);
-        }
-        for (variation, (cost, per_conversion)) in definition.variations.iter_mut().zip(self.costs) {
-            (variation.cost, variation.cost_per_conversion) = (cost, per_conversion);
-        }
-        let policy = &mut definition.policy;
-        policy.half_life = match self.half_life {
-            StoredHalfLife::Off => HalfLife::Off,
-            StoredHalfLife::Fixed(span) => HalfLife::Fixed(Span::from_millis(span)),
-            StoredHalfLife::Auto => HalfLife::Auto,
-        };
-        policy.objective = if self.margin { Objective::Margin } else { Objective::Goal };
-        policy.expected_visitors = self.expected_visitors;
-        definition.budget = self.budget.map(|(amount, visitors, hard)| Budget { amount, visitors, hard });
-        let stored = self.stopping;
-        definition.stopping = Stopping {
-            value_remaining: stored.value_remaining,
-            probability: stored.probability,
-            equivalence: stored.equivalence,
-            span_min: Span::from_millis(stored.span_min),
-            conversions_min: stored.conversions_min,
-            exposures_max: stored.exposures_max,
-            on_finish: if stored.end { OnFinish::End } else { OnFinish::Keep },
-        };
-        Ok(())
+impl StoredDelays {
+    fn restore(self) -> Checked<Delays> {
+        let open = self.open.into_iter().map(|(row, bin, count)| OpenCount { row, bin, count });
+        let (window, latest) = (Span::from_millis(self.window), Timestamp::from_millis(self.latest));
+        Delays::from_parts(window, latest, &self.closed, open).ok_or_else(|| "delays that do not fit together".into())
     }
 }
 
-impl From<Measure> for StoredMeasure {
-    fn from(measure: Measure) -> Self {
-        let letters = |currency: Currency| currency.as_str().as_bytes().try_into().expect("three letters");
-        Self { kind: measure.kind.into(), currency: measure.currency.map(letters) }
-    }
-}
-
-impl StoredMeasure {
-    fn restore(self) -> Checked<(GoalKind, Option<Currency>)> {
-        let currency = self.currency.map(|letters| {
-            std::str::from_utf8(&letters).ok().and_then(Currency::new).ok_or("a currency that is none".to_owned())
-        });
-        Ok((self.kind.into(), currency.transpose()?))
-    }
+fn entries(record: &DecisionRecord) -> Vec<(u16, f32)> {
+    record.features.entries().to_vec()
 }
 
 const fn id_bytes(id: AllocationId) -> [u8; 8] {

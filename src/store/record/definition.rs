@@ -156,6 +156,8 @@ impl TryFrom<StoredDefinition<'_>> for Definition {
             },
             budget: None,
             stopping: Stopping::default(),
+            attributes: Vec::new(),
+            interactions: Vec::new(),
         })
     }
 }

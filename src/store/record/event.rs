@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::event::{
     Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Exposed, Rewarded, Shares,
 };
@@ -166,6 +166,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     segment: segment.map(segment_key).transpose()?,
                     at: Timestamp::from_millis(at),
                     evidence,
+                    effective: None,
                     fit: None,
                     shares: shares.try_into()?,
                 }))
@@ -227,6 +228,7 @@ impl TryFrom<StoredDecision<'_>> for DecisionRecord {
             propensity,
             control: stored.control,
             decision: DecisionId::from_bytes(stored.decision),
+            features: Features::new(),
         })
     }
 }

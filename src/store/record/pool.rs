@@ -2,7 +2,7 @@
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{GoalKind, Timestamp};
+use crate::domain::{GoalKind, Span, Timestamp};
 use crate::engine::event::PoolFitted;
 use crate::posterior::pooling::{Fit, Node};
 use crate::store::record::Checked;
@@ -15,6 +15,8 @@ pub(super) struct StoredPool {
     definition: u32,
     at: u64,
     evidence: u64,
+    effective: Option<u64>,
+    half_life: Option<u64>,
     kind: StoredKind,
     base: f64,
     segment_sd: f64,
@@ -61,6 +63,8 @@ impl From<&PoolFitted> for StoredPool {
             definition: fitted.definition,
             at: fitted.at.as_millis(),
             evidence: fitted.evidence,
+            effective: fitted.effective,
+            half_life: fitted.half_life.map(Span::as_millis),
             kind: fitted.fit.kind().into(),
             base: fitted.fit.base(),
             segment_sd: fitted.fit.segment_sd(),
@@ -84,6 +88,8 @@ impl TryFrom<StoredPool> for PoolFitted {
             definition: stored.definition,
             at: Timestamp::from_millis(stored.at),
             evidence: stored.evidence,
+            effective: stored.effective,
+            half_life: stored.half_life.map(Span::from_millis),
             fit: fit.ok_or("a fit whose parts do not fit together")?,
             unseen: stored.unseen.try_into()?,
         })

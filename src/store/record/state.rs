@@ -10,10 +10,11 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{ExperimentKey, GoalKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{
-    AllocationState, EpochState, ExperimentState, RewardCounts, SegmentState, StateRecord,
+    AllocationState, EpochState, ExperimentState, ModelState, RewardCounts, RowName, SegmentState, StateRecord,
 };
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{Bucket, BucketLengths, Buckets};
+use crate::posterior::learner::State;
 use crate::posterior::tally::Tally;
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus, goal_key, variation_key};
@@ -44,6 +45,16 @@ pub(super) enum StoredState<'a> {
     },
     Deleted {
         experiment: &'a str,
+    },
+    Model {
+        experiment: &'a str,
+        epoch: u32,
+        since: u32,
+        events: u64,
+        due_at: u64,
+        variation: u16,
+        counts: Vec<u64>,
+        numbers: Vec<f64>,
     },
 }
 
@@ -101,11 +112,27 @@ pub(super) fn key(record: &StateRecord) -> Vec<u8> {
         StateRecord::Experiment(experiment) => begin_key(&experiment.definition.key, WHOLE),
         StateRecord::Deleted(experiment) => begin_key(experiment, WHOLE),
         StateRecord::Segment(segment) => segment_row_key(&segment.experiment, segment.epoch, segment.segment.as_ref()),
+        StateRecord::Model(model) => model_row_key(&model.experiment, model.variation),
     }
 }
 
+/// The key of the row that a name stands for.
+pub(super) fn row_key(name: &RowName) -> Vec<u8> {
+    match name {
+        RowName::Segment(name) => segment_row_key(&name.experiment, name.epoch, name.segment.as_ref()),
+        RowName::Model { experiment, variation } => model_row_key(experiment, *variation),
+    }
+}
+
+fn model_row_key(experiment: &ExperimentKey, variation: Slot) -> Vec<u8> {
+    const MODEL: u8 = 2;
+    let mut key = begin_key(experiment, MODEL);
+    key.extend(variation.0.to_be_bytes());
+    key
+}
+
 /// The key of a segment's row.
-pub(super) fn segment_row_key(experiment: &ExperimentKey, epoch: u32, segment: Option<&SegmentKey>) -> Vec<u8> {
+fn segment_row_key(experiment: &ExperimentKey, epoch: u32, segment: Option<&SegmentKey>) -> Vec<u8> {
     const SEGMENT: u8 = 1;
     let mut key = begin_key(experiment, SEGMENT);
     key.extend(epoch.to_be_bytes());
@@ -146,6 +173,16 @@ impl<'a> From<&'a StateRecord> for StoredState<'a> {
                 control: (&segment.control).into(),
                 allocation: segment.allocation.as_ref().map(StoredAllocation::from),
             },
+            StateRecord::Model(model) => Self::Model {
+                experiment: model.experiment.as_str(),
+                epoch: model.epoch,
+                since: model.since,
+                events: model.events,
+                due_at: model.due_at,
+                variation: model.variation.0,
+                counts: model.learner.counts.clone(),
+                numbers: model.learner.numbers.clone(),
+            },
             StateRecord::Deleted(experiment) => Self::Deleted { experiment: experiment.as_str() },
         }
     }
@@ -183,6 +220,7 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     capped: 0,
                     newest_learned: newest_learned.map(Timestamp::from_millis),
                 },
+                model_since: 0,
                 pool: None,
             }),
             StoredState::Segment { experiment, epoch, segment, learning, control, allocation } => {
@@ -193,6 +231,18 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     learning: learning.try_into()?,
                     control: control.try_into()?,
                     allocation: allocation.map(StoredAllocation::restore).transpose()?,
+                })
+            }
+            StoredState::Model { experiment, epoch, since, events, due_at, variation, counts, numbers } => {
+                Self::Model(ModelState {
+                    experiment: experiment_key(experiment)?,
+                    epoch,
+                    since,
+                    events,
+                    due_at,
+                    variation: Slot(variation),
+                    // Whether they fit is for the model to say: it alone knows what it is made of.
+                    learner: State { counts, numbers },
                 })
             }
             StoredState::Deleted { experiment } => Self::Deleted(experiment_key(experiment)?),
@@ -222,6 +272,8 @@ impl StoredEpoch {
             lengths: BucketLengths { fine: Span::from_millis(self.fine), settled: Span::from_millis(self.settled) },
             closed_at: self.closed_at.map(Timestamp::from_millis),
             goals: self.windows.into_iter().map(|(goal, window)| (Slot(goal), converting(window))).collect(),
+            newest: Timestamp::ZERO,
+            delays: None,
         })
     }
 }
@@ -272,6 +324,6 @@ impl From<&AllocationState> for StoredAllocation {
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
         let shares = self.shares.try_into()?;
-        Ok(AllocationState { definition: self.definition, evidence: self.evidence, fit: None, shares })
+        Ok(AllocationState { definition: self.definition, evidence: self.evidence, effective: None, fit: None, shares })
     }
 }

@@ -11,7 +11,10 @@ use crate::engine::ledger::*;
 use crate::policy::{Parameter, Parameters};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{BucketLengths, Buckets};
+use crate::posterior::delay::Delays;
+use crate::posterior::learner::State;
 use crate::posterior::pooling::fit;
+use crate::targeting::features::{Attribute, Encoding};
 use proptest::prelude::*;
 
 pub(super) fn decision(tail: u128) -> DecisionId {
@@ -33,6 +36,7 @@ fn record_example() -> DecisionRecord {
         propensity: 0.25,
         control: false,
         decision: decision(7),
+        features: Features::new(),
     }
 }
 
@@ -87,6 +91,7 @@ pub(super) fn examples() -> Vec<Event> {
             segment: Some(SegmentKey::new("other")),
             at,
             evidence: 1_000,
+            effective: None,
             fit: None,
             shares: shares_example(),
         })),
@@ -128,6 +133,8 @@ pub(super) fn experiment_example() -> ExperimentState {
             lengths: BucketLengths { fine: Span::HOUR, settled: Span::DAY },
             closed_at: None,
             goals: vec![(Slot(0), Measure { window: Span::DAY, kind: GoalKind::Conversion, currency: None })],
+            newest: Timestamp::ZERO,
+            delays: None,
         }],
         initial: shares_example(),
         rewards: RewardCounts {
@@ -137,6 +144,7 @@ pub(super) fn experiment_example() -> ExperimentState {
             capped: 0,
             newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
         },
+        model_since: 0,
         pool: None,
     }
 }
@@ -148,7 +156,13 @@ pub(super) fn segment_example(epoch: u32) -> SegmentState {
         segment: Some(SegmentKey::new("new")),
         learning: buckets_of(&[(0, Some(0), 3), (30, None, 300), (30, Some(1), 2)]),
         control: Buckets::default(),
-        allocation: Some(AllocationState { definition: 3, evidence: 300, fit: None, shares: shares_example() }),
+        allocation: Some(AllocationState {
+            definition: 3,
+            evidence: 300,
+            effective: None,
+            fit: None,
+            shares: shares_example(),
+        }),
     }
 }
 
@@ -201,9 +215,20 @@ fn record() -> impl Strategy<Value = DecisionRecord> {
                 propensity,
                 control,
                 decision: DecisionId(decision),
+                features: features(decision),
             }
         },
     )
+}
+
+/// None for every other decision.
+fn features(decision: u128) -> Features {
+    let mut features = Features::new();
+    if decision % 2 == 0 {
+        features.push(0, 1.0);
+        features.push(199, -0.37);
+    }
+    features
 }
 
 fn shares() -> impl Strategy<Value = Shares> {
@@ -260,6 +285,15 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
         policy.expected_visitors = margin.then_some(visitors);
         definition.budget = margin.then_some(Budget { amount: cost, visitors, hard: pick == 1 });
         let on_finish = if margin { OnFinish::End } else { OnFinish::Keep };
+        let name = |text: &str| AttributeName::new(text).expect("allowed");
+        let attribute = |text: &str, encoding| Attribute { name: name(text), encoding };
+        definition.attributes = vec![
+            attribute("device", Encoding::Levels(vec!["mobile".into(), "été".into()])),
+            attribute("age", Encoding::Standardised { mean: cost, sd: worth }),
+            attribute("visits", Encoding::Bins(vec![1.0, cost])),
+            attribute("new", Encoding::Boolean),
+        ];
+        definition.interactions = vec![(name("device"), name("new"))];
         definition.stopping = Stopping { equivalence: 0.5, on_finish, ..Stopping::default() };
         definition
     })
@@ -293,7 +327,17 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         rewarded(),
         computed.prop_map(|(experiment, (epoch, definition, evidence), segment, at, shares)| {
             let fit = (evidence % 2 == 0).then_some(AllocationId(evidence));
-            let computed = AllocationComputed { experiment, epoch, definition, segment, at, evidence, fit, shares };
+            let computed = AllocationComputed {
+                experiment,
+                epoch,
+                definition,
+                segment,
+                at,
+                evidence,
+                effective: fit.map(|id| id.0),
+                fit,
+                shares,
+            };
             Event::AllocationComputed(Arc::new(computed))
         }),
         saved.prop_map(|(definition, (version, epoch), status, at, initial)| {
@@ -319,7 +363,10 @@ fn pool() -> impl Strategy<Value = PoolFitted> {
                 arms.iter().map(|(exposures, rate)| Arm::converting(*exposures, exposures * rate)).collect();
             let half = arms.len() / 2;
             let fit = fit(kind, &[arms[..half].to_vec(), arms[half..2 * half].to_vec()]);
-            PoolFitted { experiment, epoch, definition, at, evidence, fit, unseen }
+            {
+                let (effective, half_life) = ((evidence % 2 == 0).then_some(evidence), Some(Span::DAY));
+                PoolFitted { experiment, epoch, definition, at, evidence, effective, half_life, fit, unseen }
+            }
         },
     )
 }
@@ -344,6 +391,27 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
     })
 }
 
+/// An epoch that knows when it is and how long rewards took.
+fn timed_epochs(number: u64) -> Vec<EpochState> {
+    let newest = Timestamp::from_millis(number);
+    let mut delays = Delays::new(Span::DAY);
+    delays.add(newest, Span::HOUR);
+    delays.add(newest + Span::DAY.times(3), Span::from_millis(number % 86_400_000));
+    let epoch = experiment_example().epochs.remove(0);
+    vec![EpochState { newest, delays: Some(delays).filter(|_| number < 1 << 50), ..epoch }]
+}
+
+fn model() -> impl Strategy<Value = ModelState> {
+    let learner = (proptest::collection::vec(any::<u64>(), 0..9), proptest::collection::vec(-1e9..1e9_f64, 0..9))
+        .prop_map(|(counts, numbers)| State { counts, numbers });
+    (key(), any::<(u32, u32, u64, u64, u16)>(), learner).prop_map(
+        |(experiment, (epoch, since, events, due_at, variation), learner)| {
+            let variation = Slot(variation);
+            ModelState { experiment, epoch, since, events, due_at, variation, learner }
+        },
+    )
+}
+
 pub(super) fn state() -> impl Strategy<Value = StateRecord> {
     let counts = proptest::collection::vec((0_u64..2_000, proptest::option::of(0_u16..3), 0_u64..1_000), 0..12);
     let values = proptest::collection::vec((0_u64..2_000, 0_u16..3, -VALUE_MAX..VALUE_MAX), 0..3);
@@ -356,7 +424,13 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
     });
     let allocation =
         proptest::option::of((any::<(u32, u64)>(), shares()).prop_map(|((definition, evidence), shares)| {
-            AllocationState { definition, evidence, fit: (evidence % 2 == 0).then_some(AllocationId(evidence)), shares }
+            AllocationState {
+                definition,
+                evidence,
+                effective: (evidence % 3 == 0).then_some(evidence),
+                fit: (evidence % 2 == 0).then_some(AllocationId(evidence)),
+                shares,
+            }
         }));
     let pool = proptest::option::of(pool().prop_map(Arc::new));
     let experiment = (definition(), status(), shares(), any::<(u32, u64, u64, u64)>(), pool);
@@ -369,6 +443,8 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 initial,
                 rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
                 pool,
+                model_since: version / 2,
+                epochs: timed_epochs(recorded),
                 ..experiment_example()
             })
         }),
@@ -378,5 +454,6 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
             }
         ),
         key().prop_map(StateRecord::Deleted),
+        model().prop_map(StateRecord::Model),
     ]
 }
