@@ -15,7 +15,7 @@ use mabel::domain::{Seed, Span};
 mod simulations;
 
 use simulations::player::{self, Course};
-use simulations::scenario::{Overrides, Scenario, Source};
+use simulations::scenario::{Overrides, ScenarioFile, Source};
 
 const ROUNDS: u64 = 100_000;
 
@@ -24,8 +24,10 @@ fn simulate(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ROUNDS)).sample_size(10).measurement_time(Duration::from_secs(5));
     for name in ["spread", "three-segments"] {
         let path = format!("{}/simulations/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        let scenario = Scenario::read(path.as_ref(), Overrides::default()).expect("a scenario of the project");
-        let Source::World(world) = &scenario.source else { panic!("{name} states a world") };
+        let file = ScenarioFile::read(path.as_ref(), Overrides::default()).expect("a scenario of the project");
+        let scenario = &file.scenarios[0];
+        let Source::World(blueprint) = &scenario.source else { panic!("{name} states a world") };
+        let world = blueprint.draw(Seed(0), ROUNDS);
         let course = Course { visitors: ROUNDS, interval: Span::from_millis(100) };
         for strategy in
             scenario.strategies.iter().filter(|strategy| ["uniform", "thompson"].contains(&strategy.policy()))
@@ -34,7 +36,7 @@ fn simulate(criterion: &mut Criterion) {
             group.bench_function(format!("{name}/{}", strategy.name), |bencher| {
                 bencher.iter(|| {
                     seed += 1;
-                    player::play(world, strategy, course, Seed(seed), &AtomicBool::new(false))
+                    player::play(&world, strategy, course, Seed(seed), &AtomicBool::new(false))
                 });
             });
         }

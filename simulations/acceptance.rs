@@ -8,17 +8,18 @@ use indicatif::ProgressBar;
 use crate::simulations::player::Course;
 use crate::simulations::result::{ScenarioResult, StrategyResult};
 use crate::simulations::runner;
-use crate::simulations::scenario::{Overrides, Scenario, Source};
+use crate::simulations::scenario::{Overrides, ScenarioFile};
 
 /// A scenario of the project with these strategies alone, by name.
 fn play(name: &str, runs: u32, strategies: &[&str]) -> ScenarioResult {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("simulations/scenarios/{name}.toml"));
     let overrides = Overrides { runs: Some(runs), ..Overrides::default() };
-    let mut scenario = Scenario::read(&path, overrides).unwrap_or_else(|error| panic!("{error}"));
+    let mut file = ScenarioFile::read(&path, overrides).unwrap_or_else(|error| panic!("{error}"));
+    let mut scenario = file.scenarios.remove(0);
     scenario.strategies.retain(|strategy| strategies.contains(&strategy.name.as_str()));
     assert_eq!(scenario.strategies.len(), strategies.len(), "{name} has no such strategy");
     scenario.reference = 0;
-    let Source::World(world) = &scenario.source else { panic!("{name} states a world") };
+    let world = scenario.world();
     let course = Course { visitors: scenario.visitors, interval: scenario.interval };
     let seeds = runner::seeds(scenario.seed, scenario.runs);
     let stop = AtomicBool::new(false);

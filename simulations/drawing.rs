@@ -10,12 +10,13 @@ use plotters::element::{Rectangle, Text};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, WHITE, register_font};
 
-use crate::simulations::result::write_whole;
+use crate::simulations::result::{ScenarioResult, write_whole};
 use crate::simulations::runner::Run;
 use crate::simulations::scenario::Scenario;
-use crate::simulations::world::World;
+use crate::simulations::world::blueprint::Blueprint;
 
 mod allocation;
+mod grid;
 mod regret;
 
 /// Width and height of a picture in SVG's units; a PNG has [`PNG_SCALE`] times as many pixels each way.
@@ -49,13 +50,23 @@ const COLOURS: [RGBColor; 11] = [
 const FONT: &[u8] = include_bytes!("font/Roboto-Regular.subset.ttf");
 
 /// Draws all pictures of a scenario's runs into a directory that exists.
-pub(crate) fn write(directory: &Path, scenario: &Scenario, world: &World, runs: &[Run]) -> Result<(), String> {
-    register_font("sans-serif", FontStyle::Normal, FONT).map_err(|_| "the built-in font is damaged".to_owned())?;
+pub(crate) fn write(directory: &Path, scenario: &Scenario, world: &Blueprint, runs: &[Run]) -> Result<(), String> {
+    register()?;
     write_both(directory, "regret", &regret::Picture::of(scenario, world, runs))?;
     match allocation::Picture::of(scenario, world, runs) {
         Some(picture) => write_both(directory, "allocation", &picture),
         None => Ok(()),
     }
+}
+
+/// Draws the picture of a grid into a directory that exists.
+pub(crate) fn write_grid(directory: &Path, results: &[ScenarioResult]) -> Result<(), String> {
+    register()?;
+    write_both(directory, "grid", &grid::Picture::of(results))
+}
+
+fn register() -> Result<(), String> {
+    register_font("sans-serif", FontStyle::Normal, FONT).map_err(|_| "the built-in font is damaged".to_owned())
 }
 
 /// Something that can be drawn on any backend.

@@ -18,7 +18,12 @@ use crate::simulations::runner;
 use crate::simulations::sample_ratio::SampleRatio;
 use crate::simulations::scenario::Scenario;
 use crate::simulations::statistics::{Mean, ratio};
-use crate::simulations::world::{SegmentInWorld, VariationInWorld, World};
+use crate::simulations::world::VariationInWorld;
+use crate::simulations::world::blueprint::Blueprint;
+use crate::simulations::world::segmented::SegmentInWorld;
+
+/// The archive's name for its file.
+pub(crate) const FILE: &str = "headline_tests.csv.gz";
 
 /// A row of the file; further columns are not read.
 #[derive(Debug, Deserialize)]
@@ -32,7 +37,7 @@ struct Row {
 #[derive(Debug)]
 pub(crate) struct Tests {
     /// One per test, in order of first appearance; rates in the order of rows.
-    pub(crate) worlds: Vec<World>,
+    pub(crate) worlds: Vec<Blueprint>,
     pub(crate) read: ReadCounts,
 }
 
@@ -153,14 +158,14 @@ fn parse(reader: impl Read) -> Result<Tests, csv::Error> {
     Ok(Tests { worlds, read: counts })
 }
 
-fn world(key: ExperimentKey, rates: Vec<f64>) -> World {
-    let variation = |index: usize| VariationInWorld {
-        key: VariationKey::new(&format!("headline-{}", index + 1)).expect("letters, a sign and digits"),
-        available_from: 0.0,
+fn world(key: ExperimentKey, rates: Vec<f64>) -> Blueprint {
+    let variation = |index: usize| {
+        let key = format!("headline-{}", index + 1);
+        VariationInWorld::new(VariationKey::new(&key).expect("letters, a sign and digits"))
     };
     let variations = (0..rates.len()).map(variation).collect();
-    let all = SegmentInWorld { key: "all".to_owned(), share: 1.0, context: Vec::new(), rates };
-    World { key, variations, segments: vec![all] }
+    let all = SegmentInWorld { key: "all".to_owned(), share: 1.0, context: Vec::new() };
+    Blueprint::stated(key, variations, vec![all], rates)
 }
 
 /// One test: what all alike, the best headline, and each strategy give per viewer.
@@ -180,7 +185,7 @@ pub(crate) fn run_all(
 ) -> Option<HeadlinesResult> {
     let course = Course { visitors: scenario.visitors, interval: scenario.interval };
     let seeds = runner::seeds(scenario.seed, scenario.runs);
-    let numbered: Vec<(usize, &World)> = tests.worlds.iter().enumerate().collect();
+    let numbered: Vec<(usize, &Blueprint)> = tests.worlds.iter().enumerate().collect();
     let played: Vec<Played> = numbered
         .par_iter()
         .map(|(index, world)| {
@@ -194,13 +199,14 @@ pub(crate) fn run_all(
 
 fn play(
     scenario: &Scenario,
-    world: &World,
+    blueprint: &Blueprint,
     course: Course,
     seeds: &[Seed],
     test: u64,
     stop: &AtomicBool,
 ) -> Option<Played> {
-    let rates = &world.segments[0].rates;
+    let rates = blueprint.stated_rates();
+    let world = blueprint.draw(Seed(0), course.visitors);
     let viewers = course.visitors as f64 * seeds.len() as f64;
     let mut played = Played {
         uniform: rates.iter().sum::<f64>() / rates.len() as f64,
@@ -211,7 +217,7 @@ fn play(
     for strategy in &scenario.strategies {
         let mut reward = 0.0;
         for seed in seeds {
-            let outcome = player::play(world, strategy, course, seed.child(test), stop)?;
+            let outcome = player::play(&world, strategy, course, seed.child(test), stop)?;
             reward += outcome.reward;
             played.sample_ratio = played.sample_ratio.worst(outcome.sample_ratio);
         }

@@ -3,6 +3,7 @@
 //! Invariant: uses the library's public interface only; a run is a function of its scenario and seed, whatever the number
 //! of threads.
 
+pub(crate) mod classification;
 #[cfg(feature = "plots")]
 pub(crate) mod drawing;
 pub(crate) mod headlines;

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mabel::domain::{AllocationId, Context, ExperimentKey, Probability, RewardId, Seed, Span, Timestamp};
+use mabel::domain::{Context, ExperimentKey, GoalKind, RewardId, Seed, Span, Timestamp};
 use mabel::engine::Engine;
-use mabel::engine::decide::{Explain, Request, RequestId};
-use mabel::engine::definition::{PolicyChoice, Status};
+use mabel::engine::decide::{Decision, Explain, Request, RequestId};
+use mabel::engine::definition::Status;
 use mabel::engine::error::SaveError;
 use mabel::engine::event::{Event, Rewarded};
 use mabel::engine::ledger::{Judgement, Position, judge};
@@ -18,88 +18,29 @@ use mabel::engine::refresh::RefreshJob;
 use mabel::engine::secret::Secret;
 use mabel::policy::{Parameter, Parameters};
 
-use crate::simulations::player::definition::{GOAL, definition};
-use crate::simulations::sample_ratio::{Counts, SampleRatio};
-use crate::simulations::scenario::Refusal;
+use crate::simulations::player::account::{Account, Grid};
+use crate::simulations::player::definition::{Choice, GOAL, definition};
+use crate::simulations::player::pending::{Clock, Pending};
+use crate::simulations::player::watch::Watch;
+use crate::simulations::sample_ratio::SampleRatio;
 use crate::simulations::strategies::{Act, Plan, Stage, Strategy, Winner};
-use crate::simulations::world::{Phase, Visitor, World};
+use crate::simulations::world::{Phase, Scene, Scratch, Truth, Visitor, World, highest};
 
+mod account;
+mod check;
+mod course;
 mod definition;
+mod pending;
+mod watch;
 
-/// Points of a curve over a run: more cannot be seen in a picture.
-pub(crate) const POINTS: u64 = 200;
+pub(crate) use check::check;
+pub(crate) use course::{Course, Outcome};
 
-/// Midnight, 1 January 2026: simulated time begins with a bucket. No result depends on it.
-const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// Segments whose allocations are kept: more charts beside each other cannot be read.
+pub(crate) const PICTURED_SEGMENTS: usize = 4;
 
 /// Visitors between two looks at whether to stop.
 const STOP_EVERY: u64 = 4_096;
-
-/// How long a run is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Course {
-    pub(crate) visitors: u64,
-    /// Simulated time between two visitors.
-    pub(crate) interval: Span,
-}
-
-/// What a strategy achieved in one run.
-#[derive(Debug, Clone)]
-pub(crate) struct Outcome {
-    /// Expected conversions of the variations chosen.
-    pub(crate) reward: f64,
-    /// Expected conversions lost against each segment's best, after each of [`Course::points`].
-    pub(crate) regret: Vec<f64>,
-    /// The propensities in force at each of [`Course::points`]: by segment, then by variation of the world.
-    pub(crate) allocations: Vec<Vec<Vec<f64>>>,
-    pub(crate) sample_ratio: SampleRatio,
-}
-
-impl Outcome {
-    /// Expected conversions lost in the whole run.
-    pub(crate) fn total_regret(&self) -> f64 {
-        *self.regret.last().expect("the last point is the end of the run")
-    }
-}
-
-impl Course {
-    /// Numbers of visitors after which curves are recorded; the last is all of them.
-    pub(crate) fn points(self) -> Vec<u64> {
-        let count = POINTS.min(self.visitors);
-        (1..=count).map(|point| point * self.visitors / count).collect()
-    }
-
-    fn at(self, visitor: u64) -> Timestamp {
-        START + self.interval.times(visitor)
-    }
-}
-
-/// Saves what a strategy would save, so that a run need not expect refusals.
-pub(crate) fn check(world: &World, strategies: &[Strategy]) -> Result<(), Refusal> {
-    for (index, strategy) in strategies.iter().enumerate() {
-        let mut player = Player::new(world, strategy);
-        for stage in strategy.stages(&world.phases(1_000)) {
-            player.begin(&stage, START).map_err(|error| refusal(index, error))?;
-        }
-    }
-    Ok(())
-}
-
-/// An engine speaks of a definition; whoever wrote a scenario must hear of the scenario's field.
-fn refusal(strategy: usize, error: SaveError) -> Refusal {
-    match error {
-        SaveError::Field(error) => {
-            let field = match error.field.strip_prefix("policy.") {
-                Some(parameter) => format!("strategies[{strategy}].{parameter}"),
-                None => error.field,
-            };
-            Refusal::new(field, error.given, error.allowed)
-        }
-        SaveError::Deleted(_) | SaveError::TooManyEpochs(_) => {
-            Refusal::new(format!("strategies[{strategy}]"), "the experiment", error.to_string())
-        }
-    }
-}
 
 /// Plays one run; `None` if it was told to stop.
 pub(crate) fn play(
@@ -109,10 +50,11 @@ pub(crate) fn play(
     run: Seed,
     stop: &AtomicBool,
 ) -> Option<Outcome> {
-    let mut player = Player::new(world, strategy);
+    let mut player = Player::new(world, strategy, course.visitors);
     let contexts = world.contexts();
     let phases = world.phases(course.visitors);
     let points = course.points();
+    let mut scratch = Scratch::default();
     for stage in strategy.stages(&phases) {
         player.begin(&stage, course.at(stage.visitors.start)).expect("the scenario's strategies were checked");
         for index in stage.visitors.clone() {
@@ -120,100 +62,74 @@ pub(crate) fn play(
                 return None;
             }
             let visitor = Visitor::of(run, index, world);
-            player.round(index, visitor, &contexts[visitor.segment], course.at(index), stage.phase);
+            world.look(index, &visitor, &mut scratch);
+            let own = world.context(index, &scratch);
+            let context = own.as_ref().unwrap_or_else(|| &contexts[visitor.segment]);
+            let scene = world.scene(index, &visitor, stage.phase, &scratch);
+            player.round(&Moment { index, visitor, context, scene, now: course.at(index), phase: stage.phase });
             if points.get(player.regret.len()) == Some(&(index + 1)) {
-                player.record(stage.phase);
+                player.record();
             }
         }
-        player.end(stage.phase);
     }
     Some(player.outcome())
+}
+
+/// A visitor who comes.
+struct Moment<'a> {
+    index: u64,
+    visitor: Visitor,
+    context: &'a Context<'a>,
+    scene: Scene<'a>,
+    now: Timestamp,
+    phase: &'a Phase,
 }
 
 struct Player<'a> {
     world: &'a World,
     strategy: &'a Strategy,
+    /// Of the whole run.
+    visitors: u64,
     engine: Engine,
     /// Which experiment decides for each segment.
     experiments: Vec<ExperimentKey>,
     jobs: Vec<RefreshJob>,
     reward_id: RewardId,
     visitor_id: String,
-    /// By segment and variation: everything shown, and what converted.
-    shown: Table,
-    converted: Table,
-    /// Shown since the phase began.
-    shown_in_phase: Table,
-    /// Drawn by propensity: shown, but not to the control group.
-    drawn: Table,
+    /// Whether propensities can differ between two decisions from one allocation: by the visitor's features, or because
+    /// a budget is spent.
+    explain: Explain,
+    /// By segment and variation: how often shown, and what that is known to have earned.
+    shown: Grid<u64>,
+    earned: Grid<f64>,
+    /// Rewards on their way.
+    pending: Clock,
     watches: Vec<Watch>,
-    /// Of the phases that are over.
-    reward: f64,
-    regret_before: f64,
+    account: Account,
     regret: Vec<f64>,
     allocations: Vec<Vec<Vec<f64>>>,
 }
 
-/// The propensities that a segment is drawn from, until its allocation changes.
-struct Watch {
-    allocation: Option<(AllocationId, u32)>,
-    propensities: Vec<f64>,
-    decisions: u64,
-    counts: Counts,
-}
-
-/// Counts by segment and variation.
-struct Table {
-    variations: usize,
-    counts: Vec<u64>,
-}
-
-impl Table {
-    fn new(world: &World) -> Self {
-        let variations = world.variations.len();
-        Self { variations, counts: vec![0; world.segments.len() * variations] }
-    }
-
-    fn add(&mut self, segment: usize, variation: usize) {
-        self.counts[segment * self.variations + variation] += 1;
-    }
-
-    fn segment(&self, segment: usize) -> &[u64] {
-        &self.counts[segment * self.variations..][..self.variations]
-    }
-
-    /// Σ count × value over all cells.
-    fn sum(&self, value: impl Fn(usize, usize) -> f64) -> f64 {
-        let cells = self.counts.iter().enumerate();
-        cells.map(|(i, count)| *count as f64 * value(i / self.variations, i % self.variations)).sum()
-    }
-}
-
 impl<'a> Player<'a> {
-    fn new(world: &'a World, strategy: &'a Strategy) -> Self {
-        let variations = world.variations.len();
-        let watch = |_| Watch {
-            allocation: None,
-            propensities: vec![0.0; variations],
-            decisions: 0,
-            counts: Counts::new(variations),
-        };
+    fn new(world: &'a World, strategy: &'a Strategy, visitors: u64) -> Self {
+        let by_features = !matches!(world.truth, Truth::Segments(_));
+        let explain = if by_features || strategy.terms.budget.is_some() { Explain::Yes } else { Explain::No };
         Self {
             world,
             strategy,
+            visitors,
             // Nobody to hide anything from. The same for every strategy, so that the same id gives the same draw.
             engine: Engine::new(Secret::new([0; 32]), 0),
-            experiments: vec![world.key.clone(); world.segments.len()],
+            experiments: vec![world.key.clone(); world.segments_count()],
             jobs: Vec::new(),
             reward_id: RewardId::new(GOAL).expect("a goal's key is a reward id"),
             visitor_id: String::new(),
-            shown: Table::new(world),
-            converted: Table::new(world),
-            shown_in_phase: Table::new(world),
-            drawn: Table::new(world),
-            watches: (0..world.segments.len()).map(watch).collect(),
-            reward: 0.0,
-            regret_before: 0.0,
+            explain,
+            shown: Grid::new(world),
+            earned: Grid::new(world),
+            pending: Clock::default(),
+            watches: (0..world.segments_count()).map(|_| Watch::new(world.variations.len())).collect(),
+            account: Account::default(),
             regret: Vec::new(),
             allocations: Vec::new(),
         }
@@ -221,28 +137,27 @@ impl<'a> Player<'a> {
 
     /// Saves what decides from now on.
     fn begin(&mut self, stage: &Stage<'_>, now: Timestamp) -> Result<(), SaveError> {
-        let (kind, parameters) = match (&self.strategy.plan, stage.act) {
+        let strategy = self.strategy;
+        let none = Parameters::new();
+        let choice = match (&strategy.plan, stage.act) {
             (_, Act::Know) => return Ok(()),
-            (Plan::Policy { kind, parameters }, _) => (kind.as_str(), parameters.clone()),
-            (_, Act::Learn) => ("uniform", Parameters::new()),
+            (Plan::Policy { kind, parameters }, _) => Choice { kind, parameters },
+            (_, Act::Learn) => Choice { kind: "uniform", parameters: &none },
             (_, Act::Exploit(winner)) => return self.exploit(winner, stage.phase, now),
         };
         self.experiments.fill(self.world.key.clone());
-        self.save(self.world.key.clone(), stage.phase, kind, parameters, now)
+        self.save(self.world.key.clone(), stage.phase, choice, now)
     }
 
     /// Fixes what was best in the test, for all or in an experiment for each segment.
     fn exploit(&mut self, winner: Winner, phase: &Phase, now: Timestamp) -> Result<(), SaveError> {
+        let segments = self.world.segments_count();
         match winner {
-            Winner::Global => {
-                let best = self.best(phase, 0..self.world.segments.len());
-                self.save(self.world.key.clone(), phase, "fixed", self.only(best, phase), now)
-            }
+            Winner::Global => self.fix(self.world.key.clone(), 0..segments, phase, now),
             Winner::PerSegment => {
-                for segment in 0..self.world.segments.len() {
-                    let best = self.best(phase, segment..segment + 1);
+                for segment in 0..segments {
                     let key = ExperimentKey::new(&format!("winner-{segment}")).expect("letters, a sign and digits");
-                    self.save(key.clone(), phase, "fixed", self.only(best, phase), now)?;
+                    self.fix(key.clone(), segment..segment + 1, phase, now)?;
                     self.experiments[segment] = key;
                 }
                 Ok(())
@@ -250,31 +165,48 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// The variation with the highest posterior mean, Beta(1,1), over some segments.
-    fn best(&self, phase: &Phase, segments: Range<usize>) -> usize {
-        let sum = |table: &Table, v: usize| segments.clone().map(|s| table.segment(s)[v]).sum::<u64>();
-        let mean = |v: usize| (sum(&self.converted, v) + 1) as f64 / (sum(&self.shown, v) + 2) as f64;
-        let best = phase.available.iter().copied().reduce(|a, b| if mean(b) > mean(a) { b } else { a });
-        best.expect("a phase has a variation")
-    }
-
-    fn only(&self, variation: usize, phase: &Phase) -> Parameters {
-        let share = |v: &usize| (self.world.variations[*v].key.to_string(), if *v == variation { 1.0 } else { 0.0 });
-        Parameters::new().with("shares", Parameter::Shares(phase.available.iter().map(share).collect()))
-    }
-
-    fn save(
+    /// Shows some segments nothing but what was best in them.
+    fn fix(
         &mut self,
         key: ExperimentKey,
+        segments: Range<usize>,
         phase: &Phase,
-        kind: &str,
-        parameters: Parameters,
         now: Timestamp,
     ) -> Result<(), SaveError> {
-        let policy = PolicyChoice { floor: self.strategy.floor, ..PolicyChoice::new(kind, parameters) };
-        let control = Probability::new(self.strategy.control).expect("checked when the scenario was read");
-        let saved = self.engine.save(definition(self.world, phase, key, policy, control), Status::Running, now)?;
-        if let Some(saved) = saved {
+        let best = self.best(phase, segments);
+        let share = |v: &usize| (self.world.variations[*v].key.to_string(), if *v == best { 1.0 } else { 0.0 });
+        let shares = Parameter::Shares(phase.available.iter().map(share).collect());
+        let parameters = Parameters::new().with("shares", shares);
+        self.save(key, phase, Choice { kind: "fixed", parameters: &parameters }, now)
+    }
+
+    /// The variation with the highest mean of what it is known to have earned, over some segments; of conversions, the
+    /// posterior mean under Beta(1,1).
+    fn best(&self, phase: &Phase, segments: Range<usize>) -> usize {
+        let counted = self.counts_conversions();
+        highest(&phase.available, |v| {
+            let shown = segments.clone().map(|s| self.shown.segment(s)[v]).sum::<u64>() as f64;
+            let earned = segments.clone().map(|s| self.earned.segment(s)[v]).sum::<f64>();
+            if counted {
+                (earned + 1.0) / (shown + 2.0)
+            } else {
+                earned / shown.max(1.0) - self.world.variations[v].cost
+            }
+        })
+    }
+
+    /// Whether a reward is that something happened, and no money.
+    fn counts_conversions(&self) -> bool {
+        self.goal() == GoalKind::Conversion && self.world.goal.worth.is_none() && !self.world.costs()
+    }
+
+    fn goal(&self) -> GoalKind {
+        self.strategy.terms.goal.unwrap_or(self.world.goal.kind)
+    }
+
+    fn save(&mut self, key: ExperimentKey, phase: &Phase, choice: Choice<'_>, now: Timestamp) -> Result<(), SaveError> {
+        let definition = definition(self.world, phase, &self.strategy.terms, key, choice, self.visitors);
+        if let Some(saved) = self.engine.save(definition, Status::Running, now)? {
             self.apply(&Event::ExperimentSaved(Arc::new(saved)), &Judgement::PLAIN);
         }
         Ok(())
@@ -288,14 +220,16 @@ impl<'a> Player<'a> {
     }
 
     /// One visitor: decided for, counted, and rewarded if there is a conversion.
-    fn round(&mut self, index: u64, visitor: Visitor, context: &Context<'_>, now: Timestamp, phase: &Phase) {
-        let rates = &self.world.segments[visitor.segment].rates;
+    fn round(&mut self, moment: &Moment<'_>) {
+        let Moment { index, visitor, context, scene, now, phase } = moment;
+        while let Some(reward) = self.pending.pop(*now) {
+            self.deliver(reward, *index);
+        }
         if matches!(self.strategy.plan, Plan::Oracle) {
-            let best = phase.available.iter().copied().reduce(|a, b| if rates[b] > rates[a] { b } else { a });
-            self.shown_in_phase.add(visitor.segment, best.expect("a phase has a variation"));
+            self.account.show(self.world, scene, scene.best);
             return;
         }
-        if self.strategy.control > 0.0 {
+        if self.strategy.terms.control > 0.0 {
             // Only the control group's hash reads it.
             self.visitor_id = index.to_string();
         }
@@ -307,91 +241,75 @@ impl<'a> Player<'a> {
             defer: false,
             receipt: None,
             id: RequestId::Minted(visitor.tail),
-            now,
+            now: *now,
         };
         let experiment = self.experiments[visitor.segment].as_str();
-        let decision = self.engine.decide(experiment, &request, Explain::No).expect("the experiment was saved");
+        let decision = self.engine.decide(experiment, &request, self.explain).expect("the experiment was saved");
         let record = decision.record.as_ref().expect("an experiment that runs records its decisions");
         let variation = phase.available[decision.variation];
-        self.shown.add(visitor.segment, variation);
-        self.shown_in_phase.add(visitor.segment, variation);
+        self.shown.add(visitor.segment, variation, 1);
+        self.account.show(self.world, scene, variation);
         if !record.control {
             let watch = &mut self.watches[visitor.segment];
-            let allocation = Some((record.allocation, record.definition));
-            if watch.allocation != allocation {
-                watch.flush();
-                watch.allocation = allocation;
-                watch.read(&self.engine, experiment, &request, phase);
+            match self.explain {
+                Explain::No => watch.saw(&self.engine, &request, record, phase, variation),
+                Explain::Yes => watch.saw_explained(&decision, record, phase, variation),
             }
-            let expected = watch.propensities[variation];
-            assert!(expected.to_bits() == record.propensity.to_bits(), "drawn from {expected}, recorded {record:?}");
-            watch.decisions += 1;
-            self.drawn.add(visitor.segment, variation);
         }
-        let reward = (visitor.uniform < rates[variation]).then(|| {
-            let settings = &decision.active.settings;
-            Event::Rewarded(Rewarded {
-                record: record.clone(),
-                deferred: false,
-                goal: settings.primary(),
-                value: 1,
-                reward_id: self.reward_id.clone(),
-                arrived_at: now,
-                occurred_at: None,
-                window: settings.longest_window(),
-                cap: None,
-            })
-        });
+        let reward = (visitor.uniform < scene.rates[variation]).then(|| self.reward(moment, &decision, variation));
         let event = decision.into_event().expect("a decision that is not deferred is an exposure");
         self.apply(&event, &Judgement::PLAIN);
-        if let Some(reward) = reward {
-            self.converted.add(visitor.segment, variation);
-            let judgement = judge(&reward, Position { block: index + 1, index: 0 }, &[]);
-            self.apply(&reward, &judgement);
+        match reward {
+            None => {}
+            Some((None, reward)) => self.deliver(reward, *index),
+            Some((Some(delay), reward)) => self.pending.push(*now + delay, reward),
         }
     }
 
-    fn regret_in_phase(&self, phase: &Phase) -> f64 {
-        self.shown_in_phase.sum(|s, v| phase.best[s] - self.world.segments[s].rates[v])
+    /// What a visitor who converts brings, and after how long.
+    fn reward(&self, moment: &Moment<'_>, decision: &Decision, variation: usize) -> (Option<Span>, Pending) {
+        let Moment { visitor, now, .. } = moment;
+        let delay = self.world.delay(visitor);
+        let settings = &decision.active.settings;
+        let conversion = self.goal() == GoalKind::Conversion;
+        let value = if conversion { 1 } else { self.world.amount(visitor, variation) };
+        let worth = if conversion { self.world.goal.worth.unwrap_or(1.0) } else { value as f64 };
+        let event = Event::Rewarded(Rewarded {
+            record: decision.record.clone().expect("an experiment that runs records its decisions"),
+            deferred: false,
+            goal: settings.primary(),
+            value,
+            reward_id: self.reward_id.clone(),
+            arrived_at: *now + delay.unwrap_or_default(),
+            occurred_at: None,
+            window: settings.longest_window(),
+            cap: self.world.goal.cap.filter(|_| !conversion),
+        });
+        let earned = worth - self.world.variations[variation].cost_per_conversion;
+        (delay, Pending { event, segment: visitor.segment, variation, earned })
     }
 
-    fn record(&mut self, phase: &Phase) {
-        self.regret.push(self.regret_before + self.regret_in_phase(phase));
-        self.allocations.push(self.watches.iter().map(|watch| watch.propensities.clone()).collect());
+    /// A reward becomes known.
+    fn deliver(&mut self, reward: Pending, index: u64) {
+        self.earned.add(reward.segment, reward.variation, reward.earned);
+        let judgement = judge(&reward.event, Position { block: index + 1, index: 0 }, &[]);
+        self.apply(&reward.event, &judgement);
     }
 
-    fn end(&mut self, phase: &Phase) {
-        self.regret_before += self.regret_in_phase(phase);
-        self.reward += self.shown_in_phase.sum(|s, v| self.world.segments[s].rates[v]);
-        self.shown_in_phase.counts.fill(0);
+    fn record(&mut self) {
+        self.regret.push(self.account.regret);
+        let pictured = self.watches.iter().take(PICTURED_SEGMENTS);
+        self.allocations.push(pictured.map(|watch| watch.propensities.clone()).collect());
     }
 
-    fn outcome(mut self) -> Outcome {
-        let mut sample_ratio = SampleRatio::default();
-        for (segment, watch) in self.watches.iter_mut().enumerate() {
-            watch.flush();
-            sample_ratio = sample_ratio.worst(watch.counts.check(self.drawn.segment(segment)));
-        }
-        Outcome { reward: self.reward, regret: self.regret, allocations: self.allocations, sample_ratio }
-    }
-}
-
-impl Watch {
-    /// Counts what was drawn from the propensities so far.
-    fn flush(&mut self) {
-        for (variation, propensity) in self.propensities.iter().enumerate() {
-            self.counts.add(variation, *propensity, self.decisions);
-        }
-        self.decisions = 0;
-    }
-
-    /// Asks the engine what it draws from; asking changes nothing.
-    fn read(&mut self, engine: &Engine, experiment: &str, request: &Request<'_>, phase: &Phase) {
-        let explained = engine.decide(experiment, request, Explain::Yes).expect("it has just decided");
-        let basis = explained.basis.as_ref().expect("an explanation was asked for");
-        self.propensities.fill(0.0);
-        for (index, propensity) in explained.settings().variations_by_key().iter().zip(&basis.propensities) {
-            self.propensities[phase.available[*index]] = *propensity;
+    fn outcome(self) -> Outcome {
+        let checks = self.watches.into_iter().map(Watch::check);
+        Outcome {
+            reward: self.account.reward,
+            spend: self.account.spend,
+            regret: self.regret,
+            allocations: self.allocations,
+            sample_ratio: checks.fold(SampleRatio::default(), SampleRatio::worst),
         }
     }
 }

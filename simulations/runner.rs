@@ -8,7 +8,8 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::simulations::player::{self, Course, Outcome};
 use crate::simulations::strategies::Strategy;
-use crate::simulations::world::{Visitor, World};
+use crate::simulations::world::blueprint::Blueprint;
+use crate::simulations::world::{Phase, Scratch, Visitor, World, highest};
 
 /// One run of all strategies on the same visitors.
 #[derive(Debug, Clone)]
@@ -21,17 +22,20 @@ pub(crate) struct Run {
 /// What this run's visitors would have given whoever knew the truth.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ceiling {
-    /// Expected conversions if each segment is shown its best variation.
+    /// Expected reward if everyone is shown what is best for them at that moment.
     pub(crate) oracle: f64,
-    /// Expected conversions if all are shown the best one variation.
+    /// The same, after each of [`Course::points`].
+    pub(crate) oracle_curve: Vec<f64>,
+    /// Expected reward if all are shown the best one variation.
     pub(crate) best_single: f64,
-    /// What the latter loses against the former, after each of [`Course::points`].
+    /// What that loses against the oracle, after each of [`Course::points`].
     pub(crate) best_single_regret: Vec<f64>,
 }
 
-/// Plays all runs; `None` if it was told to stop. Allocations are kept for the strategy `pictured` alone.
+/// Plays all runs; `None` if it was told to stop. Allocations are kept for the strategy `pictured` alone, and only where
+/// runs share one truth: a mean over truths would say nothing.
 pub(crate) fn run_all(
-    world: &World,
+    blueprint: &Blueprint,
     strategies: &[Strategy],
     course: Course,
     seeds: &[Seed],
@@ -43,36 +47,62 @@ pub(crate) fn run_all(
     seeds
         .into_par_iter()
         .map(|seed| {
+            let world = blueprint.draw(*seed, course.visitors);
             let mut outcomes = Vec::with_capacity(strategies.len());
             for (index, strategy) in strategies.iter().enumerate() {
-                let mut outcome = player::play(world, strategy, course, *seed, stop)?;
-                if pictured != index {
+                let mut outcome = player::play(&world, strategy, course, *seed, stop)?;
+                if pictured != index || !blueprint.is_stated() {
                     outcome.allocations = Vec::new();
                 }
                 outcomes.push(outcome);
                 progress.inc(1);
             }
-            Some(Run { ceiling: Ceiling::of(world, course, *seed), outcomes })
+            Some(Run { ceiling: Ceiling::of(&world, course, *seed), outcomes })
         })
         .collect()
 }
 
 impl Ceiling {
     fn of(world: &World, course: Course, run: Seed) -> Self {
-        let mut ceiling = Self { oracle: 0.0, best_single: 0.0, best_single_regret: Vec::new() };
+        let mut ceiling =
+            Self { oracle: 0.0, oracle_curve: Vec::new(), best_single: 0.0, best_single_regret: Vec::new() };
         let points = course.points();
+        let mut scratch = Scratch::default();
         for phase in world.phases(course.visitors) {
+            let single = phase.best_single.unwrap_or_else(|| best_of_these(world, &phase, run));
             for index in phase.visitors.clone() {
-                let segment = Visitor::of(run, index, world).segment;
-                ceiling.oracle += phase.best[segment];
-                ceiling.best_single += world.segments[segment].rates[phase.best_single];
-                if points.get(ceiling.best_single_regret.len()) == Some(&(index + 1)) {
+                let visitor = Visitor::of(run, index, world);
+                world.look(index, &visitor, &mut scratch);
+                let scene = world.scene(index, &visitor, &phase, &scratch);
+                ceiling.oracle += scene.values[scene.best];
+                ceiling.best_single += scene.values[single];
+                if points.get(ceiling.oracle_curve.len()) == Some(&(index + 1)) {
+                    ceiling.oracle_curve.push(ceiling.oracle);
                     ceiling.best_single_regret.push(ceiling.oracle - ceiling.best_single);
                 }
             }
         }
         ceiling
     }
+
+    /// Whether showing each visitor their own best wins anything over the best one variation for all.
+    pub(crate) fn rewards_segments(&self) -> bool {
+        // Rates are decimal fractions in f64: what rounding leaves of equal ones is no gap.
+        self.oracle - self.best_single > 1e-9 * self.oracle.abs()
+    }
+}
+
+/// The best one variation for the very visitors of a phase.
+fn best_of_these(world: &World, phase: &Phase, run: Seed) -> usize {
+    let mut sums = vec![0.0; world.variations.len()];
+    let mut scratch = Scratch::default();
+    for index in phase.visitors.clone() {
+        let visitor = Visitor::of(run, index, world);
+        world.look(index, &visitor, &mut scratch);
+        let scene = world.scene(index, &visitor, phase, &scratch);
+        sums.iter_mut().zip(scene.values).for_each(|(sum, value)| *sum += value);
+    }
+    highest(&phase.available, |v| sums[v])
 }
 
 /// A bar on the terminal; nothing where there is none.

@@ -1,22 +1,37 @@
 //! Scenarios as TOML files: what is simulated, checked once, with refusals that name file, field, value and what is
 //! allowed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use mabel::domain::{AttributeName, Context, ExperimentKey, Span, Value, VariationKey};
-use serde::Deserialize;
+use mabel::domain::{ExperimentKey, Seed, Span};
 
+use crate::simulations::classification::DataSet;
 use crate::simulations::player;
+use crate::simulations::scenario::file::File;
 use crate::simulations::strategies::Strategy;
-use crate::simulations::world::{SegmentInWorld, VariationInWorld, World};
+use crate::simulations::world::blueprint::Blueprint;
 
+mod family;
+mod file;
+mod grid;
 mod strategy;
+
+/// What one file says: a scenario, or a grid of scenarios that differ in parameters.
+#[derive(Debug, Clone)]
+pub(crate) struct ScenarioFile {
+    /// The file's name without `.toml`.
+    pub(crate) name: String,
+    pub(crate) about: String,
+    /// Whether it has cells.
+    pub(crate) grid: bool,
+    /// One, or one for each cell.
+    pub(crate) scenarios: Vec<Scenario>,
+}
 
 /// Everything a simulation is a function of.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
-    /// The file's name without `.toml`.
+    /// The file's name without `.toml`, and behind a `/` that of the cell, if it is one.
     pub(crate) name: String,
     /// One line for people.
     pub(crate) about: String,
@@ -35,10 +50,12 @@ pub(crate) struct Scenario {
 /// Where the truth comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// The scenario states it.
-    World(World),
+    /// The scenario states it, or what each run draws it from.
+    World(Box<Blueprint>),
     /// Each test of a file of headline tests is a world of its own.
     HeadlineTests,
+    /// Rows of a data set: context = attributes, variation = class. The world has everything but the rows.
+    Classification(DataSet, Box<Blueprint>),
 }
 
 /// What the command line changes about a scenario.
@@ -73,71 +90,19 @@ impl Refusal {
     pub(crate) fn new(field: impl Into<String>, given: impl ToString, allowed: impl Into<String>) -> Self {
         Self { field: field.into(), given: given.to_string(), allowed: allowed.into() }
     }
+
+    /// The same, in a part of a file.
+    fn within(self, part: &str) -> Self {
+        Self { field: format!("{part}{}", self.field), ..self }
+    }
 }
 
 /// Most visitors of a run: its times must stay within milliseconds of 48 bits.
 const VISITORS_MAX: u64 = 1_000_000_000;
 const RUNS_MAX: u32 = 100_000;
+/// Most numbers that the rates of one run may take.
+const RATES_MAX: u64 = 20_000_000;
 const HEADLINE_TESTS: &str = "headline-tests";
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    about: String,
-    seed: u64,
-    runs: u32,
-    visitors: u64,
-    #[serde(default = "default_interval")]
-    interval: String,
-    #[serde(default)]
-    floor: f64,
-    #[serde(default)]
-    control: f64,
-    data: Option<String>,
-    reference: Option<String>,
-    #[serde(default)]
-    variations: Vec<VariationInFile>,
-    #[serde(default)]
-    segments: Vec<SegmentInFile>,
-    strategies: Option<Vec<toml::Table>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VariationInFile {
-    key: String,
-    #[serde(default)]
-    available_from: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SegmentInFile {
-    key: String,
-    #[serde(default = "default_share")]
-    share: f64,
-    #[serde(default)]
-    context: BTreeMap<String, Attribute>,
-    conversion: BTreeMap<String, f64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Attribute {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-}
-
-fn default_interval() -> String {
-    "100ms".to_owned()
-}
-
-const fn default_share() -> f64 {
-    1.0
-}
 
 impl Scenario {
     /// The strategy whose allocation over time is drawn: the first that learns by segment, else the reference.
@@ -145,6 +110,17 @@ impl Scenario {
         self.strategies.iter().position(Strategy::learns_by_segment).unwrap_or(self.reference)
     }
 
+    /// Where the world is a stated or drawn one, what it is drawn from.
+    #[cfg(test)]
+    pub(crate) fn world(&self) -> &Blueprint {
+        match &self.source {
+            Source::World(blueprint) | Source::Classification(_, blueprint) => blueprint,
+            Source::HeadlineTests => panic!("{} plays recorded tests", self.name),
+        }
+    }
+}
+
+impl ScenarioFile {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path, overrides: Overrides) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
@@ -156,44 +132,47 @@ impl Scenario {
 
     /// Checks a text. `name` names the scenario, `file` stands in refusals.
     pub(crate) fn parse(file: &str, name: &str, text: &str, overrides: Overrides) -> Result<Self, ScenarioError> {
-        let parsed: File = toml::from_str(text)
-            .map_err(|error| ScenarioError::NotToml { file: file.to_owned(), reason: error.to_string() })?;
-        check(name, parsed, overrides).map_err(|refusal| ScenarioError::Refused { file: file.to_owned(), refusal })
+        let not_toml = |reason: String| ScenarioError::NotToml { file: file.to_owned(), reason };
+        let refused = |refusal| ScenarioError::Refused { file: file.to_owned(), refusal };
+        let table: toml::Table = toml::from_str(text).map_err(|error| not_toml(error.to_string()))?;
+        if !table.contains_key("cells") {
+            // From the text once more: then an error shows the line.
+            let parsed: File = toml::from_str(text).map_err(|error| not_toml(error.to_string()))?;
+            let scenario = check(name, name, parsed, overrides).map_err(refused)?;
+            let (name, about) = (scenario.name.clone(), scenario.about.clone());
+            return Ok(Self { name, about, grid: false, scenarios: vec![scenario] });
+        }
+        let about = table.get("about").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+        let mut scenarios = Vec::new();
+        for (cell, table) in grid::cells(table).map_err(refused)? {
+            let part = format!("cell {cell:?}: ");
+            let parsed: File = table.try_into().map_err(|error: toml::de::Error| not_toml(format!("{part}{error}")))?;
+            let scenario = check(&format!("{name}/{cell}"), &cell, parsed, overrides);
+            scenarios.push(scenario.map_err(|refusal| refused(refusal.within(&part)))?);
+        }
+        Ok(Self { name: name.to_owned(), about, grid: true, scenarios })
     }
 }
 
-fn check(name: &str, file: File, overrides: Overrides) -> Result<Scenario, Refusal> {
-    let key =
-        ExperimentKey::new(name).map_err(|error| Refusal::new("file name", format!("{name:?}"), error.allowed))?;
+/// `key` is the experiment's.
+fn check(name: &str, key: &str, file: File, overrides: Overrides) -> Result<Scenario, Refusal> {
+    let key = ExperimentKey::new(key).map_err(|error| Refusal::new("file name", format!("{key:?}"), error.allowed))?;
     let runs = overrides.runs.unwrap_or(file.runs);
     if !(1..=RUNS_MAX).contains(&runs) {
         return Err(Refusal::new("runs", runs, format!("a whole number from 1 to {RUNS_MAX}")));
     }
-    let visitors = overrides.visitors.unwrap_or(file.visitors);
-    if !(1..=VISITORS_MAX).contains(&visitors) {
-        return Err(Refusal::new("visitors", visitors, format!("a whole number from 1 to {VISITORS_MAX}")));
-    }
     let interval = Span::parse(&file.interval).filter(|span| (1..=3_600_000).contains(&span.as_millis()));
     let interval =
         interval.ok_or_else(|| Refusal::new("interval", format!("{:?}", file.interval), "a length from 1ms to 1h"))?;
-    let source = match &file.data {
-        Some(data) if data == HEADLINE_TESTS => {
-            if !file.segments.is_empty() || !file.variations.is_empty() {
-                return Err(Refusal::new("data", format!("{data:?}"), "data or segments and variations, not both"));
-            }
-            Source::HeadlineTests
-        }
-        Some(data) => return Err(Refusal::new("data", format!("{data:?}"), format!("{HEADLINE_TESTS:?}"))),
-        None => Source::World(World {
-            key,
-            variations: check_variations(&file.variations)?,
-            segments: check_segments(&file.segments, &file.variations)?,
-        }),
+    let source = source(&file, key)?;
+    let segments_count = match &source {
+        Source::World(blueprint) => blueprint.draw(Seed(0), 1).segments_count(),
+        Source::HeadlineTests | Source::Classification(..) => 1,
     };
-    let segmented = matches!(&source, Source::World(world) if world.segments.len() > 1);
+    let visitors = visitors(&file, overrides, segments_count as u64)?;
     let strategies = match file.strategies {
         Some(tables) => strategy::read_all(tables, file.floor, file.control)?,
-        None => strategy::defaults(segmented, file.floor, file.control),
+        None => strategy::defaults(segments_count > 1, file.floor, file.control),
     };
     let reference = match &file.reference {
         Some(name) => strategies.iter().position(|strategy| strategy.name == *name).ok_or_else(|| {
@@ -202,13 +181,20 @@ fn check(name: &str, file: File, overrides: Overrides) -> Result<Scenario, Refus
         })?,
         None => strategies.iter().position(Strategy::is_thompson).unwrap_or(0),
     };
-    if let Source::World(world) = &source {
-        player::check(world, &strategies)?;
+    match &source {
+        Source::World(blueprint) | Source::Classification(_, blueprint) => {
+            if blueprint.rates_count(visitors) > RATES_MAX {
+                let given = format!("{} rates", blueprint.rates_count(visitors));
+                let allowed = format!("steps × segments × variations up to {RATES_MAX}: drift in longer steps");
+                return Err(Refusal::new("drift", given, allowed));
+            }
+            player::check(&blueprint.draw(Seed(0), 1_000), &strategies)?;
+        }
+        Source::HeadlineTests => {}
     }
-    let about = file.about;
     Ok(Scenario {
         name: name.to_owned(),
-        about,
+        about: file.about,
         seed: overrides.seed.unwrap_or(file.seed),
         runs,
         visitors,
@@ -219,93 +205,45 @@ fn check(name: &str, file: File, overrides: Overrides) -> Result<Scenario, Refus
     })
 }
 
-fn check_variations(given: &[VariationInFile]) -> Result<Vec<VariationInWorld>, Refusal> {
-    let mut variations: Vec<VariationInWorld> = Vec::with_capacity(given.len());
-    for (index, variation) in given.iter().enumerate() {
-        let field = format!("variations[{index}].key");
-        let key = VariationKey::new(&variation.key)
-            .map_err(|error| Refusal::new(&field, format!("{:?}", variation.key), error.allowed))?;
-        if variations.iter().any(|known| known.key == key) {
-            return Err(Refusal::new(field, key, "each key once"));
-        }
-        if !(0.0..1.0).contains(&variation.available_from) {
-            let field = format!("variations[{index}].available_from");
-            return Err(Refusal::new(field, variation.available_from, "a share of the visitors, from 0 to below 1"));
-        }
-        variations.push(VariationInWorld { key, available_from: variation.available_from });
-    }
-    if !variations.iter().any(|variation| variation.available_from <= 0.0) {
-        let given = format!("{} available from the start", 0);
-        return Err(Refusal::new("variations", given, "at least one with available_from = 0, the default"));
-    }
-    Ok(variations)
-}
-
-fn check_segments(given: &[SegmentInFile], variations: &[VariationInFile]) -> Result<Vec<SegmentInWorld>, Refusal> {
-    if given.is_empty() {
-        return Err(Refusal::new("segments", "none", "at least one"));
-    }
-    let total: f64 = given.iter().map(|segment| segment.share).sum();
-    let mut segments: Vec<SegmentInWorld> = Vec::with_capacity(given.len());
-    for (index, segment) in given.iter().enumerate() {
-        let at = |field: &str| format!("segments[{index}].{field}");
-        if segments.iter().any(|known| known.key == segment.key) {
-            return Err(Refusal::new(at("key"), format!("{:?}", segment.key), "each key once"));
-        }
-        if !(segment.share.is_finite() && segment.share > 0.0) {
-            return Err(Refusal::new(
-                at("share"),
-                segment.share,
-                "a number above 0; shares count relative to their sum",
-            ));
-        }
-        let context = check_context(segment, &at("context"))?;
-        if segments.iter().any(|known| known.context == context) {
-            return Err(Refusal::new(
-                at("context"),
-                "that of another segment",
-                "a context of its own for each segment",
-            ));
-        }
-        let rates = check_rates(segment, variations, &at("conversion"))?;
-        segments.push(SegmentInWorld { key: segment.key.clone(), share: segment.share / total, context, rates });
-    }
-    Ok(segments)
-}
-
-fn check_context(segment: &SegmentInFile, field: &str) -> Result<Vec<(String, Value<'static>)>, Refusal> {
-    if segment.context.len() > Context::MAX_ATTRIBUTES {
-        let allowed = format!("at most {} attributes", Context::MAX_ATTRIBUTES);
-        return Err(Refusal::new(field, format!("{} attributes", segment.context.len()), allowed));
-    }
-    let attribute = |(name, value): (&String, &Attribute)| {
-        AttributeName::new(name).map_err(|error| Refusal::new(field, format!("{name:?}"), error.allowed))?;
-        let value = match value {
-            Attribute::Bool(value) => Value::Bool(*value),
-            Attribute::Int(value) => Value::Int(*value),
-            Attribute::Float(value) if value.is_finite() => Value::Float(*value),
-            Attribute::Float(value) => return Err(Refusal::new(format!("{field}.{name}"), value, "a finite number")),
-            Attribute::Text(value) => Value::Text(value.clone().into()),
-        };
-        Ok((name.clone(), value))
+/// Where the truth comes from: data, or a world.
+fn source(file: &File, key: ExperimentKey) -> Result<Source, Refusal> {
+    let Some(data) = &file.data else {
+        return Ok(Source::World(Box::new(file::blueprint(file, key)?)));
     };
-    segment.context.iter().map(attribute).collect()
+    let known = DataSet::ALL.iter().find(|known| known.name() == data);
+    if known.is_none() && data != HEADLINE_TESTS {
+        let names: Vec<String> = DataSet::ALL.iter().map(|known| format!("{:?}", known.name())).collect();
+        return Err(Refusal::new("data", format!("{data:?}"), format!("{HEADLINE_TESTS:?}, {}", names.join(", "))));
+    }
+    let worldly = [
+        ("variations", !file.variations.is_empty()),
+        ("segments", !file.segments.is_empty()),
+        ("family", file.family.is_some()),
+        ("drift", file.drift.is_some()),
+        ("orders", file.orders.is_some()),
+        ("goal", file.goal.is_some()),
+        ("delay", file.delay.is_some()),
+    ];
+    if let Some((field, _)) = worldly.iter().find(|(_, given)| *given) {
+        return Err(Refusal::new("data", format!("{data:?} with {field}"), "data or a world of its own, not both"));
+    }
+    Ok(match known {
+        Some(set) => Source::Classification(*set, Box::new(set.blueprint(key))),
+        None => Source::HeadlineTests,
+    })
 }
 
-fn check_rates(segment: &SegmentInFile, variations: &[VariationInFile], field: &str) -> Result<Vec<f64>, Refusal> {
-    if let Some(unknown) = segment.conversion.keys().find(|key| variations.iter().all(|v| v.key != **key)) {
-        let keys: Vec<&str> = variations.iter().map(|variation| variation.key.as_str()).collect();
-        return Err(Refusal::new(field, unknown, format!("keys of variations: {}", keys.join(", "))));
-    }
-    let rate = |variation: &VariationInFile| {
-        let field = format!("{field}.{}", variation.key);
-        match segment.conversion.get(&variation.key) {
-            Some(rate) if (0.0..=1.0).contains(rate) => Ok(*rate),
-            Some(rate) => Err(Refusal::new(field, rate, "a probability from 0 to 1")),
-            None => Err(Refusal::new(field, "nothing", "a probability from 0 to 1 for every variation")),
+fn visitors(file: &File, overrides: Overrides, segments: u64) -> Result<u64, Refusal> {
+    let allowed = format!("a whole number from 1 to {VISITORS_MAX}");
+    let (field, visitors) = match (overrides.visitors, file.visitors, file.visitors_per_segment) {
+        (Some(visitors), _, _) | (None, Some(visitors), None) => ("visitors", visitors),
+        (None, None, Some(each)) => ("visitors_per_segment", each.saturating_mul(segments)),
+        (None, Some(visitors), Some(_)) => {
+            return Err(Refusal::new("visitors", visitors, "visitors or visitors_per_segment, not both"));
         }
+        (None, None, None) => return Err(Refusal::new("visitors", "nothing", allowed)),
     };
-    variations.iter().map(rate).collect()
+    if (1..=VISITORS_MAX).contains(&visitors) { Ok(visitors) } else { Err(Refusal::new(field, visitors, allowed)) }
 }
 
 #[cfg(test)]

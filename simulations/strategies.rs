@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use mabel::domain::{GoalKind, Span};
+use mabel::engine::definition::{Delay, HalfLife, Objective};
 use mabel::policy::{Parameter, Parameters};
 
 use crate::simulations::world::Phase;
@@ -12,10 +14,59 @@ pub(crate) struct Strategy {
     /// As tables and pictures name it; unique in its scenario.
     pub(crate) name: String,
     pub(crate) plan: Plan,
+    pub(crate) terms: Terms,
+}
+
+/// What a strategy's definition says beside its policy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Terms {
     /// Least probability of every variation.
     pub(crate) floor: f64,
     /// Share of visitors kept on the first variation.
     pub(crate) control: f64,
+    pub(crate) half_life: HalfLife,
+    /// `None`: the margin where something costs, else the goal.
+    pub(crate) objective: Option<Objective>,
+    pub(crate) delay: Delay,
+    pub(crate) typical_delay: Option<Span>,
+    /// What it hears of: `None`, the world's goal; conversions, only that there was one.
+    pub(crate) goal: Option<GoalKind>,
+    pub(crate) expected: Expected,
+    pub(crate) budget: Option<Budget>,
+}
+
+/// What it is told of how many visitors will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Unsaid,
+    /// All of the run.
+    Run,
+    Number(u64),
+}
+
+/// What costed variations may spend.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Budget {
+    /// Minor units, times the visitors of the run.
+    pub(crate) per_visitor: f64,
+    pub(crate) hard: bool,
+}
+
+impl Default for Terms {
+    /// No floor, no control group, nothing forgotten, and rewards taken to come at once.
+    fn default() -> Self {
+        Self {
+            floor: 0.0,
+            control: 0.0,
+            half_life: HalfLife::Off,
+            objective: None,
+            delay: Delay::None,
+            typical_delay: None,
+            goal: None,
+            expected: Expected::Unsaid,
+            budget: None,
+        }
+    }
 }
 
 /// How a strategy decides.

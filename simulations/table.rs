@@ -1,7 +1,7 @@
 //! Results as tables for people: aligned on a terminal, in Markdown for documents.
 
 use crate::simulations::headlines::HeadlinesResult;
-use crate::simulations::result::ScenarioResult;
+use crate::simulations::result::{ScenarioResult, StrategyResult};
 use crate::simulations::sample_ratio::SampleRatio;
 
 /// A heading, rows under it, and remarks.
@@ -49,57 +49,119 @@ impl Table {
     }
 }
 
-/// Of a scenario with a stated world.
+/// One column: what it shows of a strategy.
+type Show = Box<dyn Fn(&StrategyResult) -> String>;
+
+/// Of a scenario with a world.
 pub(crate) fn scenario(result: &ScenarioResult) -> Table {
     let title = format!(
-        "{}: {} visitors, {} runs, seed {}. Conversions per run: best variation of each segment {}, best one for all {}",
+        "{}: {} visitors, {} runs, seed {}. {} per run: what is best for each {}, best one for all {}",
         result.scenario,
         grouped(result.visitors as f64),
         result.runs,
         result.seed,
+        capital(result.unit),
         grouped(result.oracle),
         grouped(result.best_single),
     );
     let segmented = result.strategies.iter().any(|row| row.gain_captured_mean.is_some());
-    let mut header = vec!["strategy".to_owned(), "conversions ± se".to_owned()];
-    if segmented {
-        header.push("gain captured ± se [95 %]".to_owned());
+    let spends = result.strategies.iter().any(|row| row.spend_per_visitor_mean.is_some());
+    let answers = result.unit == "right answers";
+    let mut columns: Vec<(String, Show)> = vec![
+        ("strategy".to_owned(), Box::new(|row| row.name.clone())),
+        (format!("{} ± se", result.unit), Box::new(|row| with_se(row.reward_mean, row.reward_se, grouped))),
+    ];
+    if result.unit != "conversions" {
+        let show: Show = Box::new(|row| fine(Some(row.reward_per_visitor_mean), row.reward_per_visitor_se));
+        columns.push(("per visitor ± se".to_owned(), show));
     }
-    header.push("regret ± se".to_owned());
-    header.push("regret 50 / 90 / 99 %".to_owned());
-    header.push(format!("against {} [95 %]", result.reference));
-    let mut rows = vec![header];
-    for row in &result.strategies {
-        let mut cells = vec![row.name.clone(), with_se(row.reward_mean, row.reward_se, grouped)];
-        if segmented {
-            cells.push(match row.gain_captured_mean {
-                Some(mean) => with_interval(mean, row.gain_captured_se, row.gain_captured_interval, percent),
-                None => "".to_owned(),
-            });
-        }
-        cells.push(with_se(row.regret_mean, row.regret_se, short));
-        let quantiles = row.regret_quantiles;
-        let quantiles = [quantiles.half, quantiles.nine_tenths, quantiles.nearly_all].map(short);
-        cells.push(quantiles.join(" / "));
-        cells.push(match &row.paired {
-            Some(paired) => {
-                let interval =
-                    paired.difference_interval.map(|[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
-                format!("{}{}", signed(paired.difference_mean), interval.unwrap_or_default())
-            }
-            None => "-".to_owned(),
+    if answers {
+        let show: Show = Box::new(|row| fine(Some(row.last_quarter_mean), row.last_quarter_se));
+        columns.push(("last quarter ± se".to_owned(), show));
+    }
+    if spends {
+        let show: Show = Box::new(|row| fine(row.spend_per_visitor_mean, row.spend_per_visitor_se));
+        columns.push(("spent per visitor ± se".to_owned(), show));
+    }
+    if segmented && !answers {
+        let all: Show = Box::new(|row| match row.gain_captured_mean {
+            Some(mean) => with_interval(mean, row.gain_captured_se, row.gain_captured_interval, percent),
+            None => String::new(),
         });
-        rows.push(cells);
+        let last: Show = Box::new(|row| match (row.gain_captured_last_tenth_mean, row.gain_captured_last_tenth_se) {
+            (Some(mean), Some(se)) => format!("{} ± {:.1}", percent(mean), 100.0 * se),
+            (Some(mean), None) => percent(mean),
+            (None, _) => String::new(),
+        });
+        columns.push(("gain captured ± se [95 %]".to_owned(), all));
+        columns.push(("in the last tenth ± se".to_owned(), last));
     }
+    columns.push(("regret ± se".to_owned(), Box::new(|row| with_se(row.regret_mean, row.regret_se, short))));
+    let percents: Show = Box::new(|row| points(row.regret_percent_mean, row.regret_percent_se));
+    columns.push(("regret, % ± se".to_owned(), percents));
+    let quantiles: Show = Box::new(|row| {
+        let quantiles = row.regret_quantiles;
+        [quantiles.half, quantiles.nine_tenths, quantiles.nearly_all].map(short).join(" / ")
+    });
+    columns.push(("regret 50 / 90 / 99 %".to_owned(), quantiles));
+    columns.push((format!("against {} [95 %]", result.reference), Box::new(paired)));
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|(heading, _)| heading.clone()).collect()];
+    rows.extend(result.strategies.iter().map(|row| columns.iter().map(|(_, show)| show(row)).collect()));
     let mut remarks = vec![sample_ratio(result.sample_ratio)];
-    if segmented {
-        remarks.push(
-            "gain captured: 0 % is the best one variation for all, 100 % is the best of each segment; regret: conversions \
-             lost against the latter"
-                .to_owned(),
-        );
+    if segmented && !answers {
+        remarks.push(format!(
+            "gain captured: 0 % is the best one variation for all, 100 % is what is best for each; regret: {} lost \
+             against the latter",
+            result.unit
+        ));
     }
     Table { title, rows, remarks }
+}
+
+fn paired(row: &StrategyResult) -> String {
+    let Some(paired) = &row.paired else { return "-".to_owned() };
+    let interval = paired.difference_interval.map(|[low, high]| format!(" [{}, {}]", signed(low), signed(high)));
+    format!("{}{}", signed(paired.difference_mean), interval.unwrap_or_default())
+}
+
+/// Of a file with cells: regret in per cent of the oracle's reward, a row for each cell, a column for each strategy.
+pub(crate) fn grid(name: &str, about: &str, results: &[ScenarioResult]) -> Table {
+    let mut names: Vec<&str> = Vec::new();
+    for row in results.iter().flat_map(|result| &result.strategies) {
+        // The oracle loses nothing by definition.
+        if row.policy != "oracle" && !names.contains(&row.name.as_str()) {
+            names.push(&row.name);
+        }
+    }
+    let mut header = vec!["cell".to_owned(), "visitors × runs".to_owned()];
+    header.extend(names.iter().map(|name| (*name).to_owned()));
+    let mut rows = vec![header];
+    for result in results {
+        let cell = result.scenario.strip_prefix(name).map_or(&*result.scenario, |cell| cell.trim_start_matches('/'));
+        let mut row = vec![cell.to_owned(), format!("{} × {}", grouped(result.visitors as f64), result.runs)];
+        row.extend(names.iter().map(|name| {
+            let known = result.strategies.iter().find(|row| row.name == **name);
+            known.map_or(String::new(), grid_cell)
+        }));
+        rows.push(row);
+    }
+    let worst = results.iter().map(|result| result.sample_ratio).fold(SampleRatio::default(), SampleRatio::worst);
+    let references: Vec<&str> = results.iter().map(|result| result.reference.as_str()).collect();
+    let reference = if references.windows(2).all(|pair| pair[0] == pair[1]) { references[0] } else { "its reference" };
+    let remarks = vec![
+        format!(
+            "regret in % of what is best for each ± se (in brackets: points more than {reference} in the same runs ± se)"
+        ),
+        sample_ratio(worst),
+    ];
+    Table { title: format!("{name}: {about}"), rows, remarks }
+}
+
+fn grid_cell(row: &StrategyResult) -> String {
+    let regret = points(row.regret_percent_mean, row.regret_percent_se);
+    let Some(paired) = &row.paired else { return regret };
+    let se = paired.regret_percent_se.map_or(String::new(), |se| format!(" ± {se:.2}"));
+    format!("{regret} ({:+.2}{se})", paired.regret_percent_mean)
 }
 
 /// Of recorded headline tests.
@@ -175,6 +237,28 @@ fn with_interval(mean: f64, se: Option<f64>, interval: Option<[f64; 2]>, show: f
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
+}
+
+/// Per cent or points, two decimals.
+fn points(mean: f64, se: Option<f64>) -> String {
+    match se {
+        Some(se) => format!("{mean:.2} ± {se:.2}"),
+        None => format!("{mean:.2}"),
+    }
+}
+
+/// A number per visitor, four decimals; nothing if there is none.
+fn fine(mean: Option<f64>, se: Option<f64>) -> String {
+    match (mean, se) {
+        (None, _) => String::new(),
+        (Some(mean), Some(se)) => format!("{mean:.4} ± {se:.4}"),
+        (Some(mean), None) => format!("{mean:.4}"),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn per_thousand(rate: f64) -> String {

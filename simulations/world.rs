@@ -1,16 +1,30 @@
-//! What is true in a simulation: who comes, and how likely each visitor converts on each variation.
+//! What is true in one run: who comes, and what each visitor would give on each variation.
 
 use std::ops::Range;
 
-use mabel::domain::{Context, ExperimentKey, Seed, Value, VariationKey};
+use mabel::domain::{Context, Currency, ExperimentKey, GoalKind, Seed, Span, Value, VariationKey};
 
-/// Visitors of a few segments, variations with a conversion rate in each.
+use crate::simulations::world::features::{Logistic, Rows};
+use crate::simulations::world::orders::Orders;
+use crate::simulations::world::segmented::Segmented;
+
+pub(crate) mod blueprint;
+pub(crate) mod features;
+pub(crate) mod orders;
+pub(crate) mod segmented;
+
+/// Variations, what is measured, and how likely each visitor converts on each variation.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     /// The experiment's key, which stands in every draw: a world under another name is another world.
     pub(crate) key: ExperimentKey,
     pub(crate) variations: Vec<VariationInWorld>,
-    pub(crate) segments: Vec<SegmentInWorld>,
+    pub(crate) goal: GoalInWorld,
+    /// Mean of the exponential time from a decision to its conversion, given that it comes within the window; `None`: at once.
+    pub(crate) delay: Option<Span>,
+    /// What conversions bring, where the goal is revenue.
+    pub(crate) orders: Option<Orders>,
+    pub(crate) truth: Truth,
 }
 
 /// Something that can be shown.
@@ -19,18 +33,32 @@ pub(crate) struct VariationInWorld {
     pub(crate) key: VariationKey,
     /// Share of the visitors who have come before it can be shown, in [0, 1); 0: from the first visitor.
     pub(crate) available_from: f64,
+    /// What showing it costs, in minor units.
+    pub(crate) cost: f64,
+    /// What each conversion costs.
+    pub(crate) cost_per_conversion: f64,
 }
 
-/// Visitors who are alike.
+/// What is measured, and what it is worth.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GoalInWorld {
+    pub(crate) kind: GoalKind,
+    pub(crate) currency: Option<Currency>,
+    /// What a conversion is worth, in minor units; `None`: conversions are counted.
+    pub(crate) worth: Option<f64>,
+    pub(crate) cap: Option<i64>,
+    pub(crate) window: Span,
+}
+
+/// How likely whom converts on what.
 #[derive(Debug, Clone)]
-pub(crate) struct SegmentInWorld {
-    pub(crate) key: String,
-    /// Share of the traffic; all shares sum to 1.
-    pub(crate) share: f64,
-    /// What the site knows of these visitors, from which the engine must find the segment.
-    pub(crate) context: Vec<(String, Value<'static>)>,
-    /// Probability of converting, per variation of the world.
-    pub(crate) rates: Vec<f64>,
+pub(crate) enum Truth {
+    /// Visitors of a few segments, alike within each.
+    Segments(Segmented),
+    /// Every visitor has features; rates are logistic in them.
+    Logistic(Logistic),
+    /// Rows of a file: the variation that is the row's class converts, no other does.
+    Rows(Rows),
 }
 
 /// Visitors between two changes of what can be shown.
@@ -39,10 +67,10 @@ pub(crate) struct Phase {
     pub(crate) visitors: Range<u64>,
     /// Indices of the variations that can be shown, in the world's order.
     pub(crate) available: Vec<usize>,
-    /// The highest rate in each segment.
-    pub(crate) best: Vec<f64>,
-    /// The variation with the highest rate over all segments, by their shares.
-    pub(crate) best_single: usize,
+    /// The best variation of each cell of [`Segmented`]; empty for other truths.
+    pub(crate) best: Vec<usize>,
+    /// The best one variation for all by what is expected of them; `None` where only the visitors themselves tell.
+    pub(crate) best_single: Option<usize>,
 }
 
 /// One visitor's chance, the same under every strategy: common random numbers, so that strategies differ by what they
@@ -54,7 +82,32 @@ pub(crate) struct Visitor {
     pub(crate) tail: u128,
     /// Converts if this is below the rate of what was shown.
     pub(crate) uniform: f64,
+    seed: Seed,
 }
+
+/// What one visitor would give.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    /// Probability of converting, by variation of the world.
+    pub(crate) rates: &'a [f64],
+    /// Expected reward, by variation: conversions, or what they bring less what they cost.
+    pub(crate) values: &'a [f64],
+    /// The variation of those available with the highest value.
+    pub(crate) best: usize,
+}
+
+/// Numbers of one visitor, kept so that a run allocates them once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scratch {
+    features: Vec<f64>,
+    rates: Vec<f64>,
+    values: Vec<f64>,
+}
+
+/// What a visitor's seed is for, by number of child; features take one more.
+const FEATURES: u64 = 3;
+const ORDER: u64 = 4;
+const DELAY: u64 = 5;
 
 impl Visitor {
     /// The `index`-th visitor of a run. Each number is SplitMix64's finaliser of (seed, run, visitor, purpose): three of
@@ -62,13 +115,11 @@ impl Visitor {
     /// needs its strength.
     pub(crate) fn of(run: Seed, index: u64, world: &World) -> Self {
         let seed = run.child(index);
-        let mut rest = seed.child(0).uniform();
-        let last = world.segments.len() - 1;
-        let position = world.segments[..last].iter().position(|segment| {
-            rest -= segment.share;
-            rest < 0.0
-        });
-        Self { segment: position.unwrap_or(last), tail: u128::from(seed.child(1).0), uniform: seed.child(2).uniform() }
+        let segment = match &world.truth {
+            Truth::Segments(segmented) => segmented.segment_of(seed.child(0).uniform()),
+            Truth::Logistic(_) | Truth::Rows(_) => 0,
+        };
+        Self { segment, tail: u128::from(seed.child(1).0), uniform: seed.child(2).uniform(), seed }
     }
 }
 
@@ -86,48 +137,152 @@ impl World {
     fn phase(&self, range: Range<u64>, visitors: u64) -> Phase {
         let available: Vec<usize> =
             (0..self.variations.len()).filter(|v| self.variations[*v].first_visitor(visitors) <= range.start).collect();
-        let best = self
-            .segments
-            .iter()
-            .map(|segment| available.iter().map(|v| segment.rates[*v]).fold(0.0, f64::max))
-            .collect();
-        let mean = |v: usize| self.segments.iter().map(|segment| segment.share * segment.rates[v]).sum::<f64>();
-        let best_single = available.iter().copied().reduce(|a, b| if mean(b) > mean(a) { b } else { a });
-        let best_single = best_single.expect("a scenario has a variation that is available from the start");
+        let (best, best_single) = match &self.truth {
+            Truth::Segments(segmented) => {
+                (segmented.best(&available), Some(segmented.best_single(&available, range.clone())))
+            }
+            Truth::Logistic(_) | Truth::Rows(_) => (Vec::new(), None),
+        };
         Phase { visitors: range, available, best, best_single }
     }
 
-    /// Whether showing each segment its own best can win anything over the best one variation for all.
-    pub(crate) fn rewards_segments(&self, visitors: u64) -> bool {
-        let gap = |phase: &Phase| {
-            let lost = |(s, best): (&SegmentInWorld, &f64)| s.share * (best - s.rates[phase.best_single]);
-            self.segments.iter().zip(&phase.best).map(lost).sum::<f64>()
-        };
-        // Rates are decimal fractions in f64: what rounding leaves of equal ones is no gap.
-        self.phases(visitors).iter().any(|phase| gap(phase) > 1e-12)
+    /// Looks at the `index`-th visitor: what [`Self::scene`] and [`Self::context`] then tell.
+    pub(crate) fn look(&self, index: u64, visitor: &Visitor, scratch: &mut Scratch) {
+        match &self.truth {
+            // Known beforehand.
+            Truth::Segments(_) => return,
+            Truth::Logistic(logistic) => {
+                logistic.rates(visitor.seed.child(FEATURES), &mut scratch.features, &mut scratch.rates);
+            }
+            Truth::Rows(rows) => rows.rates(index, self.variations.len(), &mut scratch.rates),
+        }
+        scratch.values.clear();
+        scratch.values.extend(scratch.rates.iter().enumerate().map(|(v, rate)| self.value(v, *rate)));
     }
 
-    /// The attributes of each segment, as a request carries them.
-    pub(crate) fn contexts(&self) -> Vec<Context<'_>> {
-        let context = |segment: &'_ SegmentInWorld| {
-            let mut context = Context::new();
-            for (name, value) in &segment.context {
-                let inserted = context.insert(name.clone().into(), value.clone());
-                assert!(inserted, "the number of attributes was checked when the scenario was read");
+    /// What the `index`-th visitor would give; [`Self::look`] has looked.
+    pub(crate) fn scene<'a>(&'a self, index: u64, visitor: &Visitor, phase: &Phase, scratch: &'a Scratch) -> Scene<'a> {
+        match &self.truth {
+            Truth::Segments(segmented) => segmented.scene(index, visitor.segment, phase),
+            Truth::Logistic(_) | Truth::Rows(_) => {
+                let values = &scratch.values[..];
+                Scene { rates: &scratch.rates, values, best: highest(&phase.available, |v| values[v]) }
             }
-            context
-        };
-        self.segments.iter().map(context).collect()
+        }
+    }
+
+    /// What a request of the `index`-th visitor says, where each visitor has features; `None` where the segment says it.
+    pub(crate) fn context<'a>(&'a self, index: u64, scratch: &Scratch) -> Option<Context<'a>> {
+        match &self.truth {
+            Truth::Segments(_) => None,
+            Truth::Logistic(logistic) => Some(logistic.context(&scratch.features)),
+            Truth::Rows(rows) => Some(rows.context(index)),
+        }
+    }
+
+    /// What each segment's requests say.
+    pub(crate) fn contexts(&self) -> Vec<Context<'_>> {
+        match &self.truth {
+            Truth::Segments(segmented) => segmented.segments.iter().map(|s| context_of(&s.context)).collect(),
+            Truth::Logistic(_) | Truth::Rows(_) => Vec::new(),
+        }
+    }
+
+    /// How many segments there are to tell apart.
+    pub(crate) fn segments_count(&self) -> usize {
+        match &self.truth {
+            Truth::Segments(segmented) => segmented.segments.len(),
+            Truth::Logistic(_) | Truth::Rows(_) => 1,
+        }
+    }
+
+    /// Names of the segments' attributes, without repetition, in order.
+    pub(crate) fn segment_attributes(&self) -> Vec<&str> {
+        let Truth::Segments(segmented) = &self.truth else { return Vec::new() };
+        let names = segmented.segments.iter().flat_map(|segment| segment.context.iter().map(|(name, _)| name.as_str()));
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Expected reward of showing a variation to somebody who converts on it with this probability.
+    pub(crate) fn value(&self, variation: usize, rate: f64) -> f64 {
+        let order = self.orders.as_ref().map(|orders| orders.means[variation]);
+        expected_value(&self.variations[variation], &self.goal, order, rate)
+    }
+
+    /// Expected costs of showing a variation to somebody who converts on it with this probability.
+    pub(crate) fn spend(&self, variation: usize, rate: f64) -> f64 {
+        let shown = &self.variations[variation];
+        shown.cost + rate * shown.cost_per_conversion
+    }
+
+    /// Whether a variation costs something.
+    pub(crate) fn costs(&self) -> bool {
+        self.variations.iter().any(VariationInWorld::costs)
+    }
+
+    /// What a visitor's order brings on a variation, in whole minor units; 1 where conversions are counted.
+    pub(crate) fn amount(&self, visitor: &Visitor, variation: usize) -> i64 {
+        self.orders.as_ref().map_or(1, |orders| orders.amount(variation, visitor.seed.child(ORDER)))
+    }
+
+    /// How long after the decision a visitor converts: exponential, given that it is within the window.
+    pub(crate) fn delay(&self, visitor: &Visitor) -> Option<Span> {
+        let mean = self.delay?.as_millis() as f64;
+        let window = self.goal.window.as_millis() as f64;
+        let within = -(-window / mean).exp_m1();
+        let delay = -mean * (-visitor.seed.child(DELAY).uniform() * within).ln_1p();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds within a window")]
+        let millis = delay.clamp(0.0, window) as u64;
+        Some(Span::from_millis(millis))
     }
 }
 
 impl VariationInWorld {
+    /// One that costs nothing and can be shown from the first visitor on.
+    pub(crate) fn new(key: VariationKey) -> Self {
+        Self { key, available_from: 0.0, cost: 0.0, cost_per_conversion: 0.0 }
+    }
+
+    pub(crate) fn costs(&self) -> bool {
+        self.cost > 0.0 || self.cost_per_conversion > 0.0
+    }
+
     /// The first of `visitors` to whom it can be shown.
     fn first_visitor(&self, visitors: u64) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count of visitors")]
         let first = (self.available_from * visitors as f64).ceil() as u64;
         first
     }
+}
+
+impl GoalInWorld {
+    /// Conversions within a week, counted.
+    pub(crate) const CONVERSIONS: Self =
+        Self { kind: GoalKind::Conversion, currency: None, worth: None, cap: None, window: Span::DAY.times(7) };
+}
+
+/// Conversions, or what they bring less what they cost, of showing a variation to somebody who converts at this rate.
+fn expected_value(shown: &VariationInWorld, goal: &GoalInWorld, order: Option<f64>, rate: f64) -> f64 {
+    let conversion = order.or(goal.worth).unwrap_or(1.0);
+    rate * (conversion - shown.cost_per_conversion) - shown.cost
+}
+
+/// The first of some variations with the highest value.
+pub(crate) fn highest(available: &[usize], value: impl Fn(usize) -> f64) -> usize {
+    let best = available.iter().copied().reduce(|a, b| if value(b) > value(a) { b } else { a });
+    best.expect("a scenario has a variation that is available from the start")
+}
+
+fn context_of(attributes: &[(String, Value<'static>)]) -> Context<'static> {
+    let mut context = Context::new();
+    for (name, value) in attributes {
+        let inserted = context.insert(name.clone().into(), value.clone());
+        assert!(inserted, "the number of attributes was checked when the scenario was read");
+    }
+    context
 }
 
 #[cfg(test)]

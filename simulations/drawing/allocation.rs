@@ -6,15 +6,13 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{Color, RGBColor};
 
 use crate::simulations::drawing::{COLOURS, Canvas, FAINT, INK, axis_count, failed};
-use crate::simulations::player::Course;
+use crate::simulations::player::{Course, PICTURED_SEGMENTS};
 use crate::simulations::runner::Run;
 use crate::simulations::scenario::Scenario;
 use crate::simulations::strategies::Plan;
 use crate::simulations::table::grouped;
-use crate::simulations::world::World;
+use crate::simulations::world::blueprint::Blueprint;
 
-/// More charts beside each other cannot be read.
-const CHARTS_MAX: usize = 4;
 /// Every so many points of a curve are drawn: areas need fewer than lines.
 const STEP: usize = 2;
 
@@ -35,10 +33,11 @@ struct Chart {
 
 impl Picture {
     /// Of the strategy the scenario wants pictured; nothing if that is no policy.
-    pub(super) fn of(scenario: &Scenario, world: &World, runs: &[Run]) -> Option<Self> {
+    pub(super) fn of(scenario: &Scenario, world: &Blueprint, runs: &[Run]) -> Option<Self> {
         let index = scenario.pictured();
         let strategy = &scenario.strategies[index];
-        if !matches!(strategy.plan, Plan::Policy { .. }) {
+        // A mean over runs that each have a truth of their own would say nothing.
+        if !matches!(strategy.plan, Plan::Policy { .. }) || !world.is_stated() {
             return None;
         }
         let points = Course { visitors: scenario.visitors, interval: scenario.interval }.points();
@@ -47,8 +46,9 @@ impl Picture {
             let one = |run: &Run| run.outcomes[index].allocations[point][segment][variation];
             runs.iter().map(one).sum::<f64>() / runs.len() as f64
         };
+        let segments = world.stated_segments();
         let chart = |segment: usize| Chart {
-            title: world.segments[segment].key.clone(),
+            title: segments[segment].key.clone(),
             shares: kept
                 .iter()
                 .map(|point| (0..world.variations.len()).map(|v| share(*point, segment, v)).collect())
@@ -59,7 +59,7 @@ impl Picture {
             under: format!("mean of {} runs of {} visitors", scenario.runs, grouped(scenario.visitors as f64)),
             visitors: kept.iter().map(|point| points[*point] as f64).collect(),
             variations: world.variations.iter().map(|variation| variation.key.to_string()).collect(),
-            charts: (0..world.segments.len().min(CHARTS_MAX)).map(chart).collect(),
+            charts: (0..segments.len().min(PICTURED_SEGMENTS)).map(chart).collect(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Conversions lost over time, a line per strategy.
+//! Rewards lost over time, a line per strategy.
 
 use plotters::chart::ChartBuilder;
 use plotters::prelude::DrawingBackend;
@@ -10,12 +10,13 @@ use crate::simulations::player::Course;
 use crate::simulations::runner::Run;
 use crate::simulations::scenario::Scenario;
 use crate::simulations::table::grouped;
-use crate::simulations::world::World;
+use crate::simulations::world::blueprint::Blueprint;
 
 /// Mean curves over runs.
 pub(super) struct Picture {
     title: String,
     under: String,
+    unit: &'static str,
     visitors: Vec<f64>,
     /// Highest end first, as the lines lie one above the other.
     lines: Vec<Line>,
@@ -36,7 +37,7 @@ impl Line {
 }
 
 impl Picture {
-    pub(super) fn of(scenario: &Scenario, world: &World, runs: &[Run]) -> Self {
+    pub(super) fn of(scenario: &Scenario, world: &Blueprint, runs: &[Run]) -> Self {
         let course = Course { visitors: scenario.visitors, interval: scenario.interval };
         let mut lines: Vec<Line> = Vec::new();
         for (index, strategy) in scenario.strategies.iter().enumerate() {
@@ -46,7 +47,7 @@ impl Picture {
                 lines.push(Line { name: strategy.name.clone(), colour: COLOURS[lines.len() % COLOURS.len()], values });
             }
         }
-        if world.rewards_segments(scenario.visitors) {
+        if runs.iter().any(|run| run.ceiling.rewards_segments()) {
             let values = mean(runs, |run| &run.ceiling.best_single_regret);
             lines.push(Line { name: "best one variation for all".to_owned(), colour: INK, values });
         }
@@ -55,8 +56,9 @@ impl Picture {
         let (highest, second) = (lines.first().map_or(0.0, Line::end), lines.get(1).map_or(0.0, Line::end));
         let top = if highest > 1.6 * second && second > 0.0 { second } else { highest };
         Self {
-            title: format!("{}: conversions lost against the best variation of each segment", scenario.name),
+            title: format!("{}: {} lost against what is best for each", scenario.name, world.unit()),
             under: format!("mean of {} runs of {} visitors", scenario.runs, grouped(scenario.visitors as f64)),
+            unit: world.unit(),
             visitors: course.points().iter().map(|point| *point as f64).collect(),
             lines,
             // Where nothing is lost at all there is still an axis.
@@ -87,7 +89,7 @@ impl super::Picture for Picture {
             .bold_line_style(GRID)
             .axis_style(FAINT)
             .x_desc("visitors")
-            .y_desc("conversions lost so far")
+            .y_desc(format!("{} lost so far", self.unit))
             .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|x| axis_count(*x))

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::simulations::scenario::Overrides;
+use crate::simulations::scenario::{Overrides, ScenarioFile};
 
 const CSV: &str = "clickability_test_id,headline,impressions,clicks\n\
     t1,\"two\nlines\",1000,100\n\
@@ -34,15 +34,16 @@ policy = "thompson"
 fn bad_rows_are_counted_and_the_rest_is_read() {
     let tests = parse(CSV.as_bytes()).expect("CSV");
     assert_eq!(tests.read, ReadCounts { rows: 9, rows_refused: 4, tests_left_out: 1 });
-    let rates: Vec<&[f64]> = tests.worlds.iter().map(|world| &world.segments[0].rates[..]).collect();
+    let rates: Vec<&[f64]> = tests.worlds.iter().map(|world| &world.stated_rates()[..]).collect();
     assert_eq!(rates, [&[0.1, 0.3][..], &[0.05, 0.05][..]]);
 }
 
 #[test]
 fn the_best_closes_the_gap_and_all_alike_does_not() {
-    let scenario = Scenario::parse("f", "recorded", SCENARIO, Overrides::default()).expect("complete");
+    let scenario = ScenarioFile::parse("f", "recorded", SCENARIO, Overrides::default()).expect("complete");
+    let scenario = &scenario.scenarios[0];
     let tests = parse(CSV.as_bytes()).expect("CSV");
-    let result = run_all(&scenario, &tests, &AtomicBool::new(false), &ProgressBar::hidden()).expect("not stopped");
+    let result = run_all(scenario, &tests, &AtomicBool::new(false), &ProgressBar::hidden()).expect("not stopped");
     let closed = |row: usize| result.strategies[row].gap_closed_mean;
     assert!((closed(0) - 1.0).abs() < 1e-9, "{}", closed(0));
     // 4,000 viewers who are shown the better headline or not: a share of the gap with standard deviation 1/sqrt(4,000).

@@ -3,14 +3,22 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::simulations::world::tests::world;
+use crate::simulations::strategies::{Budget, Terms};
+use crate::simulations::world::blueprint::{Blueprint, Family, LogisticFamily, Weights};
+use crate::simulations::world::orders::OrdersBlueprint;
+use crate::simulations::world::tests::{blueprint, world};
+use mabel::domain::Currency;
 
 fn strategy(plan: Plan) -> Strategy {
-    Strategy { name: "s".to_owned(), plan, floor: 0.0, control: 0.0 }
+    Strategy { name: "s".to_owned(), plan, terms: Terms::default() }
 }
 
 fn policy(kind: &str) -> Strategy {
     strategy(Plan::Policy { kind: kind.to_owned(), parameters: Parameters::new() })
+}
+
+fn with(terms: Terms, strategy: Strategy) -> Strategy {
+    Strategy { terms, ..strategy }
 }
 
 fn course(visitors: u64) -> Course {
@@ -69,7 +77,7 @@ fn thompson_learns_what_a_later_variation_is_worth() {
 
 #[test]
 fn the_control_group_is_shown_the_first_and_not_checked_as_drawn() {
-    let strategy = Strategy { control: 0.5, ..policy("thompson") };
+    let strategy = with(Terms { control: 0.5, ..Terms::default() }, policy("thompson"));
     let outcome = played(&two(), &strategy, 4_000, 5);
     // Half of the visitors, who lose 0.2 in one segment.
     let control = 2_000.0 * 0.5 * 0.2;
@@ -79,7 +87,7 @@ fn the_control_group_is_shown_the_first_and_not_checked_as_drawn() {
 
 #[test]
 fn a_floor_shows_everything() {
-    let strategy = Strategy { floor: 0.1, ..policy("thompson") };
+    let strategy = with(Terms { floor: 0.1, ..Terms::default() }, policy("thompson"));
     let outcome = played(&two(), &strategy, 4_000, 6);
     let end = &outcome.allocations[199][0];
     assert!(end.iter().all(|propensity| *propensity >= 0.1 - 1e-12), "{end:?}");
@@ -88,4 +96,109 @@ fn a_floor_shows_everything() {
 #[test]
 fn whoever_is_told_to_stop_stops() {
     assert!(play(&two(), &policy("uniform"), course(10), Seed(0), &AtomicBool::new(true)).is_none());
+}
+
+#[test]
+fn rewards_that_are_still_on_their_way_teach_nothing() {
+    let mut world = world(&[1.0], &[0.0, 0.0], &[&[0.1, 0.9]]);
+    let at_once = played(&world, &policy("thompson"), 2_000, 7);
+    assert!(at_once.allocations[99][0][1] > 0.99, "{:?}", at_once.allocations[99]);
+    // 2,000 visitors come in 200 seconds: next to nothing of a week's delay is over by then.
+    world.delay = Some(Span::DAY.times(6));
+    let delayed = played(&world, &policy("uniform"), 2_000, 7);
+    assert!((delayed.total_regret() - 800.0).abs() < 4.0 * 0.4 * 2_000_f64.sqrt());
+    let delayed = played(&world, &policy("thompson"), 2_000, 7);
+    let end = &delayed.allocations[199][0];
+    assert!(end.iter().all(|share| *share > 0.05), "nothing is known yet: {end:?}");
+    // The same delay where it is short against the run.
+    let course = Course { visitors: 2_000, interval: Span::HOUR };
+    let learned = play(&world, &policy("thompson"), course, Seed(7), &AtomicBool::new(false)).expect("not stopped");
+    assert!(learned.allocations[199][0][1] > 0.95, "{:?}", learned.allocations[199]);
+    assert!(learned.total_regret() > at_once.total_regret());
+}
+
+fn currency() -> Option<Currency> {
+    Currency::new("EUR")
+}
+
+#[test]
+fn revenue_is_what_is_maximised_unless_a_strategy_hears_only_of_conversions() {
+    // The second converts more often, the first brings more.
+    let plan = Blueprint {
+        orders: Some(OrdersBlueprint { mean: 1_000.0, sigma: 0.5, arm_sd: 0.0 }),
+        ..blueprint(&[1.0], &[0.0, 0.0], &[&[0.2, 0.3]])
+    };
+    let mut world = plan.draw(Seed(0), 1_000);
+    world.orders.as_mut().expect("orders").means = vec![3_000.0, 1_000.0];
+    world.goal = crate::simulations::world::GoalInWorld {
+        kind: GoalKind::Revenue,
+        currency: currency(),
+        ..crate::simulations::world::GoalInWorld::CONVERSIONS
+    };
+    let world = plan_values(&world, &[0.2, 0.3]);
+    let revenue = played(&world, &policy("thompson"), 6_000, 8);
+    assert!(revenue.allocations[199][0][0] > 0.95, "{:?}", revenue.allocations[199]);
+    let terms = Terms { goal: Some(GoalKind::Conversion), ..Terms::default() };
+    let conversions = played(&world, &with(terms, policy("thompson")), 6_000, 8);
+    assert!(conversions.allocations[199][0][1] > 0.95, "{:?}", conversions.allocations[199]);
+    assert!(conversions.total_regret() > 3.0 * revenue.total_regret());
+}
+
+/// The world with expected rewards as its goal, orders and costs now say.
+fn plan_values(world: &World, rates: &[f64]) -> World {
+    let Truth::Segments(segmented) = &world.truth else { panic!("segments") };
+    let rates = crate::simulations::world::segmented::Rates::constant(rates.to_vec());
+    let segments = segmented.segments.clone();
+    let truth =
+        crate::simulations::world::segmented::Segmented::new(segments, world.variations.len(), rates, |v, rate| {
+            world.value(v, rate)
+        });
+    World { truth: Truth::Segments(truth), ..world.clone() }
+}
+
+/// The second variation costs more than it brings.
+fn costly() -> World {
+    let mut world = world(&[1.0], &[0.0, 0.0], &[&[0.2, 0.22]]);
+    world.goal.worth = Some(40.0);
+    world.goal.currency = currency();
+    world.variations[1].cost_per_conversion = 10.0;
+    plan_values(&world, &[0.2, 0.22])
+}
+
+#[test]
+fn what_costs_more_than_it_brings_is_dropped_on_margin_and_kept_on_conversions() {
+    let world = costly();
+    let margin = played(&world, &policy("thompson"), 20_000, 9);
+    assert!(margin.allocations[199][0][0] > 0.95, "{:?}", margin.allocations[199]);
+    let terms = Terms { objective: Some(mabel::engine::definition::Objective::Goal), ..Terms::default() };
+    let goal = played(&world, &with(terms, policy("thompson")), 20_000, 9);
+    assert!(goal.spend > 2.0 * margin.spend, "{} and {}", goal.spend, margin.spend);
+    // 6.6 instead of 8 for each visitor who is shown the second.
+    assert!((goal.total_regret() - goal.spend / 2.2 * 1.4).abs() < 1e-6 * goal.spend);
+}
+
+#[test]
+fn a_budget_that_is_spent_ends_what_costs() {
+    // Worth it, but not beyond the budget: 0.5 of the 4 a visitor would cost.
+    let mut world = costly();
+    world.variations[1].cost_per_conversion = 1.0;
+    let world = plan_values(&world, &[0.1, 0.4]);
+    let budget = Some(Budget { per_visitor: 0.05, hard: true });
+    let outcome = played(&world, &with(Terms { budget, ..Terms::default() }, policy("thompson")), 4_000, 10);
+    let free = played(&world, &policy("thompson"), 4_000, 10);
+    assert!(outcome.spend < 0.25 * free.spend, "{} and {}", outcome.spend, free.spend);
+    assert!(outcome.allocations[199][0][1] < 0.5 && outcome.sample_ratio.passes(), "{:?}", outcome.allocations[199]);
+}
+
+#[test]
+fn features_are_asked_for_and_propensities_hold() {
+    let weights = Weights::Drawn { sd: 1.0 };
+    let family = Family::Logistic(LogisticFamily { dimensions: 5, weights });
+    let world = Blueprint { family, ..blueprint(&[1.0], &[0.0; 3], &[&[0.1; 3]]) }.draw(Seed(1), 2_000);
+    let outcome = played(&world, &policy("uniform"), 2_000, 11);
+    assert!(outcome.sample_ratio.passes() && outcome.sample_ratio.cells == 3, "{:?}", outcome.sample_ratio);
+    assert!(outcome.total_regret() > 0.0);
+    let oracle = played(&world, &strategy(Plan::Oracle), 2_000, 11);
+    assert!(oracle.total_regret().abs() < 1e-9);
+    assert!((oracle.reward - outcome.reward - outcome.total_regret()).abs() < 1e-6);
 }

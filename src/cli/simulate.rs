@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit::Failure;
+use crate::simulations::classification;
+#[cfg(feature = "plots")]
+use crate::simulations::drawing;
 use crate::simulations::headlines;
 use crate::simulations::player::Course;
 use crate::simulations::result::{ScenarioResult, to_json, write_whole};
 use crate::simulations::runner::{self, Run};
 use crate::simulations::sample_ratio::SampleRatio;
-use crate::simulations::scenario::{Overrides, Scenario, Source};
+use crate::simulations::scenario::{Overrides, Scenario, ScenarioFile, Source};
 use crate::simulations::table::{self, Table};
-use crate::simulations::world::World;
+use crate::simulations::world::blueprint::{Blueprint, Family};
 
 /// Plays scenarios through the engine and compares strategies. The same seed gives the same bytes, on any number of
 /// threads.
@@ -33,9 +36,9 @@ pub(crate) struct Arguments {
     /// Writes DIR/<scenario>/result.json, the table in Markdown, and pictures.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The file of a scenario that plays recorded data.
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    /// Files of scenarios that play recorded data, or directories they are in; can be given several times.
+    #[arg(long, value_name = "PATH")]
+    data: Vec<PathBuf>,
     /// Threads; all cores if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -46,54 +49,84 @@ struct Played {
     table: Table,
     json: String,
     sample_ratio: SampleRatio,
-    /// Where the world is stated, what there is to draw.
-    runs: Vec<Run>,
+    /// Of worlds, what a grid shows of it.
+    result: Option<ScenarioResult>,
+    /// Of worlds, what there is to draw.
+    #[cfg_attr(not(feature = "plots"), expect(dead_code, reason = "nothing draws it"))]
+    drawn: Option<(Blueprint, Vec<Run>)>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let overrides = Overrides { seed: arguments.seed, runs: arguments.runs, visitors: arguments.visitors };
     // All are read before the first is played: a mistake in the last should not cost the minutes of the first.
-    let scenarios = arguments.scenarios.iter().map(|path| Scenario::read(path, overrides).map_err(Failure::new));
-    let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
+    let files = arguments.scenarios.iter().map(|path| ScenarioFile::read(path, overrides).map_err(Failure::new));
+    let files: Vec<ScenarioFile> = files.collect::<Result<_, _>>()?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.map_or(0, usize::from)).build();
     let pool = pool.map_err(|error| Failure::new(format!("no threads: {error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(Failure::new)?;
-    for scenario in &scenarios {
-        let played = pool.install(|| play(scenario, arguments.data.as_deref(), &stop))?;
-        print(&played.table);
-        if let Some(out) = &arguments.out {
-            write(&out.join(&scenario.name), scenario, &played)?;
+    for file in &files {
+        let mut results = Vec::new();
+        for scenario in &file.scenarios {
+            let played = pool.install(|| play(scenario, &arguments.data, &stop))?;
+            if !file.grid {
+                print(&played.table);
+            }
+            if let Some(out) = &arguments.out {
+                write(&out.join(&scenario.name), scenario, &played)?;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Interrupted);
+            }
+            check(scenario, played.sample_ratio)?;
+            results.extend(played.result);
         }
-        if stop.load(Ordering::Relaxed) {
-            return Err(Failure::Interrupted);
-        }
-        if !played.sample_ratio.passes() {
-            return Err(Failure::new(format!(
-                "{}: variations were not shown as often as their recorded propensities say (|z| = {:.2}, bound {:.2}); \
-                 repeat with: mabel simulate {}.toml --seed {} --runs {} --visitors {}",
-                scenario.name,
-                played.sample_ratio.z_max,
-                played.sample_ratio.bound(),
-                scenario.name,
-                scenario.seed,
-                scenario.runs,
-                scenario.visitors
-            )));
+        if file.grid {
+            let table = table::grid(&file.name, &file.about, &results);
+            print(&table);
+            if let Some(out) = &arguments.out {
+                write_grid(&out.join(&file.name), &table, &results)?;
+            }
         }
     }
     Ok(())
 }
 
-fn play(scenario: &Scenario, data: Option<&Path>, stop: &AtomicBool) -> Result<Played, Failure> {
+/// A simulation whose variations were not shown as its propensities say has shown nothing.
+fn check(scenario: &Scenario, sample_ratio: SampleRatio) -> Result<(), Failure> {
+    if sample_ratio.passes() {
+        return Ok(());
+    }
+    let file = scenario.name.split('/').next().unwrap_or_default();
+    Err(Failure::new(format!(
+        "{}: variations were not shown as often as their recorded propensities say (|z| = {:.2}, bound {:.2}); \
+         repeat with: mabel simulate {file}.toml --seed {} --runs {} --visitors {}",
+        scenario.name,
+        sample_ratio.z_max,
+        sample_ratio.bound(),
+        scenario.seed,
+        scenario.runs,
+        scenario.visitors
+    )))
+}
+
+fn play(scenario: &Scenario, data: &[PathBuf], stop: &AtomicBool) -> Result<Played, Failure> {
     match &scenario.source {
-        Source::World(world) => play_world(scenario, world, stop),
+        Source::World(blueprint) => play_world(scenario, blueprint, stop),
+        Source::Classification(set, world) => {
+            let table = set.read(data, scenario.visitors);
+            let table = table.map_err(|error| Failure::new(format!("{}: {error}", scenario.name)))?;
+            let blueprint = Blueprint { family: Family::Rows(Arc::new(table)), ..Blueprint::clone(world) };
+            play_world(scenario, &blueprint, stop)
+        }
         Source::HeadlineTests => {
-            let data = data.ok_or_else(|| {
+            let found = classification::find(data, headlines::FILE)
+                .or_else(|| data.iter().find(|path| !path.is_dir()).cloned());
+            let data = found.ok_or_else(|| {
                 Failure::new(format!("{}: plays recorded headline tests: give their file with --data", scenario.name))
             })?;
-            let tests = headlines::read(data).map_err(Failure::new)?;
+            let tests = headlines::read(&data).map_err(Failure::new)?;
             let progress = runner::progress(&scenario.name, tests.worlds.len() as u64);
             let result = headlines::run_all(scenario, &tests, stop, &progress).ok_or(Failure::Interrupted)?;
             progress.finish_and_clear();
@@ -101,21 +134,28 @@ fn play(scenario: &Scenario, data: Option<&Path>, stop: &AtomicBool) -> Result<P
                 table: table::headlines(&result),
                 json: to_json(&result),
                 sample_ratio: result.sample_ratio,
-                runs: Vec::new(),
+                result: None,
+                drawn: None,
             })
         }
     }
 }
 
-fn play_world(scenario: &Scenario, world: &World, stop: &AtomicBool) -> Result<Played, Failure> {
+fn play_world(scenario: &Scenario, blueprint: &Blueprint, stop: &AtomicBool) -> Result<Played, Failure> {
     let course = Course { visitors: scenario.visitors, interval: scenario.interval };
     let seeds = runner::seeds(scenario.seed, scenario.runs);
     let progress = runner::progress(&scenario.name, seeds.len() as u64 * scenario.strategies.len() as u64);
-    let runs = runner::run_all(world, &scenario.strategies, course, &seeds, scenario.pictured(), stop, &progress);
+    let runs = runner::run_all(blueprint, &scenario.strategies, course, &seeds, scenario.pictured(), stop, &progress);
     progress.finish_and_clear();
     let runs = runs.ok_or(Failure::Interrupted)?;
-    let result = ScenarioResult::of(scenario, world, &runs);
-    Ok(Played { table: table::scenario(&result), json: to_json(&result), sample_ratio: result.sample_ratio, runs })
+    let result = ScenarioResult::of(scenario, blueprint, &runs);
+    Ok(Played {
+        table: table::scenario(&result),
+        json: to_json(&result),
+        sample_ratio: result.sample_ratio,
+        result: Some(result),
+        drawn: Some((blueprint.clone(), runs)),
+    })
 }
 
 /// Each file is written whole or not at all.
@@ -126,22 +166,38 @@ fn write(directory: &Path, scenario: &Scenario, played: &Played) -> Result<(), F
         let path = directory.join(name);
         write_whole(&path, text.as_bytes()).map_err(|error| failed(&path, error))?;
     }
-    draw(directory, scenario, &played.runs)
+    draw(directory, scenario, played)
+}
+
+/// The table of a grid stands beside the directories of its cells.
+fn write_grid(directory: &Path, table: &Table, results: &[ScenarioResult]) -> Result<(), Failure> {
+    let path = directory.join("table.md");
+    write_whole(&path, table.markdown().as_bytes())
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    draw_grid(directory, results)
 }
 
 #[cfg(feature = "plots")]
-fn draw(directory: &Path, scenario: &Scenario, runs: &[Run]) -> Result<(), Failure> {
-    match &scenario.source {
-        Source::World(world) => {
-            crate::simulations::drawing::write(directory, scenario, world, runs).map_err(Failure::new)
-        }
-        Source::HeadlineTests => Ok(()),
+fn draw(directory: &Path, scenario: &Scenario, played: &Played) -> Result<(), Failure> {
+    match &played.drawn {
+        Some((blueprint, runs)) => drawing::write(directory, scenario, blueprint, runs).map_err(Failure::new),
+        None => Ok(()),
     }
+}
+
+#[cfg(feature = "plots")]
+fn draw_grid(directory: &Path, results: &[ScenarioResult]) -> Result<(), Failure> {
+    drawing::write_grid(directory, results).map_err(Failure::new)
 }
 
 /// Without the library that draws there are no pictures.
 #[cfg(not(feature = "plots"))]
-fn draw(_: &Path, _: &Scenario, _: &[Run]) -> Result<(), Failure> {
+fn draw(_: &Path, _: &Scenario, _: &Played) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[cfg(not(feature = "plots"))]
+fn draw_grid(_: &Path, _: &[ScenarioResult]) -> Result<(), Failure> {
     Ok(())
 }
 
