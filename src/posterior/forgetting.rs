@@ -9,8 +9,8 @@ use crate::posterior::weighing::{Open, middle};
 pub const HALF_LIVES: [Option<Span>; 4] =
     [Some(Span::DAY.times(3)), Some(Span::DAY.times(7)), Some(Span::DAY.times(28)), None];
 
-/// In how much time a score loses half of its weight: two whole weeks. Longer was slow to notice worlds that move.
-const SCORE_HALF_LIFE: Span = Span::DAY.times(14);
+/// In how much time a score loses half of its weight: ten days. Two weeks and more were slow to notice worlds that move.
+const SCORE_HALF_LIFE: Span = Span::DAY.times(10);
 
 /// What is left of one exposure or reward after an age: 2^(−age/half-life), 0 to 1.
 #[must_use]
