@@ -132,7 +132,8 @@ impl Blueprint {
         }
     }
 
-    /// Names of the segments, where they are stated; none elsewhere.
+    /// Segments, where they are stated; none elsewhere.
+    #[cfg(any(test, feature = "plots"))]
     pub(crate) fn stated_segments(&self) -> &[SegmentInWorld] {
         match &self.family {
             Family::Stated(segments, _) => segments,
