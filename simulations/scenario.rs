@@ -14,6 +14,7 @@ use crate::simulations::world::blueprint::Blueprint;
 mod family;
 mod file;
 mod grid;
+mod schema;
 mod strategy;
 
 /// What one file says: a scenario, or a grid of scenarios that differ in parameters.
@@ -130,15 +131,16 @@ impl ScenarioFile {
         Self::parse(&file, &name, &text, overrides)
     }
 
-    /// Checks a text. `name` names the scenario, `file` stands in refusals.
+    /// Checks a text. `name` names the scenario; `file` stands in refusals, and other files are looked for beside it.
     pub(crate) fn parse(file: &str, name: &str, text: &str, overrides: Overrides) -> Result<Self, ScenarioError> {
+        let directory = Path::new(file).parent().unwrap_or(Path::new(""));
         let not_toml = |reason: String| ScenarioError::NotToml { file: file.to_owned(), reason };
         let refused = |refusal| ScenarioError::Refused { file: file.to_owned(), refusal };
         let table: toml::Table = toml::from_str(text).map_err(|error| not_toml(error.to_string()))?;
         if !table.contains_key("cells") {
             // From the text once more: then an error shows the line.
             let parsed: File = toml::from_str(text).map_err(|error| not_toml(error.to_string()))?;
-            let scenario = check(name, name, parsed, overrides).map_err(refused)?;
+            let scenario = check((name, name), directory, parsed, overrides).map_err(refused)?;
             let (name, about) = (scenario.name.clone(), scenario.about.clone());
             return Ok(Self { name, about, grid: false, scenarios: vec![scenario] });
         }
@@ -147,15 +149,15 @@ impl ScenarioFile {
         for (cell, table) in grid::cells(table).map_err(refused)? {
             let part = format!("cell {cell:?}: ");
             let parsed: File = table.try_into().map_err(|error: toml::de::Error| not_toml(format!("{part}{error}")))?;
-            let scenario = check(&format!("{name}/{cell}"), &cell, parsed, overrides);
+            let scenario = check((&format!("{name}/{cell}"), &cell), directory, parsed, overrides);
             scenarios.push(scenario.map_err(|refusal| refused(refusal.within(&part)))?);
         }
         Ok(Self { name: name.to_owned(), about, grid: true, scenarios })
     }
 }
 
-/// `key` is the experiment's.
-fn check(name: &str, key: &str, file: File, overrides: Overrides) -> Result<Scenario, Refusal> {
+/// `key` is the experiment's; `directory` has the files that the scenario names.
+fn check((name, key): (&str, &str), directory: &Path, file: File, overrides: Overrides) -> Result<Scenario, Refusal> {
     let key = ExperimentKey::new(key).map_err(|error| Refusal::new("file name", format!("{key:?}"), error.allowed))?;
     let runs = overrides.runs.unwrap_or(file.runs);
     if !(1..=RUNS_MAX).contains(&runs) {
@@ -164,7 +166,7 @@ fn check(name: &str, key: &str, file: File, overrides: Overrides) -> Result<Scen
     let interval = Span::parse(&file.interval).filter(|span| (1..=3_600_000).contains(&span.as_millis()));
     let interval =
         interval.ok_or_else(|| Refusal::new("interval", format!("{:?}", file.interval), "a length from 1ms to 1h"))?;
-    let source = source(&file, key)?;
+    let source = source(&file, key, directory)?;
     let segments_count = match &source {
         Source::World(blueprint) => blueprint.draw(Seed(0), 1).segments_count(),
         Source::HeadlineTests | Source::Classification(..) => 1,
@@ -206,9 +208,9 @@ fn check(name: &str, key: &str, file: File, overrides: Overrides) -> Result<Scen
 }
 
 /// Where the truth comes from: data, or a world.
-fn source(file: &File, key: ExperimentKey) -> Result<Source, Refusal> {
+fn source(file: &File, key: ExperimentKey, directory: &Path) -> Result<Source, Refusal> {
     let Some(data) = &file.data else {
-        return Ok(Source::World(Box::new(file::blueprint(file, key)?)));
+        return Ok(Source::World(Box::new(file::blueprint(file, key, directory)?)));
     };
     let known = DataSet::ALL.iter().find(|known| known.name() == data);
     if known.is_none() && data != HEADLINE_TESTS {
@@ -228,7 +230,10 @@ fn source(file: &File, key: ExperimentKey) -> Result<Source, Refusal> {
         return Err(Refusal::new("data", format!("{data:?} with {field}"), "data or a world of its own, not both"));
     }
     Ok(match known {
-        Some(set) => Source::Classification(*set, Box::new(set.blueprint(key))),
+        Some(set) => {
+            let seen = schema::read(file.schema.as_deref(), directory, None)?;
+            Source::Classification(*set, Box::new(Blueprint { seen, ..set.blueprint(key) }))
+        }
         None => Source::HeadlineTests,
     })
 }

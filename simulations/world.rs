@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use mabel::domain::{Context, Currency, ExperimentKey, GoalKind, Seed, Span, Value, VariationKey};
+use mabel::domain::{AttributeName, Context, Currency, ExperimentKey, GoalKind, Seed, Span, Value, VariationKey};
+use mabel::targeting::features::Attribute;
 
 use crate::simulations::world::features::{Logistic, Rows};
 use crate::simulations::world::orders::Orders;
@@ -24,7 +25,16 @@ pub(crate) struct World {
     pub(crate) delay: Option<Span>,
     /// What conversions bring, where the goal is revenue.
     pub(crate) orders: Option<Orders>,
+    /// What contextual policies see of a visitor.
+    pub(crate) seen: SeenInWorld,
     pub(crate) truth: Truth,
+}
+
+/// Attributes and pairs of them, as a definition has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SeenInWorld {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) interactions: Vec<(AttributeName, AttributeName)>,
 }
 
 /// Something that can be shown.

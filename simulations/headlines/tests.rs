@@ -34,7 +34,7 @@ policy = "thompson"
 fn bad_rows_are_counted_and_the_rest_is_read() {
     let tests = parse(CSV.as_bytes()).expect("CSV");
     assert_eq!(tests.read, ReadCounts { rows: 9, rows_refused: 4, tests_left_out: 1 });
-    let rates: Vec<&[f64]> = tests.worlds.iter().map(|world| &world.stated_rates()[..]).collect();
+    let rates: Vec<&[f64]> = tests.worlds.iter().map(|world| world.stated_rates()).collect();
     assert_eq!(rates, [&[0.1, 0.3][..], &[0.05, 0.05][..]]);
 }
 

@@ -34,6 +34,9 @@ fn refusal(strategy: usize, error: SaveError) -> Refusal {
                 ("goals[0]", field @ ("delay" | "typical_delay")) => own(field),
                 ("goals[0]", field) => format!("goal.{field}"),
                 ("budget", _) => own("budget"),
+                (attributes, _) if attributes.starts_with("attributes") || attributes.starts_with("interactions") => {
+                    format!("schema: {}", error.field)
+                }
                 (_, _) => error.field,
             };
             Refusal::new(field, error.given, error.allowed)

@@ -60,6 +60,8 @@ pub(super) fn definition(
         control: Probability::new(terms.control).expect("checked when the scenario was read"),
         segments: if attributes.is_empty() { Segments::All } else { Segments::By(attributes) },
         budget: terms.budget.map(budget),
+        attributes: world.seen.attributes.clone(),
+        interactions: world.seen.interactions.clone(),
         ..Definition::new(key, phase.available.iter().map(variation).collect(), vec![goal(world, terms)], policy)
     }
 }

@@ -1,12 +1,13 @@
 //! The fields of a scenario, and worlds that are stated.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mabel::domain::{AttributeName, Context, ExperimentKey, VALUE_MAX, Value, VariationKey};
 use serde::Deserialize;
 
-use crate::simulations::scenario::Refusal;
 use crate::simulations::scenario::family::{self, DelayInFile, DriftInFile, FamilyInFile, GoalInFile, OrdersInFile};
+use crate::simulations::scenario::{Refusal, schema};
 use crate::simulations::world::VariationInWorld;
 use crate::simulations::world::blueprint::{Blueprint, Family};
 use crate::simulations::world::segmented::SegmentInWorld;
@@ -27,6 +28,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) control: f64,
     pub(super) data: Option<String>,
+    /// A file of attributes, from the scenario's directory.
+    pub(super) schema: Option<String>,
     pub(super) reference: Option<String>,
     #[serde(default)]
     pub(super) variations: Vec<VariationInFile>,
@@ -81,7 +84,7 @@ const fn default_share() -> f64 {
 }
 
 /// The world of a scenario without data.
-pub(super) fn blueprint(file: &File, key: ExperimentKey) -> Result<Blueprint, Refusal> {
+pub(super) fn blueprint(file: &File, key: ExperimentKey, directory: &Path) -> Result<Blueprint, Refusal> {
     let (variations, family) = match &file.family {
         None => {
             let variations = check_variations(&file.variations)?;
@@ -110,6 +113,7 @@ pub(super) fn blueprint(file: &File, key: ExperimentKey) -> Result<Blueprint, Re
         delay: file.delay.as_ref().map(family::delay).transpose()?,
         orders: family::orders(file.orders.as_ref(), &goal)?,
         drift: file.drift.as_ref().map(|drift| family::drift(drift, &family)).transpose()?,
+        seen: schema::read(file.schema.as_deref(), directory, Some(&family))?,
         family,
     })
 }

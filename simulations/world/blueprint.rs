@@ -3,15 +3,16 @@
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use mabel::domain::{ExperimentKey, GoalKind, Seed, Span, Value};
+use mabel::domain::{AttributeName, ExperimentKey, GoalKind, Seed, Span, Value};
+use mabel::targeting::features::{Attribute, Encoding};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::simulations::world::features::{Logistic, Rows, Table};
+use crate::simulations::world::features::{Logistic, Rows, Table, feature_names};
 use crate::simulations::world::orders::OrdersBlueprint;
 use crate::simulations::world::segmented::{Rates, SegmentInWorld, Segmented};
-use crate::simulations::world::{GoalInWorld, Truth, VariationInWorld, World, expected_value};
+use crate::simulations::world::{GoalInWorld, SeenInWorld, Truth, VariationInWorld, World, expected_value};
 
 /// Everything about a world but what each run draws anew.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Blueprint {
     pub(crate) delay: Option<Span>,
     pub(crate) orders: Option<OrdersBlueprint>,
     pub(crate) drift: Option<Drift>,
+    /// What contextual policies see of a visitor.
+    pub(crate) seen: SeenInWorld,
     pub(crate) family: Family,
 }
 
@@ -117,7 +120,8 @@ impl Blueprint {
         rates: Vec<f64>,
     ) -> Self {
         let family = Family::Stated(segments, rates);
-        Self { key, variations, goal: GoalInWorld::CONVERSIONS, delay: None, orders: None, drift: None, family }
+        let (goal, seen) = (GoalInWorld::CONVERSIONS, SeenInWorld::default());
+        Self { key, variations, goal, delay: None, orders: None, drift: None, seen, family }
     }
 
     /// Rates by segment, then variation, where they are stated; none elsewhere.
@@ -128,7 +132,8 @@ impl Blueprint {
         }
     }
 
-    /// Names of the segments, where they are stated; none elsewhere.
+    /// Segments, where they are stated; none elsewhere.
+    #[cfg(any(test, feature = "plots"))]
     pub(crate) fn stated_segments(&self) -> &[SegmentInWorld] {
         match &self.family {
             Family::Stated(segments, _) => segments,
@@ -203,8 +208,20 @@ impl Blueprint {
             goal: self.goal,
             delay: self.delay,
             orders,
+            seen: self.seen.clone(),
             truth,
         }
+    }
+}
+
+impl LogisticFamily {
+    /// The features, as a definition lists them: they are standard normal already.
+    pub(crate) fn attributes(&self) -> Vec<Attribute> {
+        let attribute = |name: &String| Attribute {
+            name: AttributeName::new(name).expect("a letter and digits"),
+            encoding: Encoding::Standardised { mean: 0.0, sd: 1.0 },
+        };
+        feature_names(self.dimensions).iter().map(attribute).collect()
     }
 }
 

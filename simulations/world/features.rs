@@ -16,10 +16,15 @@ pub(crate) struct Logistic {
     weights: Vec<f64>,
 }
 
+/// x01, x02 and so on.
+pub(crate) fn feature_names(dimensions: usize) -> Vec<String> {
+    (1..=dimensions).map(|place| format!("x{place:02}")).collect()
+}
+
 impl Logistic {
     /// `weights` by variation, then feature.
     pub(crate) fn new(dimensions: usize, weights: Vec<f64>) -> Self {
-        Self { names: (1..=dimensions).map(|place| format!("x{place:02}")).collect(), weights }
+        Self { names: feature_names(dimensions), weights }
     }
 
     /// Draws a visitor's features and tells the rate of each variation.
