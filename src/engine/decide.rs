@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, Context, DecisionId, Features, Seed, SegmentKey, Slot, Timestamp, VariationKey};
-use crate::engine::allocation::Allocation;
-use crate::engine::definition::{Status, Unit, Variation};
+use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Timestamp, VariationKey};
+use crate::engine::definition::{Status, Unit};
+use crate::engine::draw::{Drawn, draw_variation, eligible};
 use crate::engine::event::{DecisionRecord, Event, Exposed};
-use crate::engine::experiment::{Active, Experiment, MAX_SEGMENTS};
-use crate::engine::model::Published;
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::Receipt;
-use crate::engine::segment::Segment;
-use crate::engine::settings::{Contextual, Settings};
-use crate::policy::allocation::{draw, project};
+use crate::engine::settings::Settings;
 use crate::targeting::Verdict;
 
 /// Why this variation.
@@ -242,16 +239,6 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
     Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
 }
 
-/// What was drawn, from what. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
-struct Drawn {
-    segment: SegmentKey,
-    allocation: AllocationId,
-    position: usize,
-    propensity: f64,
-    features: Features,
-    basis: Option<Basis>,
-}
-
 fn recorded(
     experiment: &Experiment,
     active: Arc<Active>,
@@ -278,116 +265,11 @@ fn recorded(
     Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
 }
 
-/// One draw from the segment's allocation; `None` if every variation is excluded. Once the budget is `spent`, what costs is
-/// excluded as well.
-fn draw_variation(active: &Active, request: &Request<'_>, spent: bool, key: &str, explain: Explain) -> Option<Drawn> {
-    let settings = &active.settings;
-    let uniform = match request.id {
-        RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
-        RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
-    };
-    if let (Some(contextual), Some(model)) = (settings.contextual(), &active.model) {
-        return draw_for(settings, contextual, &model.published(), request, spent, key, uniform, explain);
-    }
-    let draw =
-        |segment, allocation: &Allocation| draw_from(settings, request, spent, segment, allocation, uniform, explain);
-    let segments = &active.current().segments;
-    if let Some(all) = active.deciding() {
-        let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
-        return draw(segment, &all.allocation());
-    }
-    let learns = settings.policy().learns();
-    let in_segment = |known: &SegmentKey, segment: &Segment| {
-        if learns { draw(known.clone(), &segment.allocation()) } else { draw(known.clone(), &active.initial) }
-    };
-    // One segment too many is counted with the others, and so decided as they are.
-    let overflowing =
-        || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
-    segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
-}
-
-/// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.
-fn draw_from(
-    settings: &Settings,
-    request: &Request<'_>,
-    spent: bool,
-    segment: SegmentKey,
-    allocation: &Allocation,
-    uniform: f64,
-    explain: Explain,
-) -> Option<Drawn> {
-    let id = allocation.id();
-    if let Some(propensities) =
-        allocation.ready(settings).filter(|_| request.exclude.is_empty() && !spent && explain == Explain::No)
-    {
-        let position = draw(propensities, uniform);
-        let propensity = propensities[position];
-        return Some(Drawn { segment, allocation: id, position, propensity, features: Features::new(), basis: None });
-    }
-    draw_projected(settings, request, spent, allocation.shares_for(settings), uniform, explain).map(
-        |(position, propensity, basis)| Drawn {
-            segment,
-            allocation: id,
-            position,
-            propensity,
-            features: Features::new(),
-            basis,
-        },
-    )
-}
-
-/// One draw from the shares of a visitor with these features.
-#[expect(clippy::too_many_arguments, reason = "everything a draw depends on, nothing of it twice")]
-fn draw_for(
-    settings: &Settings,
-    contextual: &Contextual,
-    published: &Published,
-    request: &Request<'_>,
-    spent: bool,
-    key: &str,
-    uniform: f64,
-    explain: Explain,
-) -> Option<Drawn> {
-    let mut features = Features::new();
-    contextual.schema.encode(request.context, &mut features);
-    let seed = Seed(match request.id {
-        RequestId::Minted(tail) => contextual.scores.bits(&tail.to_le_bytes()[..10]),
-        RequestId::Given(text) => contextual.scores.bits(text.as_bytes()),
-    });
-    let shares = published.beliefs.shares(&contextual.arms, &features, seed);
-    let (position, propensity, basis) = draw_projected(settings, request, spent, shares, uniform, explain)?;
-    Some(Drawn { segment: SegmentKey::new(key), allocation: published.id, position, propensity, features, basis })
-}
-
-/// A position in order of keys, its propensity, and the numbers behind it if they are asked for.
-fn draw_projected(
-    settings: &Settings,
-    request: &Request<'_>,
-    spent: bool,
-    shares: Vec<f64>,
-    uniform: f64,
-    explain: Explain,
-) -> Option<(usize, f64, Option<Basis>)> {
-    let variations = &settings.definition.variations;
-    let eligible: Vec<bool> = (0..variations.len())
-        .map(|position| eligible(&variations[settings.variation_at(position)], request, spent))
-        .collect();
-    let propensities = project(&shares, &eligible, settings.floors())?;
-    let position = draw(&propensities, uniform);
-    let propensity = propensities[position];
-    let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
-    Some((position, propensity, basis))
-}
-
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
     match request.id {
         RequestId::Minted(tail) => DecisionId::new(request.now, tail),
         RequestId::Given(text) => DecisionId::new(request.now, settings.groups.wide_bits(text.as_bytes())),
     }
-}
-
-fn eligible(variation: &Variation, request: &Request<'_>, spent: bool) -> bool {
-    !request.exclude.contains(&variation.key) && !(spent && variation.costs())
 }
 
 fn excluded_slots(settings: &Settings, request: &Request<'_>, spent: bool) -> Box<[Slot]> {

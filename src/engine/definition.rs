@@ -6,7 +6,8 @@ use crate::domain::{
     AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp, VariationKey,
 };
 use crate::policy::Parameters;
-use crate::targeting::features::Attribute;
+
+pub use crate::targeting::features::{Attribute, Encoding};
 
 /// Whether an experiment decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

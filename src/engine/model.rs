@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 
 use crate::domain::{AllocationId, Features, Slot};
 use crate::engine::checkpoint::ModelState;
+use crate::engine::contextual::Contextual;
 use crate::engine::definition::Definition;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::segment::Learned;
-use crate::engine::settings::Contextual;
 use crate::policy::ContextualModel;
 use crate::policy::contextual::Beliefs;
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::definition::{Definition, Delay, Goal, HalfLife, Objective, Role, Segments};
+use crate::engine::contextual::{Contextual, check_contextual, compile_schema};
+use crate::engine::definition::{Definition, Goal, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
 use crate::engine::evidence::Inputs;
 use crate::engine::secret::{KeyedHash, Secret};
-use crate::policy::contextual::Shape;
-use crate::policy::{Built, ContextualModel, ContextualPolicy, Evidence, Parameters, Policy, Pooling, build_any};
+use crate::policy::{Built, Evidence, Parameters, Policy, Pooling, build_any};
 use crate::posterior::bucket::BucketLengths;
 use crate::posterior::pooling::Fit;
-use crate::targeting::features::Schema;
 use crate::targeting::{Condition, Segmentation};
 
 /// How long after its window a reward is still taken, as late.
@@ -54,18 +53,6 @@ pub struct Settings {
     pub(crate) draw: KeyedHash,
     pub(crate) groups: KeyedHash,
     pub(crate) traffic: KeyedHash,
-}
-
-/// A policy that computes shares for each visitor, and what it sees of one.
-#[derive(Debug)]
-pub(crate) struct Contextual {
-    policy: Box<dyn ContextualPolicy>,
-    pub(crate) schema: Schema,
-    shape: Shape,
-    /// Seeds the draws from which a visitor's shares are counted.
-    pub(crate) scores: KeyedHash,
-    /// Indices of the arms in the model, in order of keys.
-    pub(crate) arms: Box<[usize]>,
 }
 
 /// Slots of everything an experiment ever had, in order of appearance.
@@ -334,65 +321,6 @@ impl Settings {
         let state = AllocationState { definition: self.version, evidence, effective, fit, shares };
         Allocation::new(state, growth, &self.floors)
     }
-}
-
-impl Contextual {
-    fn new(
-        policy: Box<dyn ContextualPolicy>,
-        schema: Option<Schema>,
-        arms: Box<[usize]>,
-        scores: KeyedHash,
-    ) -> Result<Self, FieldError> {
-        let Some(schema) = schema else {
-            let allowed = "at least one attribute, for a policy that learns from them";
-            return Err(FieldError::new("attributes", "nothing", allowed));
-        };
-        let shape = Shape { dimensions: schema.dimensions(), patterns: schema.patterns() };
-        policy.model(&shape)?;
-        let numbers = shape.dimensions * shape.dimensions * arms.len();
-        if numbers > MAX_BELIEF_NUMBERS {
-            let given = format!("{} features for {} variations", shape.dimensions, arms.len());
-            let allowed = format!("at most {MAX_BELIEF_NUMBERS} for features × features × variations");
-            return Err(FieldError::new("attributes", given, allowed));
-        }
-        Ok(Self { policy, schema, shape, scores, arms })
-    }
-
-    /// A model that has learned nothing.
-    pub(crate) fn model(&self) -> Box<dyn ContextualModel> {
-        self.policy.model(&self.shape).expect("a model of this shape was made when the definition was checked")
-    }
-}
-
-/// Most numbers that the beliefs about all variations' weights may take: 32 MB.
-const MAX_BELIEF_NUMBERS: usize = 4 << 20;
-
-/// What does not go with a policy that learns from features: its model holds weights and no counts by time.
-fn check_contextual(definition: &Definition) -> Result<(), FieldError> {
-    let refuse = |field: String, given: &str, allowed: &str| Err(FieldError::new(field, given, allowed));
-    let index = definition.goals.iter().position(|goal| goal.role == Role::Primary).unwrap_or(0);
-    if definition.goals[index].delay != Delay::None {
-        return refuse(format!("goals[{index}].delay"), "a delay", "\"none\" where the policy learns from features");
-    }
-    if definition.goals[index].kind != GoalKind::Conversion && definition.policy.kind.starts_with("logistic") {
-        return refuse(format!("goals[{index}].kind"), "rewards with values", "\"conversion\" under a logistic policy");
-    }
-    if definition.policy.half_life != HalfLife::Off {
-        return refuse("policy.half_life".into(), "a half-life", "\"off\" where the policy learns from features");
-    }
-    if definition.policy.objective != Objective::Goal {
-        return refuse("policy.objective".into(), "\"margin\"", "\"goal\" where the policy learns from features");
-    }
-    Ok(())
-}
-
-/// What a contextual policy sees; checked under every policy, so that one can be replaced by another.
-fn compile_schema(definition: &Definition) -> Result<Option<Schema>, FieldError> {
-    if definition.attributes.is_empty() && definition.interactions.is_empty() {
-        return Ok(None);
-    }
-    let schema = Schema::new(definition.attributes.clone(), &definition.interactions);
-    schema.map(Some).map_err(|error| FieldError::new(error.field, error.given, error.allowed))
 }
 
 /// The least probability of a variation: none for one that costs under a hard budget, which exploring must not spend.

@@ -30,6 +30,7 @@ const FORGET_AT_ONCE: usize = 10_000;
 /// While the store refuses, unanswered events are kept for the next attempt, up to this many.
 const MAX_CARRIED: usize = 65_536;
 
+#[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
 enum Message {
     Event(Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>),
     Stop,

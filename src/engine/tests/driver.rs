@@ -12,7 +12,6 @@ use crate::engine::event::{Event, Rewarded};
 use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
-use crate::targeting::features::{Attribute, Encoding};
 
 /// An engine, everything that was applied to it, and its ledger.
 pub(crate) struct Driver {

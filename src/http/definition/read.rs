@@ -8,8 +8,8 @@ use crate::domain::{
     AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, VariationKey,
 };
 use crate::engine::definition::{
-    Budget, Definition, Delay, Durability, Goal, HalfLife, Objective, PolicyChoice, Role, Rule, Schedule, Segments,
-    Status, Stopping, Unit, Variation,
+    Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, HalfLife, Objective, PolicyChoice, Role, Rule,
+    Schedule, Segments, Status, Stopping, Unit, Variation,
 };
 use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
@@ -20,7 +20,6 @@ use crate::http::definition::{
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
 use crate::policy::{Builder, Parameter, Parameters};
-use crate::targeting::features::{Attribute, Encoding};
 
 const DEFAULT_WINDOW: Span = Span::DAY.times(7);
 const DEFAULT_FLOOR: f64 = 0.01;

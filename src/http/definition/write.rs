@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::definition::{Budget, Definition, HalfLife, PolicyChoice, Schedule, Segments, Unit};
+use crate::engine::definition::{
+    Attribute, Budget, Definition, Encoding, HalfLife, PolicyChoice, Schedule, Segments, Unit,
+};
 use crate::http::body::rfc3339;
 use crate::http::definition::{
     AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES,
     RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
 };
 use crate::policy::Parameter;
-use crate::targeting::features::{Attribute, Encoding};
 
 /// The stored definition in the shape that [`read`] takes, all defaults written out.
 pub(crate) fn write(definition: &Definition) -> DefinitionBody {

@@ -3,11 +3,12 @@
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{AttributeName, Currency, GoalKind, Span};
-use crate::engine::definition::{Budget, Definition, Delay, HalfLife, Objective, OnFinish, Stopping};
+use crate::engine::definition::{
+    Attribute, Budget, Definition, Delay, Encoding, HalfLife, Objective, OnFinish, Stopping,
+};
 use crate::engine::experiment::Measure;
 use crate::store::record::Checked;
 use crate::store::record::pool::StoredKind;
-use crate::targeting::features::{Attribute, Encoding};
 
 #[derive(Encode, BorrowDecode, PartialEq)]
 pub(super) struct DefinitionAdditions {

@@ -14,7 +14,6 @@ use crate::posterior::bucket::{BucketLengths, Buckets};
 use crate::posterior::delay::Delays;
 use crate::posterior::learner::State;
 use crate::posterior::pooling::fit;
-use crate::targeting::features::{Attribute, Encoding};
 use proptest::prelude::*;
 
 pub(super) fn decision(tail: u128) -> DecisionId {
@@ -224,7 +223,7 @@ fn record() -> impl Strategy<Value = DecisionRecord> {
 /// None for every other decision.
 fn features(decision: u128) -> Features {
     let mut features = Features::new();
-    if decision % 2 == 0 {
+    if decision.is_multiple_of(2) {
         features.push(0, 1.0);
         features.push(199, -0.37);
     }

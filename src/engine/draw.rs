@@ -1,0 +1,135 @@
+//! One draw: from a segment's allocation, or from the shares of a visitor's features.
+
+use crate::domain::{AllocationId, Features, Seed, SegmentKey};
+use crate::engine::allocation::Allocation;
+use crate::engine::contextual::Contextual;
+use crate::engine::decide::{Basis, Explain, Request, RequestId};
+use crate::engine::definition::Variation;
+use crate::engine::experiment::{Active, MAX_SEGMENTS};
+use crate::engine::model::Published;
+use crate::engine::segment::Segment;
+use crate::engine::settings::Settings;
+use crate::policy::allocation::{draw, project};
+
+/// What was drawn, from what. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
+pub(crate) struct Drawn {
+    pub(crate) segment: SegmentKey,
+    pub(crate) allocation: AllocationId,
+    pub(crate) position: usize,
+    pub(crate) propensity: f64,
+    pub(crate) features: Features,
+    pub(crate) basis: Option<Basis>,
+}
+
+/// One draw from the segment's allocation; `None` if every variation is excluded. Once the budget is `spent`, what costs is
+/// excluded as well.
+pub(crate) fn draw_variation(
+    active: &Active,
+    request: &Request<'_>,
+    spent: bool,
+    key: &str,
+    explain: Explain,
+) -> Option<Drawn> {
+    let settings = &active.settings;
+    let uniform = match request.id {
+        RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
+        RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
+    };
+    if let (Some(contextual), Some(model)) = (settings.contextual(), &active.model) {
+        return draw_for(settings, contextual, &model.published(), request, spent, key, uniform, explain);
+    }
+    let draw =
+        |segment, allocation: &Allocation| draw_from(settings, request, spent, segment, allocation, uniform, explain);
+    let segments = &active.current().segments;
+    if let Some(all) = active.deciding() {
+        let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
+        return draw(segment, &all.allocation());
+    }
+    let learns = settings.policy().learns();
+    let in_segment = |known: &SegmentKey, segment: &Segment| {
+        if learns { draw(known.clone(), &segment.allocation()) } else { draw(known.clone(), &active.initial) }
+    };
+    // One segment too many is counted with the others, and so decided as they are.
+    let overflowing =
+        || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
+    segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
+}
+
+/// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.
+fn draw_from(
+    settings: &Settings,
+    request: &Request<'_>,
+    spent: bool,
+    segment: SegmentKey,
+    allocation: &Allocation,
+    uniform: f64,
+    explain: Explain,
+) -> Option<Drawn> {
+    let id = allocation.id();
+    if let Some(propensities) =
+        allocation.ready(settings).filter(|_| request.exclude.is_empty() && !spent && explain == Explain::No)
+    {
+        let position = draw(propensities, uniform);
+        let propensity = propensities[position];
+        return Some(Drawn { segment, allocation: id, position, propensity, features: Features::new(), basis: None });
+    }
+    draw_projected(settings, request, spent, allocation.shares_for(settings), uniform, explain).map(
+        |(position, propensity, basis)| Drawn {
+            segment,
+            allocation: id,
+            position,
+            propensity,
+            features: Features::new(),
+            basis,
+        },
+    )
+}
+
+/// One draw from the shares of a visitor with these features.
+#[expect(clippy::too_many_arguments, reason = "everything a draw depends on, nothing of it twice")]
+fn draw_for(
+    settings: &Settings,
+    contextual: &Contextual,
+    published: &Published,
+    request: &Request<'_>,
+    spent: bool,
+    key: &str,
+    uniform: f64,
+    explain: Explain,
+) -> Option<Drawn> {
+    let mut features = Features::new();
+    contextual.schema.encode(request.context, &mut features);
+    let seed = Seed(match request.id {
+        RequestId::Minted(tail) => contextual.scores.bits(&tail.to_le_bytes()[..10]),
+        RequestId::Given(text) => contextual.scores.bits(text.as_bytes()),
+    });
+    let shares = published.beliefs.shares(&contextual.arms, &features, seed);
+    let (position, propensity, basis) = draw_projected(settings, request, spent, shares, uniform, explain)?;
+    Some(Drawn { segment: SegmentKey::new(key), allocation: published.id, position, propensity, features, basis })
+}
+
+/// A position in order of keys, its propensity, and the numbers behind it if they are asked for.
+fn draw_projected(
+    settings: &Settings,
+    request: &Request<'_>,
+    spent: bool,
+    shares: Vec<f64>,
+    uniform: f64,
+    explain: Explain,
+) -> Option<(usize, f64, Option<Basis>)> {
+    let variations = &settings.definition.variations;
+    let eligible: Vec<bool> = (0..variations.len())
+        .map(|position| eligible(&variations[settings.variation_at(position)], request, spent))
+        .collect();
+    let propensities = project(&shares, &eligible, settings.floors())?;
+    let position = draw(&propensities, uniform);
+    let propensity = propensities[position];
+    let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
+    Some((position, propensity, basis))
+}
+
+/// Whether a variation may be shown: not what the request excludes, nor what costs once the budget is spent.
+pub(crate) fn eligible(variation: &Variation, request: &Request<'_>, spent: bool) -> bool {
+    let unaffordable = spent && variation.costs();
+    !unaffordable && !request.exclude.contains(&variation.key)
+}
