@@ -10,7 +10,7 @@ pub const HALF_LIVES: [Option<Span>; 4] =
     [Some(Span::DAY.times(3)), Some(Span::DAY.times(7)), Some(Span::DAY.times(28)), None];
 
 /// In how much time a score loses half of its weight: two weeks. Ten days told no better, four weeks were slow to notice
-/// worlds that move.
+/// worlds that move. Averaging the half-lives by the probability of their scores was later still where arms are redrawn.
 const SCORE_HALF_LIFE: Span = Span::DAY.times(14);
 
 /// What is left of one exposure or reward after an age: 2^(−age/half-life), 0 to 1.
