@@ -16,6 +16,7 @@ pub mod experiment;
 pub mod ledger;
 mod model;
 pub mod pool;
+pub mod reading;
 pub mod receipt;
 pub mod refresh;
 pub mod restore;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::definition::{Definition, Delay, Goal, HalfLife, Objective, Role, Segments};
+use crate::engine::definition::{Definition, Delay, Goal, HalfLife, Objective, OnFinish, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
 use crate::engine::evidence::Inputs;
@@ -196,6 +196,12 @@ impl Settings {
         self.borrows
     }
 
+    /// Whether the policy learns from features of each visitor.
+    #[must_use]
+    pub const fn is_contextual(&self) -> bool {
+        self.contextual.is_some()
+    }
+
     /// The contextual policy, if it is one.
     pub(crate) fn contextual(&self) -> Option<&Contextual> {
         self.contextual.as_ref()
@@ -382,6 +388,10 @@ fn check_contextual(definition: &Definition) -> Result<(), FieldError> {
     }
     if definition.policy.objective != Objective::Goal {
         return refuse("policy.objective".into(), "\"margin\"", "\"goal\" where the policy learns from features");
+    }
+    if definition.stopping.on_finish != OnFinish::Keep {
+        let allowed = "\"keep\" where the policy learns from features: what it believes is about single visitors";
+        return refuse("stopping.on_finish".into(), "\"end\"", allowed);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Intervals in which a rate lies.
 
 use crate::posterior::Beta;
+pub use crate::posterior::hurdle::Estimate;
 
 /// The level of every interval in a report.
 pub const LEVEL: f64 = 0.95;
