@@ -259,9 +259,11 @@ fn a_policy_learns_from_features() {
     let context = |paid: bool| json!({"plan": if paid { "paid" } else { "free" }, "visits": 1, "colour": "red"});
     let first = site.decide(json!({"experiment": "hero", "visitor": "v", "context": context(true)}));
     assert_eq!(first["ignored"], json!(["colour"]));
-    let bare = site.decide(json!({"experiment": "hero", "visitor": "v"}));
     // What was seen of the visitor travels in the receipt.
-    assert!(text(&first["receipt"]).len() > text(&bare["receipt"]).len(), "{first} {bare}");
+    let (status, _) = site.client.send("PUT", "/v1/experiments/bare", &shop());
+    assert_eq!(status, 201);
+    let bare = site.decide(json!({"experiment": "bare", "visitor": "v", "context": context(true)}));
+    assert!(text(&first["receipt"]).len() >= text(&bare["receipt"]).len() + 10, "{first} {bare}");
     sell(&site, &[context(true), context(false)], 3_000, &|index, decision| {
         let liked = (decision["variation"] == "bold") == (index % 2 == 0);
         (index % 10 < if liked { 6 } else { 2 }).then(|| json!({}))
@@ -271,7 +273,7 @@ fn a_policy_learns_from_features() {
         let propensities = &site.decide(asked)["explanation"]["propensities"];
         assert!(number(&propensities[best]) > 0.9, "{paid}: {propensities}");
     }
-    let report = site.settled(3_002);
+    let report = site.settled(3_001);
     assert_eq!(report["allocation_of"], "unknown_visitor");
     assert_eq!((&report["stopping"], &report["borrowing"]), (&Value::Null, &Value::Null));
     let bold = variation(&report["totals"], "bold");
@@ -318,7 +320,31 @@ fn what_is_forgotten_counts_for_less() {
     site.decide(json!({"experiment": "hero"}));
     let totals = site.settled(101)["totals"].clone();
     assert_eq!(totals["half_life"], "1d");
-    assert!((number(&totals["effective_exposures"]) - 26.0).abs() < 2.0, "{totals}");
+    // After its window a day is one bucket, whose middle, at noon, is 44 hours ago; the newcomer is new.
+    let expected = 100.0 * (-44.0 / 24.0_f64).exp2() + 1.0;
+    assert!((number(&totals["effective_exposures"]) - expected).abs() < 0.1, "{totals}");
+}
+
+#[test]
+fn revenue_is_compared_with_the_control_group() {
+    let mut definition = shop();
+    definition["control"] = json!(0.5);
+    definition["policy"] = json!({"kind": "fixed", "shares": {"plain": 0.0, "bold": 1.0}, "floor": 0});
+    let site = Site::with(&definition);
+    let requests: Vec<Value> =
+        (0..400).map(|index| json!({"experiment": "hero", "visitor": format!("v{index}")})).collect();
+    let answer = site.client.post("/v1/decide", &json!({"requests": requests}));
+    let decisions = answer["decisions"].as_array().expect("a list");
+    let reward = |decision: &Value| {
+        let value = if decision["control"] == true { 100 } else { 300 };
+        json!({"receipt": decision["receipt"], "value": value})
+    };
+    let rewards: Vec<Value> = decisions.iter().map(reward).collect();
+    site.client.post("/v1/reward", &json!({"rewards": rewards}));
+    let report = site.settled(400);
+    let value = &report["control"]["goals"]["order"]["value"];
+    assert_eq!((&value["control_mean"], &value["treated_mean"]), (&json!(100.0), &json!(300.0)));
+    assert_eq!((&value["difference"], &value["relative_lift"]), (&json!(200.0), &json!(2.0)));
 }
 
 /// A verdict that comes with the first day of visitors.

@@ -4,17 +4,17 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, block};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Currency, GoalKey};
+use crate::domain::Currency;
 use crate::http::body::rfc3339;
 use crate::http::definition::{objective_word, status_word};
 use crate::http::problem::{Kind, Problem};
 use crate::report::borrowing::Borrowing;
 use crate::report::intervals::{Estimate, Interval};
-use crate::report::lift::Lift;
 use crate::report::stopping::Reason;
 use crate::service::Service;
 use crate::service::report::{
-    AllocationOf, Cell, ControlReport, GoalReport, Report, Spending, Stopped, ValueReport, VariationReport,
+    AgainstControl, AllocationOf, Cell, ControlReport, GoalReport, Report, Spending, Stopped, ValueReport,
+    VariationReport,
 };
 
 pub(crate) async fn report(service: Data<Service>, key: Path<String>) -> Result<HttpResponse, Problem> {
@@ -92,7 +92,7 @@ fn spending(spending: &Spending) -> Value {
             "exhausted": budget.exhausted,
         })
     });
-    json!({ "spent": spending.spent, "budget": budget })
+    json!({ "spent": spending.spent, "currency": spending.currency.as_ref().map(Currency::as_str), "budget": budget })
 }
 
 fn stopping(stopped: &Stopped) -> Value {
@@ -177,12 +177,12 @@ fn whole(sum: i128) -> Value {
 
 fn control(control: &ControlReport) -> Value {
     let goals: Map<String, Value> =
-        control.goals.iter().map(|(key, conversions, lift)| against(key, *conversions, lift)).collect();
+        control.goals.iter().map(|(key, against)| (key.to_string(), self::against(against))).collect();
     json!({ "exposures": control.exposures, "goals": goals })
 }
 
-fn against(key: &GoalKey, conversions: u64, lift: &Lift) -> (String, Value) {
-    let value = json!({
+fn against(AgainstControl { conversions, lift, mean_lift }: &AgainstControl) -> Value {
+    let mut object = json!({
         "conversions": conversions,
         "control_rate": lift.control_rate,
         "treated_rate": lift.treated_rate,
@@ -190,7 +190,16 @@ fn against(key: &GoalKey, conversions: u64, lift: &Lift) -> (String, Value) {
         "difference_interval": lift.difference_interval.map(interval),
         "relative_lift": lift.relative,
     });
-    (key.to_string(), value)
+    if let Some(lift) = mean_lift {
+        object["value"] = json!({
+            "control_mean": lift.control,
+            "treated_mean": lift.treated,
+            "difference": lift.difference,
+            "difference_interval": interval(lift.difference_interval),
+            "relative_lift": lift.relative,
+        });
+    }
+    object
 }
 
 fn interval(interval: Interval) -> Value {

@@ -6,11 +6,8 @@ use crate::posterior::gamma_poisson::rates;
 use crate::posterior::hurdle::{Estimate, Hurdle, hurdle};
 use crate::posterior::normal::total_rewards;
 use crate::posterior::{Arm, Beta, Gamma};
-use crate::report::intervals::LEVEL;
+use crate::report::intervals::{LEVEL, Z};
 use crate::report::standardised::standardised;
-
-/// The standard normal quantile of [`LEVEL`], two-sided.
-const Z: f64 = 1.959_963_984_540_054;
 
 /// What a visitor brings, and why: how many buy, and how much those who do.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -15,7 +15,7 @@ use crate::engine::segment::Segment;
 use crate::posterior::hurdle::Estimate;
 use crate::report::borrowing::{Borrowing, borrowing};
 use crate::report::intervals::Interval;
-use crate::report::lift::Lift;
+use crate::report::lift::{Lift, MeanLift};
 use crate::service::Service;
 use crate::service::report::beliefs::Beliefs;
 use crate::service::report::cell::{Seen, cell};
@@ -73,6 +73,8 @@ pub enum AllocationOf {
 pub struct Spending {
     /// By everyone but the control group.
     pub spent: f64,
+    /// Of which currency, if the primary goal says.
+    pub currency: Option<Currency>,
     /// What they may spend, if that is limited.
     pub budget: Option<BudgetReport>,
 }
@@ -184,8 +186,19 @@ pub enum ValueReport {
 pub struct ControlReport {
     /// Its exposures.
     pub exposures: u64,
-    /// By goal: its conversions, and what the policy gains over it.
-    pub goals: Vec<(GoalKey, u64, Lift)>,
+    /// By goal.
+    pub goals: Vec<(GoalKey, AgainstControl)>,
+}
+
+/// One goal of the control group.
+#[derive(Debug, Clone, Copy)]
+pub struct AgainstControl {
+    /// Its conversions.
+    pub conversions: u64,
+    /// What the policy gains over it in conversions.
+    pub lift: Lift,
+    /// What it gains per visitor, where rewards have values.
+    pub mean_lift: Option<MeanLift>,
 }
 
 impl Service {
@@ -288,5 +301,6 @@ fn spending(
         exhausted: experiment.exhausted(),
     });
     let spent = parts.iter().map(|part| active.spent(&part.learning)).sum();
-    (definition.costs() || budget.is_some()).then_some(Spending { spent, budget })
+    let currency = active.settings.primary_goal().currency;
+    (definition.costs() || budget.is_some()).then_some(Spending { spent, currency, budget })
 }

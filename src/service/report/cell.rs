@@ -1,7 +1,7 @@
 //! One segment or several: counts are added up; means are standardised over the segments, so that variations are compared over the
 //! same mix of visitors.
 
-use crate::domain::{GoalKey, GoalKind, Seed, Slot};
+use crate::domain::{GoalKind, Seed, Slot};
 use crate::engine::definition::Goal;
 use crate::engine::experiment::Active;
 use crate::engine::reading::SegmentReading;
@@ -9,11 +9,11 @@ use crate::posterior::hurdle::Estimate;
 use crate::posterior::tally::Tally;
 use crate::posterior::{Arm, Beta};
 use crate::report::intervals::{Interval, posterior_interval};
-use crate::report::lift::{Counts, lift};
+use crate::report::lift::{Counts, Sums, lift, mean_lift};
 use crate::report::standardised::standardised;
 use crate::report::value::{Revenue, counts, revenue};
 use crate::service::report::beliefs::Believed;
-use crate::service::report::{Cell, ControlReport, GoalReport, ValueReport, VariationReport};
+use crate::service::report::{AgainstControl, Cell, ControlReport, GoalReport, ValueReport, VariationReport};
 
 /// What a cell is made from.
 pub(super) struct Seen<'a> {
@@ -189,17 +189,26 @@ fn against_control(active: &Active, parts: &[&SegmentReading]) -> ControlReport 
             .map(|part| slots(active).map(|slot| side(part).conversions(slot, goal)).sum::<u64>())
             .sum(),
     };
-    let settings = &active.settings;
-    let goals: Vec<(GoalKey, Slot)> = settings
-        .definition
-        .goals
-        .iter()
-        .enumerate()
-        .map(|(i, goal)| (goal.key.clone(), settings.goal_slot(i)))
-        .collect();
-    let goals = goals.into_iter().map(|(key, goal)| {
-        let held_out = counts(|part| &part.control, goal);
-        (key, held_out.conversions, lift(held_out, counts(|part| &part.learning, goal)))
+    let sums = |side: fn(&SegmentReading) -> &Tally, goal: Slot| {
+        let tallies = parts.iter().map(|part| side(part));
+        let moments = tallies.flat_map(|tally| slots(active).map(move |slot| tally.moments(slot, goal)));
+        let (sum, squares) = moments.fold((0, 0), |(sum, squares), of| (sum + of.sum, squares + of.squares));
+        Sums { exposures: counts(side, goal).exposures, sum, squares }
+    };
+    let goals = active.settings.definition.goals.iter().enumerate().map(|(index, goal)| {
+        let slot = active.settings.goal_slot(index);
+        let held_out = counts(|part| &part.control, slot);
+        let against = AgainstControl {
+            conversions: held_out.conversions,
+            lift: lift(held_out, counts(|part| &part.learning, slot)),
+            mean_lift: match goal.kind {
+                GoalKind::Conversion => None,
+                GoalKind::Revenue | GoalKind::Count => {
+                    mean_lift(sums(|part| &part.control, slot), sums(|part| &part.learning, slot))
+                }
+            },
+        };
+        (goal.key.clone(), against)
     });
     let exposures = parts.iter().map(|part| part.control.all_exposures()).sum();
     ControlReport { exposures, goals: goals.collect() }
