@@ -2,86 +2,10 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use mabel::domain::{Span, Timestamp};
-use mabel::engine::secret::Secret;
-use mabel::service::clock::ManualClock;
-use mabel::service::{Options, Service};
-use mabel::store::memory::MemoryStore;
+use mabel::domain::Span;
 use serde_json::{Value, json};
-use support::{Client, text};
-
-const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-
-struct Site {
-    client: Client,
-    clock: Arc<ManualClock>,
-    service: Arc<Service>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Site {
-    fn new() -> Self {
-        let clock = Arc::new(ManualClock::new(START));
-        let store = Arc::new(MemoryStore::new());
-        let options = Options { commit_interval: Duration::from_millis(2), ..Options::default() };
-        let service =
-            Service::start(store, Secret::new([3; 32]), 4, clock.clone(), options).expect("an empty store starts");
-        let service = Arc::new(service);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let base = format!("http://{}", listener.local_addr().expect("bound"));
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let shared = Arc::clone(&service);
-        let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1 };
-            let wait = async {
-                let _ = stopped.await;
-            };
-            mabel::http::run(shared, listener, options, wait).expect("serves");
-        });
-        Self { client: Client::new(&base), clock, service, stop: Some(stop), thread: Some(thread) }
-    }
-
-    fn with(definition: &Value) -> Self {
-        let site = Self::new();
-        let (status, answer) = site.client.send("PUT", "/v1/experiments/hero", definition);
-        assert_eq!(status, 201, "{answer}");
-        site
-    }
-
-    fn decide(&self, body: Value) -> Value {
-        self.client.post("/v1/decide", &body)
-    }
-
-    /// Waits until the exposures nobody waited for are applied.
-    #[expect(clippy::disallowed_methods, reason = "waits for real time to pass; the service's clock stands still")]
-    fn settled(&self, exposures: u64) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let report = self.client.get("/v1/experiments/hero/report");
-            let control = report["control"]["exposures"].as_u64().expect("a count");
-            if report["totals"]["exposures"].as_u64().expect("a count") + control >= exposures {
-                return report;
-            }
-            assert!(Instant::now() < deadline, "{exposures} exposures never arrived: {report}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the server ends");
-        }
-        self.service.stop();
-    }
-}
+use support::site::{START, Site};
+use support::text;
 
 fn hero() -> Value {
     json!({
@@ -348,14 +272,14 @@ fn an_experiment_reads_back_as_it_was_saved_with_every_default_written_out() {
     let site = Site::with(&hero());
     let shown = site.client.get("/v1/experiments/hero");
     let settings = &shown["settings"];
-    assert_eq!(settings["policy"], json!({"kind": "uniform", "floor": 0.1}));
+    assert_eq!(settings["policy"], json!({"kind": "uniform", "floor": 0.1, "half_life": "off", "objective": "goal"}));
     assert_eq!(
         (&settings["bucket"], &settings["traffic"], &settings["control"]),
         (&json!("1h"), &json!(1.0), &json!(0.0))
     );
     assert_eq!(
         settings["goals"][1],
-        json!({"key": "signup", "kind": "conversion", "role": "secondary", "window": "7d"})
+        json!({"key": "signup", "kind": "conversion", "role": "secondary", "window": "7d", "delay": "survival"})
     );
     let (status, same) = site.client.send("PUT", "/v1/experiments/hero", settings);
     assert_eq!((status, &same["definition"]), (200, &json!(1)), "saving what is in force changes nothing");
@@ -365,7 +289,8 @@ fn an_experiment_reads_back_as_it_was_saved_with_every_default_written_out() {
     assert_eq!((&saved["definition"], &saved["epoch"], &saved["status"]), (&json!(2), &json!(0), &json!("running")));
     assert_eq!(
         saved["settings"]["policy"],
-        json!({"kind": "thompson", "floor": 0.01, "pooling": "partial", "prior": [1.0, 1.0], "sharpening": 1.5, "draws": 1024.0})
+        json!({"kind": "thompson", "floor": 0.01, "half_life": "off", "objective": "goal", "pooling": "partial",
+            "prior": [1.0, 1.0], "sharpening": 1.5, "draws": 1024.0})
     );
     assert_eq!(site.client.get("/v1/experiments")["experiments"][0]["experiment"], "hero");
     let (status, _) = site.client.send("DELETE", "/v1/experiments/hero", &Value::Null);
@@ -419,9 +344,12 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
     for (body, mention) in [
         (put(&|d| d["unit"] = json!("visitor")), "later version"),
         (put(&|d| d["control"] = json!(1.5)), "0 to 1"),
-        (put(&|d| d["goals"][0]["kind"] = json!("revenue")), "goals[0].kind"),
+        (put(&|d| d["goals"][0]["kind"] = json!("revenue")), "goals[0].currency"),
         (put(&|d| d["goals"][0]["window"] = json!("7 days")), "7d"),
-        (put(&|d| d["policy"]["kind"] = json!("thomson")), "thompson, epsilon-greedy, uniform, fixed"),
+        (
+            put(&|d| d["policy"]["kind"] = json!("thomson")),
+            "thompson, information-directed, top-two, ucb, epsilon-greedy",
+        ),
         (put(&|d| d["policy"] = json!({"kind": "thompson", "pooling": "most"})), "segments borrow"),
         (put(&|d| d["policy"] = json!({"kind": "fixed", "shares": {"plain": 0.5}})), "policy.shares"),
         (put(&|d| d["policy"]["floor"] = json!(0.3)), "policy.floor"),
@@ -477,6 +405,8 @@ fn a_removed_variations_reward_says_so() {
 fn segments_learn_within_a_thousand_visitors() {
     let mut definition = hero();
     definition["policy"] = json!({"kind": "thompson"});
+    // The clock stands still, and rewards come at once.
+    definition["goals"][0]["delay"] = json!("none");
     let site = Site::with(&definition);
     for round in 0..10 {
         let requests: Vec<Value> = (0..100)

@@ -1,7 +1,7 @@
 //! Definitions of policies that learn from features: what they see of a visitor, and what does not go with them.
 
 use crate::domain::GoalKind;
-use crate::engine::definition::{Definition, Delay, HalfLife, Objective, Role};
+use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role};
 use crate::engine::error::FieldError;
 use crate::engine::secret::KeyedHash;
 use crate::policy::contextual::Shape;
@@ -66,6 +66,10 @@ pub(crate) fn check_contextual(definition: &Definition) -> Result<(), FieldError
     }
     if definition.policy.objective != Objective::Goal {
         return refuse("policy.objective".into(), "\"margin\"", "\"goal\" where the policy learns from features");
+    }
+    if definition.stopping.on_finish != OnFinish::Keep {
+        let allowed = "\"keep\" where the policy learns from features: what it believes is about single visitors";
+        return refuse("stopping.on_finish".into(), "\"end\"", allowed);
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::definition::{Definition, Status};
-use crate::posterior::forgetting::Fading;
 use crate::posterior::pooling::Fit;
 
 /// What is known of one decision: in its exposure's event and inside its receipt alike.
@@ -171,8 +170,8 @@ pub struct PoolFitted {
     pub evidence: u64,
     /// How many they count for, where some are forgotten or not yet known.
     pub effective: Option<u64>,
-    /// How evidence fades, where all segments together say so.
-    pub fading: Option<Fading>,
+    /// The half-life that all segments together picked, where one is picked.
+    pub half_life: Option<Span>,
     /// The fit.
     pub fit: Fit,
     /// What segments without evidence are allocated by from now on.

@@ -31,9 +31,20 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Of what a segment has counted, weighed, and of a fit of all segments where it borrows from them.
     pub(crate) fn of(active: &Active, tallies: &Tallies, weights: &Weights<'_>, fitted: Option<Arc<Fitted>>) -> Self {
+        Self::priced(active, tallies, weights, fitted, weights.price(active, tallies))
+    }
+
+    /// The same at a price that is known already.
+    pub(crate) fn priced(
+        active: &Active,
+        tallies: &Tallies,
+        weights: &Weights<'_>,
+        fitted: Option<Arc<Fitted>>,
+        price: Price,
+    ) -> Self {
         let settings = &active.settings;
         let (arms, effective) = weights.arms(tallies);
-        let mut inputs = Self::valued(settings, arms, weights.price(active, tallies));
+        let mut inputs = Self::valued(settings, arms, price);
         inputs.effective = effective;
         if let (Some(total), true) = (settings.definition.policy.expected_visitors, fitted.is_some()) {
             // A segment's part of what is expected is its part of what came.

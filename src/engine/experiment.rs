@@ -227,7 +227,8 @@ impl Active {
     }
 
     /// What costed variations have spent in the current epoch, in minor units.
-    pub(crate) fn spent(&self, tally: &Tally) -> f64 {
+    #[must_use]
+    pub fn spent(&self, tally: &Tally) -> f64 {
         let variations = self.settings.definition.variations.iter().enumerate();
         let spend = variations.map(|(index, variation)| {
             let slot = self.settings.slot(index);

@@ -18,6 +18,7 @@ pub mod experiment;
 pub mod ledger;
 mod model;
 pub mod pool;
+pub mod reading;
 pub mod receipt;
 pub mod refresh;
 pub mod restore;

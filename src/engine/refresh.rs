@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{SegmentKey, Timestamp};
+use crate::domain::{SegmentKey, Span, Timestamp};
 use crate::engine::event::{AllocationComputed, Event, PoolFitted};
 use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
@@ -11,7 +11,6 @@ use crate::engine::settings::Settings;
 use crate::engine::weights::Weights;
 use crate::policy::Arm;
 use crate::posterior::bucket::BucketLengths;
-use crate::posterior::forgetting::Fading;
 use crate::posterior::pooling::fit;
 
 /// A copy of everything that is computed from, handed over by the writer.
@@ -28,7 +27,7 @@ pub(crate) enum Task {
     /// The allocation of a segment; `None`: of all together.
     Allocation { segment: Option<SegmentKey>, inputs: Box<Inputs> },
     /// A fit to the arms of all segments, in order of the segments' keys.
-    Fit { segments: Vec<Vec<Arm>>, effective: Option<u64>, fading: Option<Fading> },
+    Fit { segments: Vec<Vec<Arm>>, effective: Option<u64>, half_life: Option<Span> },
 }
 
 impl RefreshJob {
@@ -64,9 +63,9 @@ impl RefreshJob {
         let all: Vec<Inputs> =
             segments.iter().map(|segment| Inputs::of(active, &segment.tallies(), &weights, None)).collect();
         let effective = all.iter().map(|inputs| inputs.effective).sum();
-        let fading = weights.together();
+        let half_life = weights.half_life(&[]);
         let segments = all.into_iter().map(|inputs| inputs.arms).collect();
-        let task = Task::Fit { segments, effective, fading };
+        let task = Task::Fit { segments, effective, half_life };
         Self { settings: Arc::clone(&active.settings), evidence, at, task }
     }
 
@@ -83,12 +82,12 @@ impl RefreshJob {
                     AllocationComputed { experiment, epoch, definition, segment, at, evidence, effective, fit, shares };
                 Event::AllocationComputed(Arc::new(computed))
             }
-            Task::Fit { segments, effective, fading } => {
+            Task::Fit { segments, effective, half_life } => {
                 let fit = fit(self.settings.primary_kind(), segments);
                 let unseen = self.settings.unseen(&fit);
-                let (effective, fading) = (*effective, *fading);
+                let (effective, half_life) = (*effective, *half_life);
                 let computed =
-                    PoolFitted { experiment, epoch, definition, at, evidence, effective, fading, fit, unseen };
+                    PoolFitted { experiment, epoch, definition, at, evidence, effective, half_life, fit, unseen };
                 Event::PoolFitted(Arc::new(computed))
             }
         }

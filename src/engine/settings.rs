@@ -183,6 +183,12 @@ impl Settings {
         self.borrows
     }
 
+    /// Whether the policy learns from features of each visitor.
+    #[must_use]
+    pub const fn is_contextual(&self) -> bool {
+        self.contextual.is_some()
+    }
+
     /// The contextual policy, if it is one.
     pub(crate) fn contextual(&self) -> Option<&Contextual> {
         self.contextual.as_ref()

@@ -12,7 +12,7 @@ use crate::policy::Arm;
 use crate::policy::price::{Batch, Budget, Price};
 use crate::posterior::bucket::Bucket;
 use crate::posterior::delay::{Curve, Delays};
-use crate::posterior::forgetting::{Fading, Scores};
+use crate::posterior::forgetting::Scores;
 use crate::posterior::weighing::{Open, Weighing, effective_exposures, weigh};
 
 /// Of one epoch: what time it is, by its events and never by a clock, and how long rewards of the primary goal take.
@@ -51,7 +51,7 @@ pub(crate) struct Weights<'a> {
     open: Kind,
     half_life: HalfLife,
     /// What `auto` picked from all segments together, where they are looked at together.
-    picked: Option<Fading>,
+    picked: Option<Option<Span>>,
     together: Option<Scores>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Weights<'a> {
                 None => Curve::configured(goal.window, goal.typical_delay),
             })),
         };
-        let picked = active.fitted().and_then(|fitted| fitted.computed.fading);
+        let picked = active.fitted().map(|fitted| fitted.computed.half_life);
         Self { settings, now, open, half_life: settings.definition.policy.half_life, picked, together: None }
     }
 
@@ -93,22 +93,17 @@ impl<'a> Weights<'a> {
 
     /// With what all that were looked at pick.
     pub(crate) fn picked(mut self) -> Self {
-        self.picked = self.together.take().map(Scores::fading);
+        self.picked = Some(self.together.take().and_then(Scores::best));
         self
     }
 
-    /// What all that were looked at pick, if something is picked.
-    pub(crate) fn together(&self) -> Option<Fading> {
-        self.picked
-    }
-
-    /// How what a segment has seen fades.
-    pub(crate) fn fading(&self, buckets: &[Bucket]) -> Fading {
+    /// The half-life that segments are weighed by; `None` where nothing is forgotten.
+    pub(crate) fn half_life(&self, buckets: &[Bucket]) -> Option<Span> {
         match (self.half_life, self.picked) {
-            (HalfLife::Off, _) => Fading::Never,
-            (HalfLife::Fixed(span), _) => Fading::Half(span),
+            (HalfLife::Off, _) => None,
+            (HalfLife::Fixed(span), _) => Some(span),
             (HalfLife::Auto, Some(picked)) => picked,
-            (HalfLife::Auto, None) => self.scores(buckets).fading(),
+            (HalfLife::Auto, None) => self.scores(buckets).best(),
         }
     }
 
@@ -116,8 +111,8 @@ impl<'a> Weights<'a> {
     pub(crate) fn arms(&self, tallies: &Tallies) -> (Vec<Arm>, Option<u64>) {
         let buckets = tallies.learning.as_slice();
         let (goal, kind, slots) = (self.settings.primary(), self.settings.primary_kind(), self.settings.slots_by_key());
-        let weighing = Weighing { fading: self.fading(buckets), open: self.open() };
-        if matches!(weighing, Weighing { fading: Fading::Never, open: Open::Counts }) {
+        let weighing = Weighing { half_life: self.half_life(buckets), open: self.open() };
+        if matches!(weighing, Weighing { half_life: None, open: Open::Counts }) {
             // The sum of all buckets is kept: most experiments need no more.
             let arm = |slot: &Slot| total(tallies, *slot, goal, kind);
             return (slots.iter().map(arm).collect(), None);
@@ -132,7 +127,7 @@ impl<'a> Weights<'a> {
     /// Exposures that a report's numbers rest on.
     pub(crate) fn effective_exposures(&self, tallies: &Tallies) -> f64 {
         let buckets = tallies.learning.as_slice();
-        let weighing = Weighing { fading: self.fading(buckets), open: self.open() };
+        let weighing = Weighing { half_life: self.half_life(buckets), open: self.open() };
         effective_exposures(buckets, self.now, weighing)
     }
 
@@ -147,7 +142,7 @@ impl<'a> Weights<'a> {
             locked = all.tallies();
             &*locked
         };
-        let weighing = Weighing { fading: Fading::Never, open: self.open() };
+        let weighing = Weighing { half_life: None, open: self.open() };
         let batch = |bucket: &Bucket| Batch {
             visitors: effective_exposures(std::slice::from_ref(bucket), self.now, weighing),
             spent: active.spent(&bucket.tally),

@@ -156,3 +156,8 @@ fn word<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
 pub(crate) fn status_word(status: Status) -> &'static str {
     word(STATUSES, &status)
 }
+
+/// The word for what is maximised.
+pub(crate) fn objective_word(objective: Objective) -> &'static str {
+    word(OBJECTIVES, &objective)
+}

@@ -156,6 +156,19 @@ impl Belief<'_> {
         Draws { arms_count: self.arms_count, scores }
     }
 
+    /// Joint draws for one segment among several that are drawn together: `common` is the same for all of them, `own` another for
+    /// each (see [`Pooled::draw_among`]).
+    #[must_use]
+    pub fn draws_among(&self, common: Seed, own: Seed) -> Draws {
+        let [mut common, mut own] = [common, own].map(|seed| Xoshiro256PlusPlus::seed_from_u64(seed.0));
+        let mut scores = vec![0.0; self.draws * self.arms_count];
+        for row in scores.chunks_exact_mut(self.arms_count) {
+            self.joint.draw_among(&mut common, &mut own, row);
+            self.value(row);
+        }
+        Draws { arms_count: self.arms_count, scores }
+    }
+
     /// The posteriors themselves where arms are independent and scores are rates, for what has a closed form or a quadrature.
     #[must_use]
     pub fn rates(&self) -> Option<&[Beta]> {

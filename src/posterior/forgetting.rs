@@ -67,53 +67,11 @@ impl Scores {
         self.0.iter_mut().zip(other.0).for_each(|(to, from)| *to += from);
     }
 
-    /// Each half-life by the probability that it told what came: scores are log-likelihoods. The best one alone jumped to and
-    /// fro where several told nearly as well, and was late where the world had just moved.
+    /// The half-life with the best score, the longest of several; `None`: nothing is forgotten.
     #[must_use]
-    pub fn fading(self) -> Fading {
-        let best = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights = self.0.map(|score| (score - best).exp());
-        let total: f64 = weights.iter().sum();
-        Fading::Mixed(weights.map(|weight| weight / total))
-    }
-}
-
-/// How evidence loses weight with its age.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fading {
-    /// Not at all.
-    Never,
-    /// By half in so long.
-    Half(Span),
-    /// By each of [`HALF_LIVES`], in these shares, which sum to 1.
-    Mixed([f64; HALF_LIVES.len()]),
-}
-
-impl Fading {
-    /// The weight of evidence of an age, 0 to 1.
-    #[must_use]
-    pub fn weight(self, age: Span) -> f64 {
-        match self {
-            Self::Never => 1.0,
-            Self::Half(half_life) => weight(age, half_life),
-            Self::Mixed(shares) => {
-                let faded = |(share, half_life): (f64, Option<Span>)| share * half_life.map_or(1.0, |h| weight(age, h));
-                shares.into_iter().zip(HALF_LIVES).map(faded).sum()
-            }
-        }
-    }
-
-    /// The half-life that counts most; `None`: nothing is forgotten.
-    #[must_use]
-    pub fn half_life(self) -> Option<Span> {
-        match self {
-            Self::Never => None,
-            Self::Half(half_life) => Some(half_life),
-            Self::Mixed(shares) => {
-                let more = |most: usize, index: usize| if shares[index] > shares[most] { index } else { most };
-                HALF_LIVES[(0..shares.len()).rev().fold(shares.len() - 1, more)]
-            }
-        }
+    pub fn best(self) -> Option<Span> {
+        let better = |best: usize, index: usize| if self.0[index] > self.0[best] { index } else { best };
+        HALF_LIVES[(0..HALF_LIVES.len()).rev().fold(HALF_LIVES.len() - 1, better)]
     }
 }
 

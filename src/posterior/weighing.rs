@@ -4,7 +4,7 @@ use crate::domain::{GoalKind, Slot, Span, Timestamp};
 use crate::posterior::Arm;
 use crate::posterior::bucket::Bucket;
 use crate::posterior::delay::Curve;
-use crate::posterior::forgetting::Fading;
+use crate::posterior::forgetting;
 use crate::posterior::tally::Moments;
 
 /// What is made of decisions whose window is still open.
@@ -22,8 +22,8 @@ pub enum Open<'a> {
 /// How buckets are weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighing<'a> {
-    /// How what was seen loses its weight.
-    pub fading: Fading,
+    /// In how much time what was seen loses half of its weight; `None`: never.
+    pub half_life: Option<Span>,
     /// What is made of decisions whose window is still open.
     pub open: Open<'a>,
 }
@@ -50,18 +50,21 @@ impl Open<'_> {
 
 impl Weighing<'_> {
     /// Everything counts as it stands.
-    pub const PLAIN: Self = Self { fading: Fading::Never, open: Open::Counts };
+    pub const PLAIN: Self = Self { half_life: None, open: Open::Counts };
 
     fn weight(&self, bucket: &Bucket, now: Timestamp) -> Weight {
         let share = self.open.share(bucket, now);
         if share <= 0.0 {
             return Weight::Part { rewards: 0.0, exposures: 0.0 };
         }
-        if self.fading == Fading::Never && share >= 1.0 {
-            return Weight::Whole;
+        match self.half_life {
+            None if share >= 1.0 => Weight::Whole,
+            half_life => {
+                let age = now.since(middle(bucket, now));
+                let rewards = half_life.map_or(1.0, |half_life| forgetting::weight(age, half_life));
+                Weight::Part { rewards, exposures: rewards * share }
+            }
         }
-        let rewards = self.fading.weight(now.since(middle(bucket, now)));
-        Weight::Part { rewards, exposures: rewards * share }
     }
 }
 

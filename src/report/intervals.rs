@@ -1,12 +1,13 @@
 //! Intervals in which a rate lies.
 
 use crate::posterior::Beta;
+pub use crate::posterior::hurdle::Estimate;
 
 /// The level of every interval in a report.
 pub const LEVEL: f64 = 0.95;
 
 /// The standard normal quantile of [`LEVEL`], two-sided.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// Two ends, the lower first.
 #[derive(Debug, Clone, Copy, PartialEq)]

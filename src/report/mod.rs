@@ -3,11 +3,13 @@
 //! Invariant: pure functions; nothing here decides, stores or forgets. Probabilities of a model are called that and never
 //! "confidence", and no lift is read off arms whose traffic a policy has chosen.
 
+pub mod borrowing;
 pub mod intervals;
 pub mod lift;
 pub mod standardised;
 pub mod stopping;
 pub mod summary;
+pub mod value;
 
 pub use intervals::{Interval, posterior_interval};
 pub use lift::{Counts, Lift, lift};

@@ -1,8 +1,10 @@
 //! What is believed about each arm: mean, interval, and how likely it is to be the best.
 
 use crate::domain::Seed;
+use crate::policy::belief::highest;
 use crate::policy::best_arm::{Resolution, best_by_draws, best_probabilities, expected_loss, expected_loss_by_draws};
 use crate::posterior::Beta;
+use crate::posterior::hurdle::Estimate;
 use crate::report::intervals::{Interval, posterior_interval};
 
 /// Joint draws where the quadrature has no answer: a standard error below 0.003.
@@ -46,6 +48,38 @@ pub fn summarise(posteriors: &[Beta], seed: Seed) -> Vec<ArmSummary> {
             expected_loss,
         })
         .collect()
+}
+
+/// The same two numbers from joint draws of scores that have no closed form, by arm: the model probability of the highest score, and
+/// E[highest score − this arm's], in the scores' unit. Rows of `arms_count` scores, one after another.
+///
+/// # Panics
+/// If there is no arm.
+#[must_use]
+pub fn of_draws(scores: &[f64], arms_count: usize) -> Vec<(f64, f64)> {
+    let one = 1.0 / (scores.len() / arms_count) as f64;
+    let mut found = vec![(0.0, 0.0); arms_count];
+    for row in scores.chunks_exact(arms_count) {
+        let best = highest(row);
+        found[best].0 += one;
+        for ((_, loss), score) in found.iter_mut().zip(row) {
+            *loss += one * (row[best] - score);
+        }
+    }
+    found
+}
+
+/// Mean and 95 % interval of one arm in such draws: equal-tailed quantiles.
+///
+/// # Panics
+/// If there are no draws.
+#[must_use]
+pub fn estimate(scores: &[f64], arms_count: usize, arm: usize) -> Estimate {
+    let mut column: Vec<f64> = scores.iter().skip(arm).step_by(arms_count).copied().collect();
+    column.sort_unstable_by(f64::total_cmp);
+    let tail = column.len() * 25 / 1_000;
+    let mean = column.iter().sum::<f64>() / column.len() as f64;
+    Estimate { mean, low: column[tail], high: column[column.len() - 1 - tail] }
 }
 
 #[cfg(test)]

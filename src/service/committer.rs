@@ -96,6 +96,11 @@ impl Pending {
     pub async fn done(self) -> Result<Judgement, CommitError> {
         self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
     }
+
+    /// The same on a background thread, which it blocks.
+    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
+    }
 }
 
 type Waiting = (Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>);

@@ -15,11 +15,14 @@ pub mod recovery;
 pub mod refresher;
 pub mod report;
 pub mod reward;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crossbeam_channel::Sender;
 
 use crate::domain::ExperimentKey;
 use crate::engine::Engine;
@@ -31,6 +34,7 @@ use crate::service::error::StartError;
 use crate::service::health::Health;
 use crate::service::recent::Recent;
 use crate::service::recovery::Recovered;
+use crate::service::watcher::Watcher;
 use crate::store::Store;
 
 /// How a service runs. The defaults suit a site.
@@ -66,10 +70,12 @@ pub struct Service {
     health: Arc<Health>,
     recent: Recent,
     /// Changes of experiments, one at a time: each is checked against what the one before left. Not on the way of decisions.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// Refused rewards and activations since the start: by experiment, or under `None` where no experiment could be told.
     refused: Mutex<BTreeMap<Option<ExperimentKey>, u64>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped to stop the watcher.
+    watching: Mutex<Option<Sender<()>>>,
     recovered: Recovered,
 }
 
@@ -95,6 +101,16 @@ impl Service {
         let committing = spawn("mabel-committer", move || committer.run())?;
         let refresher = refresher::Refresher::new(refreshes, queue.clone());
         let refreshing = spawn("mabel-refresher", move || refresher.run())?;
+        let changing = Arc::new(tokio::sync::Mutex::new(()));
+        let (watching, stop) = crossbeam_channel::bounded(0);
+        let watcher = Watcher {
+            engine: Arc::clone(&engine),
+            clock: Arc::clone(&clock),
+            queue: queue.clone(),
+            changing: Arc::clone(&changing),
+            stop,
+        };
+        let watcher = spawn("mabel-watcher", move || watcher.run())?;
         Ok(Self {
             engine,
             clock,
@@ -102,9 +118,10 @@ impl Service {
             queue,
             health,
             recent: Recent::new(),
-            changing: tokio::sync::Mutex::new(()),
+            changing,
             refused: Mutex::default(),
-            threads: Mutex::new(vec![committing, refreshing]),
+            threads: Mutex::new(vec![committing, refreshing, watcher]),
+            watching: Mutex::new(Some(watching)),
             recovered,
         })
     }
@@ -112,6 +129,7 @@ impl Service {
     /// Commits everything that is queued, saves a checkpoint, closes the store and waits for the threads. Afterwards
     /// decisions answer the default, and rewards are refused. Calling it again does nothing.
     pub fn stop(&self) {
+        drop(self.watching.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.queue.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -1,5 +1,7 @@
 //! A report as tables for people.
 
+mod remarks;
+
 use serde_json::Value;
 
 use crate::cli::exit::Failure;
@@ -14,7 +16,7 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
     let goals = goals(experiment);
     let rewards = &report["rewards"];
     let mut out = format!(
-        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded, {} repeated, {} late, {} refused\n\n",
+        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded{}, {} repeated, {} late, {} refused\n\n",
         text(&report["experiment"]),
         text(&report["status"]),
         report["definition"],
@@ -22,6 +24,10 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
         count(&report["totals"]["exposures"]),
         count(&report["control"]["exposures"]),
         count(&rewards["recorded"]),
+        match rewards["capped"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(capped) => format!(" ({} learned as the cap)", grouped(capped)),
+        },
         count(&rewards["repeated"]),
         count(&rewards["late"]),
         count(&rewards["refused"]),
@@ -34,13 +40,17 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
         section(&text(&segment["segment"]), segment, &segment["allocation"], &goals, &mut rows);
     }
     out.push_str(&aligned(&rows));
+    out.push_str(&remarks::of(report));
     out.push_str(&against_control(&report["control"], &goals));
     if segments.len() > 1 {
         out.push_str("\nall segments: each variation met other visitors there; compare variations within a segment");
     }
-    out.push_str(
-        "\nbest: the model's probability that a variation is the best for the primary goal; share: its part of new decisions",
-    );
+    let about = if report["objective"] == "margin" { "by its margin" } else { "for the primary goal" };
+    let share = match report["allocation_of"].as_str() {
+        Some("unknown_visitor") => "its part of new decisions for a visitor of whom nothing is known",
+        _ => "its part of new decisions",
+    };
+    out.push_str(&format!("\nbest: the model's probability that a variation is the best {about}; share: {share}"));
     Ok(out)
 }
 
@@ -65,7 +75,7 @@ fn section(name: &str, cell: &Value, allocation: &Value, goals: &[String], rows:
     if !rows.is_empty() {
         rows.push(Default::default());
     }
-    let titles = [name, "goal", "exposures", "conversions", "rate", "95 % interval", "best", "share"];
+    let titles = [name, "goal", "exposures", "conversions", "mean", "95 % interval", "best", "share"];
     rows.push(titles.map(str::to_owned));
     for variation in items(&cell["variations"]) {
         let key = text(&variation["variation"]);
@@ -76,15 +86,60 @@ fn section(name: &str, cell: &Value, allocation: &Value, goals: &[String], rows:
             let removed = if variation["removed"] == true { " (removed)" } else { "" };
             rows.push([
                 once(format!("  {key}{removed}")),
-                goal.clone(),
+                match counted["currency"].as_str() {
+                    Some(currency) => format!("{goal}, minor units of {currency}"),
+                    None => goal.clone(),
+                },
                 once(count(&variation["exposures"])),
                 count(&counted["conversions"]),
-                percent(&counted["mean"]),
-                interval(&counted["interval"], percent),
+                amount(&counted["mean"], counted),
+                amounts(&counted["interval"], counted),
                 once(percent(&variation["best_probability"])),
                 once(percent(&allocation[&key])),
             ]);
+            rows.extend(details(variation, counted, index == 0));
         }
+    }
+}
+
+/// Below a goal: what a marketer asks next. Why revenue is what it is, what other segments add, what costs leave.
+fn details(variation: &Value, counted: &Value, primary: bool) -> Vec<[String; 8]> {
+    let line = |name: &str, mean: String, interval: String| {
+        let mut row: [String; 8] = Default::default();
+        (row[1], row[4], row[5]) = (name.to_owned(), mean, interval);
+        row
+    };
+    let estimate = |name: &str, found: &Value, unit: &Value| {
+        found.is_object().then(|| line(name, amount(&found["mean"], unit), amounts(&found["interval"], unit)))
+    };
+    let rate = Value::Null;
+    let margin = if primary { &variation["margin"] } else { &rate };
+    let money = serde_json::json!({"sum": 0, "currency": counted["currency"]});
+    let lines = [
+        estimate("who buy", &counted["conversion_rate"], &rate),
+        estimate("an order", &counted["order_value"], counted),
+        estimate("with others", &counted["shrunken"], counted),
+        estimate("margin", margin, &money),
+    ];
+    lines.into_iter().flatten().collect()
+}
+
+/// A mean in the goal's unit: a share, minor units of a currency, or a count. Goals whose rewards have values have a `sum`.
+fn amount(mean: &Value, goal: &Value) -> String {
+    if goal.get("sum").is_none() {
+        return percent(mean);
+    }
+    let Some(mean) = mean.as_f64() else { return dash() };
+    if goal["currency"].is_string() { format!("{mean:.1}") } else { format!("{mean:.3}") }
+}
+
+fn amounts(interval: &Value, goal: &Value) -> String {
+    match items(interval) {
+        [low, high] => {
+            let low = amount(low, goal);
+            format!("{} to {}", low.split(' ').next().unwrap_or_default(), amount(high, goal))
+        }
+        _ => dash(),
     }
 }
 
@@ -230,6 +285,46 @@ mod tests {
         let goal = |key: &str, role: &str| json!({"key": key, "role": role});
         let experiment = json!({"settings": {"goals": [goal("cart", "secondary"), goal("purchase", "primary")]}});
         assert_eq!(goals(&experiment), ["purchase", "cart"]);
+    }
+
+    #[test]
+    fn values_have_their_unit_and_what_is_behind_them() {
+        let found = |mean: f64| json!({"mean": mean, "interval": [0.5 * mean, 2.0 * mean]});
+        let order = json!({"conversions": 30, "sum": 60_000, "currency": "EUR", "mean": 400.0, "interval": [300.0, 500.0],
+            "conversion_rate": found(0.2), "order_value": found(2_000.0), "shrunken": found(380.0)});
+        let pages = json!({"conversions": 50, "sum": 150, "mean": 1.5, "interval": [1.25, 1.75]});
+        let variation = json!({"variation": "plain", "exposures": 150, "goals": {"order": order, "pages": pages},
+            "best_probability": null, "margin": found(350.0)});
+        let cell = json!({"segment": "all", "exposures": 150, "variations": [variation], "open_exposures": 20,
+            "effective_exposures": 99.5, "half_life": "7d"});
+        let report = json!({"totals": cell, "segments": [cell], "objective": "margin", "allocation_of": "unknown_visitor",
+            "rewards": {"recorded": 80, "capped": 3}, "borrowing": {"words": "Segments agree closely."},
+            "spending": {"spent": 1200.0, "budget": {"amount": 2000.0, "price": 0.25, "exhausted": false}},
+            "stopping": {"sentence": "Not finished: it has to run 7 more days."}});
+        let goal = |key: &str, role: &str| json!({"key": key, "role": role});
+        let experiment = json!({"settings": {"goals": [goal("order", "primary"), goal("pages", "secondary")]}});
+        let shown = table(&report, &experiment).expect("a report");
+        for part in [
+            "80 recorded (3 learned as the cap)",
+            "order, minor units of EUR",
+            "300.0 to 500.0",
+            "20.00 %  10.00 to 40.00 %",
+            "1000.0 to 4000.0",
+            "190.0 to 760.0",
+            "175.0 to 700.0",
+            "1.250 to 1.750",
+            "20 exposures can still convert",
+            "99.5 exposures count",
+            "7d",
+            "Segments agree closely.",
+            "1,200 of 2,000",
+            "counts 1.25 times",
+            "Not finished: it has to run 7 more days.",
+            "best by its margin",
+            "of whom nothing is known",
+        ] {
+            assert!(shown.contains(part), "{part} is missing in:\n{shown}");
+        }
     }
 
     #[test]

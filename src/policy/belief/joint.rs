@@ -11,6 +11,11 @@ pub(super) trait Joint {
     fn means(&self) -> Vec<f64>;
     /// One draw, into one number for each arm.
     fn draw(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]);
+    /// One draw of a segment among others: from `common` what they share, if they share anything.
+    fn draw_among(&self, common: &mut Xoshiro256PlusPlus, own: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
+        let _ = common;
+        self.draw(own, rewards);
+    }
 }
 
 /// Independent rates.
@@ -92,5 +97,9 @@ impl Joint for Pooled {
 
     fn draw(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
         self.draw(rng, rewards);
+    }
+
+    fn draw_among(&self, common: &mut Xoshiro256PlusPlus, own: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
+        self.draw_among(common, own, rewards);
     }
 }

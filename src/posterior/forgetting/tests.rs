@@ -48,24 +48,24 @@ fn is_long(half_life: Option<Span>) -> bool {
 
 #[test]
 fn arms_that_stay_as_they_are_are_hardly_forgotten() {
-    assert!(is_long(scored(|_| [0.10, 0.13]).fading().half_life()));
+    assert!(is_long(scored(|_| [0.10, 0.13]).best()));
 }
 
 #[test]
 fn a_wave_that_lifts_all_arms_is_no_reason_to_forget() {
     let wave = |hour: f64| 1.0 + 0.7 * (hour / 168.0 * std::f64::consts::TAU).sin();
-    assert!(is_long(scored(|hour| [0.10 * wave(hour), 0.13 * wave(hour)]).fading().half_life()));
+    assert!(is_long(scored(|hour| [0.10 * wave(hour), 0.13 * wave(hour)]).best()));
 }
 
 #[test]
 fn arms_that_change_places_are_forgotten() {
-    assert_eq!(scored(|hour| swapping(hour, 0.06, 0.20)).fading().half_life(), Some(Span::DAY.times(3)));
+    assert_eq!(scored(|hour| swapping(hour, 0.06, 0.20)).best(), Some(Span::DAY.times(3)));
 }
 
 #[test]
 fn scores_of_segments_add_up_and_nothing_seen_forgets_nothing() {
     let none = Scores::of(&[], &SLOTS, Slot(0), START, Open::Counts, Beta::UNIFORM);
-    assert_eq!((none, none.fading().half_life()), (Scores::default(), None));
+    assert_eq!((none, none.best()), (Scores::default(), None));
     let still = scored(|_| [0.1, 0.1]);
     let swapped = scored(|hour| swapping(hour, 0.02, 0.30));
     let sum = |mut a: Scores, b: Scores| {
@@ -74,5 +74,5 @@ fn scores_of_segments_add_up_and_nothing_seen_forgets_nothing() {
     };
     assert_eq!(sum(still, swapped), sum(swapped, still));
     assert_eq!(sum(still, none), still);
-    assert_eq!(sum(still, swapped).fading().half_life(), Some(Span::DAY.times(3)));
+    assert_eq!(sum(still, swapped).best(), Some(Span::DAY.times(3)));
 }

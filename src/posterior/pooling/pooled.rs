@@ -36,6 +36,8 @@ struct Conditional {
     factor: Vec<f64>,
     /// By arm, the standard deviation of the reward around its predictor; empty for conversions.
     deviations: Vec<f64>,
+    /// How much of the belief comes from the segment's own counts, on average over the arms.
+    own: f64,
 }
 
 /// How a reward scatters around its predictor.
@@ -90,15 +92,45 @@ impl Pooled {
         means
     }
 
+    /// The share of the belief that comes from the segment's own counts and not from the others', 0 to 1: n/(n + κ), where κ is
+    /// what the others are worth in exposures, averaged over arms and τ. For conversions κ = 1/(τ² m (1 − m)), for revenue and
+    /// counts σ²/τ²; where τ is 0, nothing is the segment's own but its base rate.
+    #[must_use]
+    pub fn own_weight(&self) -> f64 {
+        self.nodes.iter().map(|node| node.weight * node.own).sum()
+    }
+
     /// One joint draw, into one number for each arm (STATISTICS §3.3).
     ///
     /// # Panics
     /// If `rewards` has another number of entries.
     pub fn draw(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
+        let node = self.predict(rng, rewards);
+        self.scatter(node, rng, rewards);
+    }
+
+    /// The same for one of several segments that are drawn together: what all of them share (τ and the arms' effects) comes from
+    /// `common`, what is the segment's alone from `own`. Segments of one fit whose `common` began with the same seed draw the
+    /// same effects, so that sums over segments vary as much as they should.
+    ///
+    /// # Panics
+    /// If `rewards` has another number of entries.
+    pub fn draw_among(&self, common: &mut Xoshiro256PlusPlus, own: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
+        let node = self.predict(common, rewards);
+        self.scatter(node, own, rewards);
+    }
+
+    /// Draws τ, and every arm's predictor given it.
+    fn predict(&self, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) -> &Conditional {
         assert!(rewards.len() == self.arms_count, "room for {} of {} arms", rewards.len(), self.arms_count);
         let node = self.node(rng.random());
         rewards.iter_mut().for_each(|reward| *reward = rng.sample(StandardNormal));
         node.predict(rewards);
+        node
+    }
+
+    /// From predictors to rewards, in place.
+    fn scatter(&self, node: &Conditional, rng: &mut Xoshiro256PlusPlus, rewards: &mut [f64]) {
         match &self.shape {
             Shape::Means => {
                 for (reward, deviation) in rewards.iter_mut().zip(&node.deviations) {
@@ -139,11 +171,19 @@ impl Conditional {
         let steps = Hyper::CONVERSION.steps;
         let effect = segment_effect(link, fit.base(), fit.segment_sd(), &node.gamma, node.tau, steps);
         let narrow = sharpening.sqrt().recip();
+        let tau2 = node.tau * node.tau;
+        let centre: Vec<f64> = node.gamma.iter().map(|arm| effect + arm).collect();
+        let own = |(cell, centre): (&conversions::Cell, &f64)| {
+            let (alpha, beta, _) = conversions::interaction(*centre, tau2);
+            cell.exposures / (cell.exposures + alpha + beta)
+        };
+        let own_sum: f64 = if tau2 > 0.0 { link.cells().iter().zip(&centre).map(own).sum() } else { 0.0 };
         Self {
             cumulative: 0.0,
             weight: node.weight,
-            tau2: node.tau * node.tau,
-            centre: node.gamma.iter().map(|arm| effect + arm).collect(),
+            tau2,
+            own: own_sum / centre.len() as f64,
+            centre,
             factor: node.factor.iter().map(|entry| entry * narrow).collect(),
             deviations: Vec::new(),
         }
@@ -162,6 +202,7 @@ impl Conditional {
             centre: Vec::with_capacity(node.gamma.len()),
             factor: Vec::with_capacity(node.factor.len()),
             deviations: Vec::with_capacity(node.gamma.len()),
+            own: 0.0,
         };
         let mut entries = node.factor.iter();
         for (arm, (cell, gamma)) in link.cells().iter().zip(&node.gamma).enumerate() {
@@ -172,6 +213,7 @@ impl Conditional {
             conditional.centre.push(kept * (effect + gamma) + tau2 * cell.sum * scale);
             conditional.factor.extend(entries.by_ref().take(arm + 1).map(|entry| entry * kept / sharpening.sqrt()));
             conditional.deviations.push((tau2 * kept / times).sqrt());
+            conditional.own += (1.0 - kept) / node.gamma.len() as f64;
         }
         conditional
     }

@@ -213,3 +213,55 @@ fn nobody_seen_leaves_arms_alike() {
         assert!(shares.iter().all(|share| (share - 1.0 / 3.0).abs() < 0.038), "{kind:?}: {shares:?}");
     }
 }
+
+#[test]
+fn own_counts_weigh_by_how_many_there_are_and_how_far_segments_differ() {
+    // Equal rates in every segment, or another best arm in every other one.
+    let agree = vec![vec![Arm::converting(20_000.0, 1_000.0); 3]; 20];
+    let differ: Vec<Vec<Arm>> = (0..20)
+        .map(|segment| {
+            let rate = |arm: usize| if arm == segment % 3 { 2_000.0 } else { 800.0 };
+            (0..3).map(|arm| Arm::converting(20_000.0, rate(arm))).collect()
+        })
+        .collect();
+    let own = |rows: &[Vec<Arm>], arm: Arm| fit(GoalKind::Conversion, rows).believe(&[arm; 3], 1e9, 1.0).own_weight();
+    assert!(own(&agree, agree[0][0]) < 0.1, "{}", own(&agree, agree[0][0]));
+    assert!(own(&differ, differ[0][0]) > 0.95, "{}", own(&differ, differ[0][0]));
+    assert!(own(&differ, Arm::default()).abs() < 1e-12);
+    // κ = 1/(τ² m (1 − m)): with the τ of 0.4 or 0.8 that these rates have, tens of exposures.
+    let few = own(&differ, Arm::converting(50.0, 2.0));
+    assert!((0.3..0.8).contains(&few), "{few}");
+    let earn =
+        |rate: f64| Arm { exposures: 1e4, conversions: 500.0, sum: 1e4 * rate, squares: 1e4 * (rate * rate + 4.0) };
+    let rows: Vec<Vec<Arm>> =
+        (0..20).map(|segment| vec![earn(1.0), earn(1.0 + 0.5 * f64::from(segment % 2))]).collect();
+    let revenue = fit(GoalKind::Revenue, &rows).believe(&rows[1], 1e9, 1.0);
+    assert!(revenue.own_weight() > 0.9, "{}", revenue.own_weight());
+}
+
+#[test]
+fn segments_drawn_together_share_what_they_have_in_common() {
+    // One fit from little evidence: what is not known of the arms is not known in any segment.
+    let rows = vec![vec![Arm::converting(100.0, 10.0); 2]; 8];
+    let fit = fit(GoalKind::Conversion, &rows);
+    let pooled = fit.believe(&rows[0], 1e9, 1.0);
+    let lift = |common: u64, own: u64| -> Vec<f64> {
+        let (mut common, mut own) = (Xoshiro256PlusPlus::seed_from_u64(common), Xoshiro256PlusPlus::seed_from_u64(own));
+        let mut row = [0.0; 2];
+        let mut draw = || {
+            pooled.draw_among(&mut common, &mut own, &mut row);
+            row[1] - row[0]
+        };
+        (0..20_000).map(|_| draw()).collect()
+    };
+    let variance = |draws: &[f64]| {
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / draws.len() as f64
+    };
+    let sum = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+    let (one, together, apart) = (lift(1, 2), lift(1, 3), lift(4, 5));
+    let single = variance(&one);
+    // Independent sums have twice the variance; the standard error of a variance is some 1 %.
+    assert!((variance(&sum(&one, &apart)) / single - 2.0).abs() < 0.12);
+    assert!(variance(&sum(&one, &together)) / single > 2.5);
+}

@@ -4,7 +4,6 @@ use crate::domain::{GoalKind, Slot, Span, Timestamp};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{Bucket, BucketLengths, Buckets};
 use crate::posterior::delay::Curve;
-use crate::posterior::forgetting::Fading;
 use crate::posterior::tally::Tally;
 use crate::posterior::weighing::*;
 use proptest::prelude::*;
@@ -60,7 +59,7 @@ proptest! {
         let curve = Curve::configured(WEEK, None);
         let late = at(60 * 24);
         for open in [Open::Waits(WEEK), Open::Share(&curve)] {
-            let closed = weighed(buckets.as_slice(), late, Weighing { fading: Fading::Never, open });
+            let closed = weighed(buckets.as_slice(), late, Weighing { half_life: None, open });
             for (arm, plain) in closed.iter().zip(&plain) {
                 // Exposures that count for a share are at least as many as their rewards.
                 let least = if matches!(open, Open::Share(_)) { plain.conversions } else { 0.0 };
@@ -76,12 +75,12 @@ proptest! {
         };
         let curve = Curve::configured(WEEK, None);
         for open in [Open::Waits(WEEK), Open::Share(&curve)] {
-            let weighing = Weighing { fading: Fading::Never, open };
+            let weighing = Weighing { half_life: None, open };
             for (before, after) in exposures(first, weighing).iter().zip(exposures(first + later, weighing)) {
                 prop_assert!(*before <= after * (1.0 + 1e-12));
             }
         }
-        let weighing = Weighing { fading: Fading::Half(Span::DAY), open: Open::Counts };
+        let weighing = Weighing { half_life: Some(Span::DAY), open: Open::Counts };
         for (before, after) in exposures(first, weighing).iter().zip(exposures(first + later, weighing)) {
             prop_assert!(*before >= after * (1.0 - 1e-12));
         }
@@ -110,7 +109,7 @@ fn only(buckets: &[Bucket], now: Timestamp, weighing: Weighing<'_>) -> Arm {
 
 #[test]
 fn half_of_a_buckets_weight_is_gone_a_half_life_after_its_middle() {
-    let weighing = Weighing { fading: Fading::Half(Span::DAY), open: Open::Counts };
+    let weighing = Weighing { half_life: Some(Span::DAY), open: Open::Counts };
     let buckets = [bucket(0, 2, 100, 10), bucket(24, 48, 50, 5)];
     // The second bucket is being filled: half a day of it has passed, a quarter of a day ago in its middle.
     let arm = only(&buckets, at(36), weighing);
@@ -125,17 +124,17 @@ fn half_of_a_buckets_weight_is_gone_a_half_life_after_its_middle() {
 fn open_decisions_wait_or_count_for_their_share() {
     let buckets = [bucket(0, 1, 100, 3), bucket(100, 101, 40, 30)];
     let now = at(170);
-    let waiting = only(&buckets, now, Weighing { fading: Fading::Never, open: Open::Waits(WEEK) });
+    let waiting = only(&buckets, now, Weighing { half_life: None, open: Open::Waits(WEEK) });
     assert_eq!(waiting, Arm::converting(100.0, 3.0));
     let curve = Curve::configured(WEEK, None);
     let share = curve.at(Span::from_millis(69 * 3_600_000 + 1_800_000));
-    let shared = only(&buckets[1..], at(170), Weighing { fading: Fading::Never, open: Open::Share(&curve) });
+    let shared = only(&buckets[1..], at(170), Weighing { half_life: None, open: Open::Share(&curve) });
     assert!((share - (69.5_f64 / 168.0).sqrt()).abs() < 1e-3);
     // 26 exposures cannot have had 30 rewards.
     assert!(40.0 * share < 30.0);
     assert_eq!(shared, Arm::converting(30.0, 30.0));
-    let both = only(&buckets, now, Weighing { fading: Fading::Never, open: Open::Share(&curve) });
+    let both = only(&buckets, now, Weighing { half_life: None, open: Open::Share(&curve) });
     assert!((both.exposures - (100.0 + 40.0 * share)).abs() < 1e-9);
     // A clock that stepped back makes no negative age.
-    assert!(only(&buckets, START, Weighing { fading: Fading::Never, open: Open::Share(&curve) }).exposures >= 33.0);
+    assert!(only(&buckets, START, Weighing { half_life: None, open: Open::Share(&curve) }).exposures >= 33.0);
 }

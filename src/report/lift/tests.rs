@@ -41,3 +41,18 @@ fn without_exposures_nothing_is_said() {
 fn conversions_whose_exposure_was_lost_make_no_rate_above_one() {
     assert_eq!(counts(5, 3).rate(), Some(1.0));
 }
+
+#[test]
+fn means_are_compared_as_welch_does() {
+    // 1, 2, 3, 4 against 2, 4, 6, 8, 10: variances 5/3 and 10, so that the standard error is sqrt(5/12 + 2).
+    let control = Sums { exposures: 4, sum: 10, squares: 30 };
+    let treated = Sums { exposures: 5, sum: 30, squares: 220 };
+    let found = mean_lift(control, treated).expect("enough visitors");
+    assert!((found.control - 2.5).abs() < 1e-12 && (found.difference - 3.5).abs() < 1e-12);
+    let reach = 1.959_963_984_540_054 * (5.0_f64 / 12.0 + 2.0).sqrt();
+    assert!((found.difference_interval.high - 3.5 - reach).abs() < 1e-12);
+    assert!((found.difference_interval.low - 3.5 + reach).abs() < 1e-12);
+    assert!((found.relative.expect("above 0") - 1.4).abs() < 1e-12);
+    assert_eq!(mean_lift(Sums { exposures: 1, ..control }, treated), None);
+    assert_eq!(mean_lift(Sums { sum: -5, ..control }, treated).expect("enough").relative, None);
+}

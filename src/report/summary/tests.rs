@@ -22,3 +22,13 @@ fn an_arm_without_data_beside_a_billion_exposures_is_summarised_by_draws() {
     assert!((summary[0].best_probability - 0.5).abs() < 5.0 * (0.25_f64 / 32_768.0).sqrt());
     assert!((summary[1].expected_loss - 0.125).abs() < 5.0 * 0.16 / 32_768.0_f64.sqrt());
 }
+
+#[test]
+fn draws_are_counted() {
+    let scores = [1.0, 2.0, 4.0, 3.0, 5.0, 9.0];
+    assert_eq!(of_draws(&scores, 2), [(1.0 / 3.0, 5.0 / 3.0), (2.0 / 3.0, 1.0 / 3.0)]);
+    let many: Vec<f64> = (0..1_000).flat_map(|i| [f64::from(i), 7.0]).collect();
+    let found = estimate(&many, 2, 0);
+    assert!((found.mean - 499.5).abs() < 1e-9 && (found.low - 25.0).abs() < 1e-9 && (found.high - 974.0).abs() < 1e-9);
+    assert!((estimate(&many, 2, 1).high - 7.0).abs() < 1e-12);
+}

@@ -2,9 +2,8 @@
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{GoalKind, Timestamp};
+use crate::domain::{GoalKind, Span, Timestamp};
 use crate::engine::event::PoolFitted;
-use crate::posterior::forgetting::{Fading, HALF_LIVES};
 use crate::posterior::pooling::{Fit, Node};
 use crate::store::record::Checked;
 use crate::store::record::event::{StoredShares, experiment_key};
@@ -17,8 +16,7 @@ pub(super) struct StoredPool {
     at: u64,
     evidence: u64,
     effective: Option<u64>,
-    /// Shares of half-lives; none where nothing is picked.
-    fading: Option<[f64; HALF_LIVES.len()]>,
+    half_life: Option<u64>,
     kind: StoredKind,
     base: f64,
     segment_sd: f64,
@@ -66,11 +64,7 @@ impl From<&PoolFitted> for StoredPool {
             at: fitted.at.as_millis(),
             evidence: fitted.evidence,
             effective: fitted.effective,
-            fading: fitted.fading.and_then(|fading| match fading {
-                Fading::Mixed(shares) => Some(shares),
-                // What is not picked stands in the definition.
-                Fading::Never | Fading::Half(_) => None,
-            }),
+            half_life: fitted.half_life.map(Span::as_millis),
             kind: fitted.fit.kind().into(),
             base: fitted.fit.base(),
             segment_sd: fitted.fit.segment_sd(),
@@ -95,7 +89,7 @@ impl TryFrom<StoredPool> for PoolFitted {
             at: Timestamp::from_millis(stored.at),
             evidence: stored.evidence,
             effective: stored.effective,
-            fading: stored.fading.map(Fading::Mixed),
+            half_life: stored.half_life.map(Span::from_millis),
             fit: fit.ok_or("a fit whose parts do not fit together")?,
             unseen: stored.unseen.try_into()?,
         })

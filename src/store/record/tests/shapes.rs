@@ -12,7 +12,6 @@ use crate::policy::{Parameter, Parameters};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{BucketLengths, Buckets};
 use crate::posterior::delay::Delays;
-use crate::posterior::forgetting::Fading;
 use crate::posterior::learner::State;
 use crate::posterior::pooling::fit;
 use proptest::prelude::*;
@@ -364,8 +363,8 @@ fn pool() -> impl Strategy<Value = PoolFitted> {
             let half = arms.len() / 2;
             let fit = fit(kind, &[arms[..half].to_vec(), arms[half..2 * half].to_vec()]);
             {
-                let (effective, fading) = ((evidence % 2 == 0).then_some(evidence), Some(Fading::Mixed([0.25; 4])));
-                PoolFitted { experiment, epoch, definition, at, evidence, effective, fading, fit, unseen }
+                let (effective, half_life) = ((evidence % 2 == 0).then_some(evidence), Some(Span::DAY));
+                PoolFitted { experiment, epoch, definition, at, evidence, effective, half_life, fit, unseen }
             }
         },
     )
