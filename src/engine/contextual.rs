@@ -1,8 +1,9 @@
 //! Definitions of policies that learn from features: what they see of a visitor, and what does not go with them.
 
-use crate::domain::GoalKind;
-use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role};
+use crate::domain::{GoalKind, SegmentKey};
+use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role, Segments};
 use crate::engine::error::FieldError;
+use crate::engine::receipt::features_max;
 use crate::engine::secret::KeyedHash;
 use crate::policy::contextual::Shape;
 use crate::policy::{ContextualModel, ContextualPolicy};
@@ -72,6 +73,24 @@ pub(crate) fn check_contextual(definition: &Definition) -> Result<(), FieldError
         return refuse("stopping.on_finish".into(), "\"end\"", allowed);
     }
     Ok(())
+}
+
+/// Whether every decision's features fit into its receipt, whatever its segment.
+pub(crate) fn check_receipts(definition: &Definition, schema: &Schema) -> Result<(), FieldError> {
+    let segment = match &definition.segments {
+        Segments::All => SegmentKey::ALL.len(),
+        Segments::By(_) => SegmentKey::MAX_BYTES,
+        Segments::Rules(rules) => {
+            rules.iter().map(|rule| rule.name.as_str().len()).fold(SegmentKey::OTHER.len(), usize::max)
+        }
+    };
+    let most = features_max(definition.key.as_str().len(), segment);
+    if schema.entries_max() <= most {
+        return Ok(());
+    }
+    let given = format!("{} features that can be there at once", schema.entries_max());
+    let allowed = format!("at most {most} beside keys of segments of up to {segment} bytes: a receipt holds both");
+    Err(FieldError::new("attributes", given, allowed))
 }
 
 /// What a contextual policy sees; checked under every policy, so that one can be replaced by another.

@@ -23,6 +23,10 @@ const VERSION: u8 = 1;
 const HEADER: usize = 5;
 const NONCE: usize = 12;
 const TAG: usize = 16;
+/// Bytes of a record besides its texts and features: lengths, numbers, flags, ids.
+const FIXED: usize = 54;
+/// Bytes of one feature: its index and its value.
+const ENTRY: usize = 5;
 const CONTROL: u8 = 1;
 const DEFERRED: u8 = 2;
 const FEATURES: u8 = 4;
@@ -53,6 +57,13 @@ pub enum ReceiptError {
     /// Its time is over.
     #[error("the receipt has expired")]
     Expired,
+}
+
+/// How many features fit into a receipt beside an experiment's key and a segment's, of so many bytes.
+pub(crate) const fn features_max(experiment: usize, segment: usize) -> usize {
+    // Base64 takes four characters for three bytes.
+    let bytes = MAX_CHARACTERS / 4 * 3 - HEADER - NONCE - TAG;
+    bytes.saturating_sub(FIXED + experiment + segment) / ENTRY
 }
 
 /// Makes and opens receipts.

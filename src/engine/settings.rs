@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
-use crate::engine::contextual::{Contextual, check_contextual, compile_schema};
+use crate::engine::contextual::{Contextual, check_contextual, check_receipts, compile_schema};
 use crate::engine::definition::{Definition, Goal, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
@@ -117,6 +117,7 @@ impl Settings {
             Built::Segments(policy) => (policy, None),
             Built::Contextual(policy) => {
                 check_contextual(&definition)?;
+                schema.as_ref().map_or(Ok(()), |schema| check_receipts(&definition, schema))?;
                 let arms = slots_by_key.iter().map(|slot| slot.index()).collect();
                 let scores = secret.keyed_hash("scores", &definition.key, epoch);
                 // Where no segment decides, nothing is ever asked of what stands in for its policy.

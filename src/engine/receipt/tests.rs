@@ -76,3 +76,21 @@ fn another_servers_receipt_is_foreign_and_no_two_look_alike() {
     assert_eq!(ours.open(&cut[..cut.len() / 8 * 4]), Err(ReceiptError::Forged));
     assert_eq!(ours.open("abc"), Err(ReceiptError::Malformed));
 }
+
+#[test]
+fn as_many_features_fit_as_are_allowed() {
+    let sealer = Sealer::new(&Secret::new([1; 32]), 2);
+    for segment in [3, 100, SegmentKey::MAX_BYTES] {
+        let mut features = crate::domain::Features::new();
+        (0..features_max(64, segment)).for_each(|index| features.push(index, 0.5));
+        let record = DecisionRecord {
+            experiment: ExperimentKey::new(&"e".repeat(64)).expect("a key"),
+            segment: SegmentKey::new(&"s".repeat(segment)),
+            features,
+            ..record("", 0.5)
+        };
+        let text = sealer.seal(&record, false, 1);
+        assert!(text.len() <= MAX_CHARACTERS && text.len() > MAX_CHARACTERS - 8, "{}", text.len());
+        assert_eq!(sealer.open(&text).expect("its own").record, record);
+    }
+}
