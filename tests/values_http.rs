@@ -225,7 +225,7 @@ fn costs_make_margin_the_objective_and_a_budget_ends_spending() {
     let site = Site::with(&definition);
     sell(&site, &[json!({})], 1_500, &|index, decision| {
         let every = if decision["variation"] == "discount" { 4 } else { 10 };
-        (index % every == 0).then(|| json!({}))
+        index.is_multiple_of(every).then(|| json!({}))
     });
     let report = site.settled(1_500);
     assert_eq!(report["objective"], "margin");
@@ -373,7 +373,7 @@ fn an_experiment_ends_by_itself_where_its_definition_says_so() {
         let site = Site::with(&soon(on_finish));
         let convert = |index: usize, decision: &Value| {
             let every = if decision["variation"] == "bold" { 2 } else { 20 };
-            (index % every == 0).then(|| json!({}))
+            index.is_multiple_of(every).then(|| json!({}))
         };
         sell(&site, &[json!({})], 1_000, &convert);
         let young = &site.settled(1_000)["stopping"];
