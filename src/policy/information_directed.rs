@@ -91,7 +91,7 @@ fn counted(draws: &Draws) -> Conditional {
     Conditional { best, joint }
 }
 
-/// Cost and information of every arm: v_a = Σ_b p_b (E[θ_a | b best] − E[θ_a])².
+/// Cost and information of every arm: `v_a = Σ_b p_b (E[θ_a | b best] − E[θ_a])²`.
 #[must_use]
 pub fn prospects(moments: &Conditional) -> Vec<Prospect> {
     let highest: f64 = (0..moments.best.len()).map(|arm| moments.joint[arm][arm]).sum();

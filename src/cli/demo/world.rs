@@ -50,7 +50,7 @@ pub(crate) fn definition() -> Value {
             headline(VARIATIONS[2], "Tonight only: order before midnight", "red"),
         ],
         "segments": { "by": ["device"] },
-        "goals": [{ "key": GOAL, "kind": "conversion", "window": "7d" }],
+        "goals": [{ "key": GOAL, "kind": "conversion", "window": "7d", "delay": "none" }],
     })
 }
 
