@@ -1,11 +1,13 @@
 //! Everything reads back; no damage panics; version 1 is read for ever.
 
+mod examples;
 mod shapes;
 
 use crate::domain::{RewardId, Slot};
 use crate::engine::checkpoint::StateRecord;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
+use crate::store::record::tests::examples::*;
 use crate::store::record::tests::shapes::*;
 use crate::store::record::*;
 use proptest::prelude::*;
