@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::domain::{Currency, GoalKind, Span, VALUE_MAX};
-use crate::engine::definition::{Definition, Goal, HalfLife, Objective, Role, Stopping};
+use crate::engine::definition::{Definition, Goal, HalfLife, Objective, Role, StoppingRule};
 use crate::engine::error::FieldError;
 use crate::engine::settings::Slots;
 use crate::policy::allocation::check_floor;
@@ -179,7 +179,7 @@ fn check_budget(definition: &Definition) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn check_stopping(stopping: &Stopping) -> Result<(), FieldError> {
+fn check_stopping(stopping: &StoppingRule) -> Result<(), FieldError> {
     let share = |name: &str, number: f64, least: f64, most: f64| match number > least && number < most {
         true => Ok(()),
         false => {

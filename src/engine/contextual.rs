@@ -68,7 +68,7 @@ pub(crate) fn check_contextual(definition: &Definition) -> Result<(), FieldError
     if definition.policy.objective != Objective::Goal {
         return refuse("policy.objective".into(), "\"margin\"", "\"goal\" where the policy learns from features");
     }
-    if definition.stopping.on_finish != OnFinish::Keep {
+    if definition.on_finish != OnFinish::Keep {
         let allowed = "\"keep\" where the policy learns from features: what it believes is about single visitors";
         return refuse("stopping.on_finish".into(), "\"end\"", allowed);
     }

@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::policy::Parameters;
 
+pub use crate::report::stopping::StoppingRule;
 pub use crate::targeting::features::{Attribute, Encoding};
 
 /// Whether an experiment decides.
@@ -68,7 +69,9 @@ pub struct Definition {
     /// What costed variations may spend; `None`: whatever pays.
     pub budget: Option<Budget>,
     /// When the report says that the experiment has said what it can.
-    pub stopping: Stopping,
+    pub stopping: StoppingRule,
+    /// What happens then.
+    pub on_finish: OnFinish,
     /// What a contextual policy sees of a visitor.
     pub attributes: Vec<Attribute>,
     /// Pairs of them of which it sees every combination.
@@ -86,25 +89,6 @@ pub struct Budget {
     pub hard: bool,
 }
 
-/// When an experiment has said what it can (STATISTICS §11).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stopping {
-    /// Finished once what other variations could still add is below this share of the best's value …
-    pub value_remaining: f64,
-    /// … with this probability.
-    pub probability: f64,
-    /// Finished as well once no variation is better than the default by more than this share, with the same probability.
-    pub equivalence: f64,
-    /// Never before it ran so long.
-    pub span_min: Span,
-    /// Never before every variation has so many conversions.
-    pub conversions_min: u64,
-    /// Finished as "no practical difference" at so many exposures.
-    pub exposures_max: Option<u64>,
-    /// What happens then.
-    pub on_finish: OnFinish,
-}
-
 /// What happens once an experiment has said what it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFinish {
@@ -112,20 +96,6 @@ pub enum OnFinish {
     Keep,
     /// It ends.
     End,
-}
-
-impl Default for Stopping {
-    fn default() -> Self {
-        Self {
-            value_remaining: 0.01,
-            probability: 0.95,
-            equivalence: 0.03,
-            span_min: Span::DAY.times(7),
-            conversions_min: 100,
-            exposures_max: None,
-            on_finish: OnFinish::Keep,
-        }
-    }
 }
 
 /// From when to when an experiment runs; open where nothing is said.
@@ -270,7 +240,8 @@ impl Definition {
             goals,
             durability: Durability::Group,
             budget: None,
-            stopping: Stopping::default(),
+            stopping: StoppingRule::default(),
+            on_finish: OnFinish::Keep,
             attributes: Vec::new(),
             interactions: Vec::new(),
         }

@@ -23,6 +23,19 @@ pub struct StoppingRule {
     pub exposures_max: Option<u64>,
 }
 
+impl Default for StoppingRule {
+    fn default() -> Self {
+        Self {
+            value_remaining: 0.01,
+            probability: 0.95,
+            equivalence: 0.03,
+            span_min: Span::DAY.times(7),
+            conversions_min: 100,
+            exposures_max: None,
+        }
+    }
+}
+
 /// What is known when the question is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {

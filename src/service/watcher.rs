@@ -72,5 +72,5 @@ impl Watcher {
 }
 
 fn watched(experiment: &Experiment, active: &Active) -> bool {
-    experiment.status() == Status::Running && active.settings.definition.stopping.on_finish == OnFinish::End
+    experiment.status() == Status::Running && active.settings.definition.on_finish == OnFinish::End
 }

@@ -8,8 +8,8 @@ use crate::domain::{
     AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, VariationKey,
 };
 use crate::engine::definition::{
-    Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, HalfLife, Objective, PolicyChoice, Role, Rule,
-    Schedule, Segments, Status, Stopping, Unit, Variation,
+    Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, HalfLife, Objective, OnFinish, PolicyChoice,
+    Role, Rule, Schedule, Segments, Status, StoppingRule, Unit, Variation,
 };
 use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
@@ -44,6 +44,7 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
     let variations = variations(body.variations)?;
     let policy = policy(body.policy.unwrap_or_default(), &variations)?;
     let contextual = learns_from_features(&policy.kind);
+    let stopping = body.stopping.unwrap_or_default();
     let definition = Definition {
         key: ExperimentKey::new(key).map_err(invalid_id("key"))?,
         unit: one_of("unit", body.unit.as_deref(), &[("decision", Unit::Decision)], Unit::Decision)?,
@@ -58,7 +59,8 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         goals: goals(body.goals, contextual)?,
         durability: one_of("durability", body.durability.as_deref(), DURABILITIES, Durability::Group)?,
         budget: body.budget.map(|BudgetBody { amount, visitors, hard }| Budget { amount, visitors, hard }),
-        stopping: stopping(body.stopping.unwrap_or_default())?,
+        on_finish: one_of("stopping.on_finish", stopping.on_finish.as_deref(), ON_FINISH, OnFinish::Keep)?,
+        stopping: stopping_rule(&stopping)?,
         attributes: attributes(body.attributes)?,
         interactions: interactions(&body.interactions)?,
     };
@@ -202,16 +204,15 @@ fn interactions(pairs: &[(String, String)]) -> Result<Vec<(AttributeName, Attrib
     pairs.iter().enumerate().map(read).collect()
 }
 
-fn stopping(body: StoppingBody) -> Result<Stopping, Problem> {
-    let default = Stopping::default();
-    Ok(Stopping {
+fn stopping_rule(body: &StoppingBody) -> Result<StoppingRule, Problem> {
+    let default = StoppingRule::default();
+    Ok(StoppingRule {
         value_remaining: body.value_remaining.unwrap_or(default.value_remaining),
         probability: body.probability.unwrap_or(default.probability),
         equivalence: body.equivalence.unwrap_or(default.equivalence),
         span_min: span("stopping.span_min", body.span_min.as_deref(), default.span_min)?,
         conversions_min: body.conversions_min.unwrap_or(default.conversions_min),
         exposures_max: body.exposures_max,
-        on_finish: one_of("stopping.on_finish", body.on_finish.as_deref(), ON_FINISH, default.on_finish)?,
     })
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
         durability,
         budget,
         stopping,
+        on_finish,
         attributes,
         interactions,
     } = definition;
@@ -86,7 +87,7 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
             span_min: Some(stopping.span_min.to_string()),
             conversions_min: Some(stopping.conversions_min),
             exposures_max: stopping.exposures_max,
-            on_finish: Some(word(ON_FINISH, &stopping.on_finish).into()),
+            on_finish: Some(word(ON_FINISH, on_finish).into()),
         }),
         attributes: attributes.iter().map(write_attribute).collect(),
         interactions: interactions.iter().map(|(one, other)| (one.to_string(), other.to_string())).collect(),

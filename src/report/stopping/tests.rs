@@ -7,15 +7,6 @@ use crate::posterior::Beta;
 use crate::report::lift::Counts;
 use crate::report::stopping::*;
 
-const RULE: StoppingRule = StoppingRule {
-    value_remaining: 0.01,
-    probability: 0.95,
-    equivalence: 0.03,
-    span_min: Span::DAY.times(7),
-    conversions_min: 100,
-    exposures_max: None,
-};
-
 const MONTH: Span = Span::DAY.times(30);
 
 fn counts(arms: &[(u64, u64)]) -> Vec<Counts> {
@@ -46,17 +37,41 @@ fn check(arms: &[(u64, u64)], age: Span, rule: &StoppingRule, reason: Reason, se
 #[test]
 fn each_answer_has_its_case_and_its_sentence() {
     let clear = [(20_000, 800), (60_000, 3_600)];
-    check(&clear, MONTH, &RULE, Reason::ValueRemaining, "Finished: show bold. With 95 % model probability");
+    check(
+        &clear,
+        MONTH,
+        &StoppingRule::default(),
+        Reason::ValueRemaining,
+        "Finished: show bold. With 95 % model probability",
+    );
     let day = Span::DAY;
-    check(&clear, day, &RULE, Reason::Younger(day.times(6)), "Not finished: it has to run 6 more days");
-    check(&clear, day.times(6), &RULE, Reason::Younger(day), "Not finished: it has to run 1 more day,");
+    check(
+        &clear,
+        day,
+        &StoppingRule::default(),
+        Reason::Younger(day.times(6)),
+        "Not finished: it has to run 6 more days",
+    );
+    check(
+        &clear,
+        day.times(6),
+        &StoppingRule::default(),
+        Reason::Younger(day),
+        "Not finished: it has to run 1 more day,",
+    );
     let alike = [(3_000_000, 150_000), (3_000_000, 150_000)];
-    check(&alike, MONTH, &RULE, Reason::ValueRemaining, "Finished: show ");
-    let strict = StoppingRule { value_remaining: 0.0001, ..RULE };
+    check(&alike, MONTH, &StoppingRule::default(), Reason::ValueRemaining, "Finished: show ");
+    let strict = StoppingRule { value_remaining: 0.0001, ..StoppingRule::default() };
     check(&alike, MONTH, &strict, Reason::NoPracticalDifference, "Finished: with 100 % model probability no variation");
     let open = [(10_000, 500), (10_000, 540)];
-    check(&open, MONTH, &RULE, Reason::Uncertain, "Not finished: bold leads, but another variation could still add ");
-    let limited = StoppingRule { exposures_max: Some(20_000), ..RULE };
+    check(
+        &open,
+        MONTH,
+        &StoppingRule::default(),
+        Reason::Uncertain,
+        "Not finished: bold leads, but another variation could still add ",
+    );
+    let limited = StoppingRule { exposures_max: Some(20_000), ..StoppingRule::default() };
     check(
         &open,
         MONTH,
@@ -65,9 +80,15 @@ fn each_answer_has_its_case_and_its_sentence() {
         "Finished: the experiment has had the visitors it was given. bold leads",
     );
     let few = [(2_000, 104), (2_000, 95)];
-    check(&few, MONTH, &RULE, Reason::Fewer(1, 5), "Not finished: bold could be the best and lacks 5 conversions");
+    check(
+        &few,
+        MONTH,
+        &StoppingRule::default(),
+        Reason::Fewer(1, 5),
+        "Not finished: bold could be the best and lacks 5 conversions",
+    );
     // The limit asks for no conversions, but for the days.
-    let limited = StoppingRule { exposures_max: Some(4_000), ..RULE };
+    let limited = StoppingRule { exposures_max: Some(4_000), ..StoppingRule::default() };
     assert_eq!(asked(&few, MONTH, &limited).reason, Reason::Limit);
     assert_eq!(asked(&few, Span::DAY, &limited).reason, Reason::Younger(Span::DAY.times(6)));
 }
@@ -75,10 +96,10 @@ fn each_answer_has_its_case_and_its_sentence() {
 #[test]
 fn a_variation_that_lost_early_needs_no_hundred_conversions() {
     let lost = [(60_000, 3_600), (20_000, 800), (1_500, 20)];
-    assert_eq!(asked(&lost, MONTH, &RULE).reason, Reason::ValueRemaining);
+    assert_eq!(asked(&lost, MONTH, &StoppingRule::default()).reason, Reason::ValueRemaining);
     // Seen just as seldom, but it could be the best.
     let unknown = [(60_000, 3_600), (20_000, 800), (400, 22)];
-    assert_eq!(asked(&unknown, MONTH, &RULE).reason, Reason::Fewer(2, 78));
+    assert_eq!(asked(&unknown, MONTH, &StoppingRule::default()).reason, Reason::Fewer(2, 78));
 }
 
 #[test]
@@ -98,11 +119,12 @@ fn quantiles_and_probabilities_are_those_of_the_draws() {
         ]);
     }
     let counts = counts(&[(1_000, 500), (1_000, 500)]);
-    let verdict = stopping(&Progress { age: MONTH, counts: &counts, scores: &scores, default: 0 }, &RULE);
+    let verdict =
+        stopping(&Progress { age: MONTH, counts: &counts, scores: &scores, default: 0 }, &StoppingRule::default());
     assert_eq!(verdict.best, 0);
     assert!((verdict.value_remaining - 0.1).abs() < 1e-12);
     assert!((verdict.equivalence_probability - 0.9).abs() < 1e-12);
-    let looser = StoppingRule { probability: 0.9, ..RULE };
+    let looser = StoppingRule { probability: 0.9, ..StoppingRule::default() };
     let verdict = stopping(&Progress { age: MONTH, counts: &counts, scores: &scores, default: 0 }, &looser);
     assert!((verdict.value_remaining - 0.02).abs() < 1e-12);
 }
@@ -111,10 +133,12 @@ fn quantiles_and_probabilities_are_those_of_the_draws() {
 fn a_score_that_may_be_a_loss_has_no_share() {
     let counts = counts(&[(1_000, 500), (1_000, 500)]);
     let scores = [-1.0, -2.0, -1.0, -0.5];
-    let verdict = stopping(&Progress { age: MONTH, counts: &counts, scores: &scores, default: 0 }, &RULE);
+    let verdict =
+        stopping(&Progress { age: MONTH, counts: &counts, scores: &scores, default: 0 }, &StoppingRule::default());
     assert!(verdict.value_remaining.is_infinite() && verdict.reason == Reason::Uncertain);
-    assert!(verdict.sentence(&["a", "b"], &RULE).ends_with("still add more than it earns now."));
+    assert!(verdict.sentence(&["a", "b"], &StoppingRule::default()).ends_with("still add more than it earns now."));
     let one = [Counts { exposures: 1_000, conversions: 500 }];
-    let alone = stopping(&Progress { age: MONTH, counts: &one, scores: &[0.5, 0.4], default: 0 }, &RULE);
+    let alone =
+        stopping(&Progress { age: MONTH, counts: &one, scores: &[0.5, 0.4], default: 0 }, &StoppingRule::default());
     assert_eq!((alone.reason, alone.best), (Reason::ValueRemaining, 0));
 }

@@ -1,11 +1,10 @@
 //! Whether an experiment has said what it can, asked of all segments together.
 
 use crate::domain::{Span, VariationKey};
-use crate::engine::definition::Stopping;
 use crate::engine::experiment::Active;
 use crate::engine::reading::SegmentReading;
 use crate::report::lift::Counts;
-use crate::report::stopping::{Progress, StoppingRule, Verdict, stopping};
+use crate::report::stopping::{Progress, Verdict, stopping};
 
 /// The rule's answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +26,12 @@ pub(super) fn verdict(active: &Active, parts: &[&SegmentReading], scores: &[f64]
         conversions: parts.iter().map(|part| part.learning.conversions(settings.slot(index), settings.primary())).sum(),
     };
     let counts: Vec<Counts> = (0..definition.variations.len()).map(counts).collect();
-    let rule = rule(&definition.stopping);
+    let rule = &definition.stopping;
     let progress = Progress { age: age(active, parts), counts: &counts, scores, default: 0 };
-    let verdict = stopping(&progress, &rule);
+    let verdict = stopping(&progress, rule);
     let names: Vec<&str> = definition.variations.iter().map(|variation| variation.key.as_str()).collect();
     let best = definition.variations[verdict.best].key.clone();
-    Stopped { verdict, sentence: verdict.sentence(&names, &rule), best }
+    Stopped { verdict, sentence: verdict.sentence(&names, rule), best }
 }
 
 /// From the first decision, or the scheduled start if that is later, to the newest event. Never more than it was, but for a bucket.
@@ -40,10 +39,4 @@ fn age(active: &Active, parts: &[&SegmentReading]) -> Span {
     let Some(first) = parts.iter().filter_map(|part| part.since).min() else { return Span::ZERO };
     let starts = active.settings.definition.schedule.starts;
     active.newest().since(starts.map_or(first, |starts| starts.max(first)))
-}
-
-const fn rule(stopping: &Stopping) -> StoppingRule {
-    let Stopping { value_remaining, probability, equivalence, span_min, conversions_min, exposures_max, on_finish: _ } =
-        *stopping;
-    StoppingRule { value_remaining, probability, equivalence, span_min, conversions_min, exposures_max }
 }

@@ -4,7 +4,8 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{AttributeName, GoalKey, InvalidId, Probability, RuleName, Span, Timestamp, VariationKey};
 use crate::engine::definition::{
-    Definition, Durability, Goal, PolicyChoice, Role, Rule, Schedule, Segments, Status, Stopping, Unit, Variation,
+    Definition, Durability, Goal, OnFinish, PolicyChoice, Role, Rule, Schedule, Segments, Status, StoppingRule, Unit,
+    Variation,
 };
 use crate::policy::{Parameter, Parameters};
 use crate::store::record::Checked;
@@ -155,7 +156,8 @@ impl TryFrom<StoredDefinition<'_>> for Definition {
                 StoredDurability::Sync => Durability::Sync,
             },
             budget: None,
-            stopping: Stopping::default(),
+            stopping: StoppingRule::default(),
+            on_finish: OnFinish::Keep,
             attributes: Vec::new(),
             interactions: Vec::new(),
         })

@@ -4,7 +4,7 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{AttributeName, Currency, GoalKind, Span};
 use crate::engine::definition::{
-    Attribute, Budget, Definition, Delay, Encoding, HalfLife, Objective, OnFinish, Stopping,
+    Attribute, Budget, Definition, Delay, Encoding, HalfLife, Objective, OnFinish, StoppingRule,
 };
 use crate::engine::experiment::Measure;
 use crate::store::record::Checked;
@@ -76,7 +76,7 @@ pub(super) struct StoredMeasure {
 impl DefinitionAdditions {
     /// Nothing if version 1 says it all.
     pub(super) fn of(definition: &Definition) -> Option<Self> {
-        let Stopping { value_remaining, probability, equivalence, span_min, conversions_min, exposures_max, on_finish } =
+        let StoppingRule { value_remaining, probability, equivalence, span_min, conversions_min, exposures_max } =
             definition.stopping;
         let additions = Self {
             goals: definition
@@ -110,7 +110,7 @@ impl DefinitionAdditions {
                 span_min: span_min.as_millis(),
                 conversions_min,
                 exposures_max,
-                end: on_finish == OnFinish::End,
+                end: definition.on_finish == OnFinish::End,
             },
             attributes: definition.attributes.iter().map(|a| (a.name.to_string(), (&a.encoding).into())).collect(),
             interactions: definition.interactions.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
@@ -127,7 +127,7 @@ impl DefinitionAdditions {
             delay: StoredDelay::None,
             typical_delay: None,
         });
-        let stopping = Stopping::default();
+        let stopping = StoppingRule::default();
         Self {
             goals: goals.collect(),
             costs: vec![(0.0, 0.0); definition.variations.len()],
@@ -181,14 +181,14 @@ impl DefinitionAdditions {
         policy.expected_visitors = self.expected_visitors;
         definition.budget = self.budget.map(|(amount, visitors, hard)| Budget { amount, visitors, hard });
         let stored = self.stopping;
-        definition.stopping = Stopping {
+        definition.on_finish = if stored.end { OnFinish::End } else { OnFinish::Keep };
+        definition.stopping = StoppingRule {
             value_remaining: stored.value_remaining,
             probability: stored.probability,
             equivalence: stored.equivalence,
             span_min: Span::from_millis(stored.span_min),
             conversions_min: stored.conversions_min,
             exposures_max: stored.exposures_max,
-            on_finish: if stored.end { OnFinish::End } else { OnFinish::Keep },
         };
         let name = |text: &str| AttributeName::new(text).map_err(|invalid| invalid.to_string());
         let attribute = |(text, encoding): (String, StoredEncoding)| {

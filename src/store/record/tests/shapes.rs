@@ -109,7 +109,7 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
         policy.objective = if margin { Objective::Margin } else { Objective::Goal };
         policy.expected_visitors = margin.then_some(visitors);
         definition.budget = margin.then_some(Budget { amount: cost, visitors, hard: pick == 1 });
-        let on_finish = if margin { OnFinish::End } else { OnFinish::Keep };
+        definition.on_finish = if margin { OnFinish::End } else { OnFinish::Keep };
         let name = |text: &str| AttributeName::new(text).expect("allowed");
         let attribute = |text: &str, encoding| Attribute { name: name(text), encoding };
         definition.attributes = vec![
@@ -119,7 +119,7 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
             attribute("new", Encoding::Boolean),
         ];
         definition.interactions = vec![(name("device"), name("new"))];
-        definition.stopping = Stopping { equivalence: 0.5, on_finish, ..Stopping::default() };
+        definition.stopping = StoppingRule { equivalence: 0.5, ..StoppingRule::default() };
         definition
     })
 }
