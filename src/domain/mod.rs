@@ -8,6 +8,7 @@ pub mod goal;
 pub mod id;
 pub mod probability;
 pub mod seed;
+pub mod stopping;
 pub mod time;
 
 pub use context::{Context, Value};
@@ -19,4 +20,5 @@ pub use id::{
 };
 pub use probability::Probability;
 pub use seed::Seed;
+pub use stopping::StoppingRule;
 pub use time::{Span, Timestamp};

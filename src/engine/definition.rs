@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::policy::Parameters;
 
-pub use crate::report::stopping::StoppingRule;
+pub use crate::domain::StoppingRule;
 pub use crate::targeting::features::{Attribute, Encoding};
 
 /// Whether an experiment decides.
