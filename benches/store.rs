@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mabel::domain::{AllocationId, DecisionId, ExperimentKey, SegmentKey, Slot, Timestamp};
 use mabel::engine::event::{DecisionRecord, Event, Exposed};
 use mabel::store::disk::DiskOptions;
-use mabel::store::{Block, Head, LedgerRow, Location, Store, record};
+use mabel::store::{Block, Head, Location, Row, Space, Store, record};
 
 /// Payloads are cut into blocks once they are this long: blocks of 4 to 8 kB.
 const BLOCK_BYTES: usize = 4_096;
@@ -113,7 +113,11 @@ fn ledger(criterion: &mut Criterion) {
     const ENTRIES: u64 = 1_000_000;
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
-    let row = |number| LedgerRow { decision: decision(number), detail: [7; 16], value: vec![1; 24] };
+    let row = |number| {
+        let key = [decision(number).to_bytes(), [7; 16]].concat();
+        Row { space: Space::Ledger, key, value: Some(vec![1; 24]) }
+    };
+    let look = |decision: DecisionId| store.rows(Space::Ledger, &decision.to_bytes(), None, 64).expect("readable");
     for start in (0..ENTRIES).step_by(2_000) {
         let rows: Vec<_> = (start..start + 2_000).map(row).collect();
         store.append(&[], &rows).expect("appended");
@@ -125,12 +129,12 @@ fn ledger(criterion: &mut Criterion) {
                 number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 decision(number % ENTRIES)
             },
-            |decision| store.ledger(decision).expect("readable"),
+            look,
             BatchSize::SmallInput,
         );
     });
     criterion.bench_function("ledger look-up of a stranger among 1,000,000", |bencher| {
-        bencher.iter(|| store.ledger(decision(ENTRIES + 5)).expect("readable"));
+        bencher.iter(|| look(decision(ENTRIES + 5)));
     });
     store.close().expect("closed");
 }

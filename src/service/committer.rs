@@ -17,7 +17,7 @@ use crate::service::Options;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::store::record;
-use crate::store::{Block, LedgerRow, StateRow, Store, StoreError};
+use crate::store::{Block, CheckpointKind, Row, Space, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
@@ -210,7 +210,7 @@ impl Committer {
     /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
     fn commit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let written = Draft::of(&batch, &*self.store)
-            .and_then(|draft| self.store.append(&draft.blocks, &draft.ledger).map(|()| draft.judgements));
+            .and_then(|draft| self.store.append(&draft.blocks, &draft.rows).map(|()| draft.judgements));
         match written {
             Ok(judgements) => {
                 if self.health.failing() {
@@ -277,7 +277,7 @@ impl Committer {
             return;
         }
         let rows: Vec<StateRow> = self.unsaved.values().cloned().collect();
-        match self.store.save_checkpoint(self.store.head().number, &rows) {
+        match self.store.save_checkpoint(CheckpointKind::Current, self.store.head().number, &rows) {
             Ok(()) => self.unsaved.clear(),
             Err(error) => {
                 tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything")
@@ -290,7 +290,7 @@ impl Committer {
     fn forget(&self) {
         let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
         let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
-        if let Err(error) = self.store.forget_ledger(before, FORGET_AT_ONCE) {
+        if let Err(error) = self.store.forget(Space::Ledger, &record::ledger_key_at(before), FORGET_AT_ONCE) {
             tracing::warn!(%error, "old ledger entries could not be forgotten");
         }
     }
@@ -306,7 +306,7 @@ impl Drop for Committer {
 /// A batch as it will be written.
 struct Draft {
     blocks: Vec<Block>,
-    ledger: Vec<LedgerRow>,
+    rows: Vec<Row>,
     /// One for each event; an error where its decision's ledger cannot be read: then it is left out.
     judgements: Vec<Result<Judgement, CommitError>>,
 }
@@ -314,7 +314,7 @@ struct Draft {
 impl Draft {
     fn of(batch: &[Waiting], store: &dyn Store) -> Result<Self, StoreError> {
         let head = store.head();
-        let mut draft = Self { blocks: Vec::new(), ledger: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
+        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
         let mut fresh: HashMap<DecisionId, Vec<LedgerEntry>> = HashMap::new();
         let mut block =
             Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
@@ -342,7 +342,7 @@ impl Draft {
             record::encode_event(event, &mut block.payload);
             let judgement = judge(event, Position { block: block.number, index }, &known);
             if let Some(entry) = &judgement.entry {
-                draft.ledger.push(record::encode_ledger(entry));
+                draft.rows.push(record::encode_ledger(entry));
                 fresh.entry(entry.decision).or_default().push(entry.clone());
             }
             draft.judgements.push(Ok(judgement));
@@ -362,7 +362,7 @@ fn known_entries(
     fresh: &HashMap<DecisionId, Vec<LedgerEntry>>,
 ) -> Result<Vec<LedgerEntry>, StoreError> {
     let Some(decision) = judged_decision(event) else { return Ok(Vec::new()) };
-    let mut known = store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?;
+    let mut known = record::ledger_of(store, decision)?;
     known.extend(fresh.get(&decision).into_iter().flatten().cloned());
     Ok(known)
 }

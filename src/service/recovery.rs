@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::engine::ledger::{Position, judge, judged_decision};
 use crate::service::error::StartError;
 use crate::store::record;
-use crate::store::{Store, StoreError};
+use crate::store::{CheckpointKind, Store, StoreError};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub struct Recovered {
 }
 
 pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, StartError> {
-    let checkpoint = store.load_checkpoint()?;
+    let checkpoint = store.load_checkpoint(CheckpointKind::Current)?;
     let records: Result<Vec<_>, StoreError> =
         checkpoint.rows.iter().map(|(key, value)| record::decode_state(key, value)).collect();
     let mut recovered = Recovered { rows: checkpoint.rows.len(), ..Recovered::default() };
@@ -30,9 +30,7 @@ pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, S
         for (index, event) in record::decode_events(&block.payload).enumerate() {
             let event = event?;
             let known = match judged_decision(&event) {
-                Some(decision) => {
-                    store.ledger(decision)?.iter().map(record::decode_ledger).collect::<Result<Vec<_>, _>>()?
-                }
+                Some(decision) => record::ledger_of(store, decision)?,
                 None => Vec::new(),
             };
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::domain::{Context, DecisionId, ExperimentKey, GoalKey, Span, Timestamp, VariationKey};
+use crate::domain::{Context, ExperimentKey, GoalKey, Span, Timestamp, VariationKey};
 use crate::engine::decide::Reason;
 use crate::engine::definition::*;
 use crate::engine::ledger::Outcome;
@@ -16,7 +16,7 @@ use crate::service::decide::{Answer, Query, Why};
 use crate::service::error::{CommitError, FeedbackError};
 use crate::service::{Options, Service};
 use crate::store::memory::MemoryStore;
-use crate::store::{Block, Blocks, Checkpoint, Head, LedgerRow, StateRow, Store, StoreError};
+use crate::store::{Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -55,25 +55,31 @@ impl Store for Moody {
     fn head(&self) -> Head {
         self.inner.head()
     }
-    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError> {
+    fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
         self.mood()?;
-        self.inner.append(blocks, ledger)
+        self.inner.append(blocks, rows)
     }
-    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError> {
-        self.inner.ledger(decision)
+    fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
+        self.inner.rows(space, prefix, after, limit)
     }
-    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        self.inner.forget_ledger(before, limit)
+    fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {
+        self.inner.forget(space, below, limit)
+    }
+    fn base(&self) -> Head {
+        self.inner.base()
     }
     fn blocks(&self, from: u64) -> Blocks<'_> {
         self.inner.blocks(from)
     }
-    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
-        self.mood()?;
-        self.inner.save_checkpoint(block, rows)
+    fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
+        self.inner.drop_blocks(through, limit)
     }
-    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        self.inner.load_checkpoint()
+    fn save_checkpoint(&self, kind: CheckpointKind, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
+        self.mood()?;
+        self.inner.save_checkpoint(kind, block, rows)
+    }
+    fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
+        self.inner.load_checkpoint(kind)
     }
     fn close(&self) -> Result<(), StoreError> {
         Ok(())

@@ -11,15 +11,16 @@ mod layout;
 mod open;
 
 use std::fs::File;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::domain::{DecisionId, Timestamp};
 use crate::store::disk::guard::{guarded, refused};
 use crate::store::disk::head_file::HeadWriter;
 use crate::store::disk::layout::*;
 use crate::store::{
-    Block, Blocks, Checkpoint, Head, LedgerRow, MAX_VALUE_BYTES, StateRow, Store, StoreError, first_kept, heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
+    heads_after,
 };
 
 /// How a store on disk is opened.
@@ -55,6 +56,7 @@ pub struct DiskStore {
     file: File,
     writer: Mutex<Writer>,
     head: Mutex<Head>,
+    base: Mutex<Head>,
     head_writer: HeadWriter,
 }
 
@@ -79,11 +81,13 @@ impl DiskStore {
         let file = File::open(directory.join(open::LIVE).join("db"));
         let file = file.and_then(|file| file.sync_data().map(|()| file));
         let file = file.map_err(|error| refused("open its file", &error))?;
+        let base = journal::base(&db)?;
         let store = Self {
             db: RwLock::new(Some(db)),
             file,
             writer: Mutex::new(Writer { uncertain: false }),
             head: Mutex::new(head),
+            base: Mutex::new(base),
             head_writer: HeadWriter::start(directory, head, known)?,
         };
         Ok(Opened { store, notes })
@@ -116,6 +120,27 @@ impl DiskStore {
         writer.uncertain = false;
         Ok(())
     }
+
+    /// Removes what is found, and says where the journal begins from then on. Not synced: the next append does that.
+    fn remove(
+        &self,
+        action: &'static str,
+        find: impl FnOnce(&sled::Tree) -> Result<Vec<sled::IVec>, sled::Error>,
+        base: Option<Head>,
+    ) -> Result<usize, StoreError> {
+        let mut writer = self.writer(action)?;
+        let tree = self.tree(action)?;
+        let keys = guarded(action, || find(&tree))?;
+        let mut batch = sled::Batch::default();
+        keys.iter().for_each(|key| batch.remove(key));
+        if let Some(base) = base {
+            batch.insert(BASE_KEY, base_value(base));
+        }
+        writer.uncertain = true;
+        guarded(action, || tree.apply_batch(batch))?;
+        writer.uncertain = false;
+        Ok(keys.len())
+    }
 }
 
 impl Opened {
@@ -134,8 +159,9 @@ impl Store for DiskStore {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError> {
+    fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
         let action = "append to the journal";
+        check_rows(rows);
         let mut writer = self.writer(action)?;
         let heads = heads_after(self.head(), blocks);
         let mut batch = sled::Batch::default();
@@ -145,9 +171,11 @@ impl Store for DiskStore {
                 batch.insert(block_key(block.number, number).as_slice(), piece);
             }
         }
-        for row in ledger {
-            assert!(row.value.len() <= MAX_VALUE_BYTES, "a ledger row of {} bytes was appended", row.value.len());
-            batch.insert(ledger_key(row.decision, row.detail).as_slice(), row.value.as_slice());
+        for Row { space, key, value } in rows {
+            match value {
+                Some(value) => batch.insert(space_key(*space, key), value.as_slice()),
+                None => batch.remove(space_key(*space, key)),
+            }
         }
         self.commit(action, &mut writer, batch)?;
         if let Some(head) = heads.last() {
@@ -157,53 +185,68 @@ impl Store for DiskStore {
         Ok(())
     }
 
-    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError> {
-        let tree = self.tree("read the ledger")?;
-        let prefix = &ledger_key(decision, [0; 16])[..17];
-        let rows = guarded("read the ledger", || tree.scan_prefix(prefix).collect::<Result<Vec<_>, _>>())?;
-        let row = |(key, value): (sled::IVec, sled::IVec)| {
-            let detail = key[17..].try_into();
-            let detail = detail.map_err(|_| StoreError::Damaged("a ledger key has the wrong length".into()))?;
-            Ok(LedgerRow { decision, detail, value: value.to_vec() })
+    fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
+        let tree = self.tree("read rows")?;
+        let prefix = space_key(space, prefix);
+        let after = after.map(|after| space_key(space, after)).filter(|after| *after >= prefix);
+        let start = after.map_or_else(|| Bound::Included(prefix.clone()), Bound::Excluded);
+        let read = || {
+            let mut rows = Rows::new();
+            for entry in tree.range((start, Bound::Unbounded)).take(limit) {
+                let (key, value) = entry?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                rows.push((key[1..].to_vec(), value.to_vec()));
+            }
+            Ok(rows)
         };
-        rows.into_iter().map(row).collect()
+        guarded("read rows", read)
     }
 
-    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let action = "forget ledger entries";
-        let mut writer = self.writer(action)?;
-        let tree = self.tree(action)?;
-        let end = first_kept(before).map_or(vec![LEDGER_PREFIX + 1], |first| ledger_key(first, [0; 16]).to_vec());
-        let range = || tree.range(vec![LEDGER_PREFIX]..end).keys().take(limit).collect::<Result<Vec<_>, _>>();
-        let keys = guarded(action, range)?;
-        let mut batch = sled::Batch::default();
-        keys.iter().for_each(|key| batch.remove(key));
-        // Not synced: the next append does that.
-        writer.uncertain = true;
-        guarded(action, || tree.apply_batch(batch))?;
-        writer.uncertain = false;
-        Ok(keys.len())
+    fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {
+        let range = space_key(space, &[])..space_key(space, below);
+        self.remove("forget rows", |tree| tree.range(range).keys().take(limit).collect::<Result<Vec<_>, _>>(), None)
+    }
+
+    fn base(&self) -> Head {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blocks(&self, from: u64) -> Blocks<'_> {
         let last = self.head().number;
-        let reader = self.tree("read the journal").and_then(|tree| journal::BlockReader::new(&tree, from.max(1), last));
+        let reader = self.tree("read the journal").and_then(|tree| journal::BlockReader::new(&tree, from, last));
         match reader {
             Ok(reader) => Box::new(reader),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
 
-    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
+    fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
+        let action = "drop old blocks";
+        let tree = self.tree(action)?;
+        let sealed = journal::checkpoint_mark(&tree, CheckpointKind::Sealed)?.block;
+        assert!(through <= sealed, "block {through} is not in the sealed checkpoint, which ends at {sealed}");
+        let first = self.base().number + 1;
+        let Some(last) = (first..=through).take(limit).last() else { return Ok(0) };
+        let base = Head { number: last, hash: journal::stored_hash(&tree, last)? };
+        let range = block_key(first, 0)..=block_key(last, u16::MAX);
+        self.remove(action, |tree| tree.range(range).keys().collect::<Result<Vec<_>, _>>(), Some(base))?;
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
+        Ok(usize::try_from(last + 1 - first).unwrap_or(limit))
+    }
+
+    fn save_checkpoint(&self, kind: CheckpointKind, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
         let action = "save a checkpoint";
         let mut writer = self.writer(action)?;
         assert!(block <= self.head().number, "a checkpoint includes block {block}, which was never appended");
         let tree = self.tree(action)?;
-        let mut mark = journal::checkpoint_mark(&tree)?;
+        let keys = checkpoint_keys(kind);
+        let mut mark = journal::checkpoint_mark(&tree, kind)?;
         mark.block = block;
         let mut batch = sled::Batch::default();
         for row in last_of_each_key(rows) {
-            let prefix = row_prefix(&row.key);
+            let prefix = row_prefix(keys, &row.key);
             let piece_key = |number: u16| [&prefix[..], &number.to_be_bytes()].concat();
             let mut pieces_before = 0;
             if let Some((value, pieces)) = journal::load_row(&tree, &prefix)? {
@@ -223,12 +266,12 @@ impl Store for DiskStore {
                 batch.remove(piece_key(number));
             }
         }
-        batch.insert(CHECKPOINT_KEY, mark.to_bytes());
+        batch.insert(&[keys.mark], mark.to_bytes());
         self.commit(action, &mut writer, batch)
     }
 
-    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        journal::load_checkpoint(&self.tree("read the checkpoint")?)
+    fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
+        journal::load_checkpoint(&self.tree("read the checkpoint")?, kind)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{DecisionId, Timestamp};
-use crate::store::{Block, Blocks, Checkpoint, Head, LedgerRow, StateRow, Store, StoreError, first_kept, heads_after};
+use crate::store::{
+    Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
+    heads_after,
+};
 
-/// Blocks, ledger and checkpoint rows behind one lock, held for the length of one method and never across a callback.
+/// Blocks, rows and checkpoints behind one lock, held for the length of one method and never across a callback.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     kept: Mutex<Kept>,
@@ -17,10 +19,28 @@ pub struct MemoryStore {
 struct Kept {
     closed: bool,
     head: Head,
+    /// The last block that was dropped.
+    base: Head,
     blocks: Vec<Block>,
-    ledger: BTreeMap<(DecisionId, [u8; 16]), Vec<u8>>,
-    checkpoint_block: u64,
+    rows: BTreeMap<(Space, Vec<u8>), Vec<u8>>,
+    current: Image,
+    sealed: Image,
+}
+
+/// One checkpoint.
+#[derive(Debug, Default)]
+struct Image {
+    block: u64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Kept {
+    fn image(&mut self, kind: CheckpointKind) -> &mut Image {
+        match kind {
+            CheckpointKind::Current => &mut self.current,
+            CheckpointKind::Sealed => &mut self.sealed,
+        }
+    }
 }
 
 impl MemoryStore {
@@ -49,7 +69,7 @@ impl MemoryStore {
             Ok(kept) => kept,
             Err(error) => return Some(Err(error)),
         };
-        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        let index = usize::try_from(number.checked_sub(kept.base.number + 1)?).ok()?;
         kept.blocks.get(index).cloned().map(Ok)
     }
 }
@@ -59,36 +79,51 @@ impl Store for MemoryStore {
         self.lock().head
     }
 
-    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError> {
+    fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
+        check_rows(rows);
         let mut kept = self.open("append to the journal")?;
         if let Some(head) = heads_after(kept.head, blocks).last() {
             kept.head = *head;
         }
         kept.blocks.extend_from_slice(blocks);
-        kept.ledger.extend(ledger.iter().map(|row| ((row.decision, row.detail), row.value.clone())));
+        for Row { space, key, value } in rows {
+            match value {
+                Some(value) => kept.rows.insert((*space, key.clone()), value.clone()),
+                None => kept.rows.remove(&(*space, key.clone())),
+            };
+        }
         Ok(())
     }
 
-    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError> {
-        let kept = self.open("read the ledger")?;
-        let rows = kept.ledger.range((decision, [0; 16])..=(decision, [u8::MAX; 16]));
-        Ok(rows.map(|((_, detail), value)| LedgerRow { decision, detail: *detail, value: value.clone() }).collect())
+    fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
+        let kept = self.open("read rows")?;
+        let start = match after.filter(|after| *after >= prefix) {
+            Some(after) => Bound::Excluded((space, after.to_vec())),
+            None => Bound::Included((space, prefix.to_vec())),
+        };
+        let rows = kept.rows.range((start, Bound::Unbounded));
+        let within = rows.take_while(|((of, key), _)| *of == space && key.starts_with(prefix)).take(limit);
+        Ok(within.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let mut kept = self.open("forget ledger entries")?;
-        let end = first_kept(before).map_or(Bound::Unbounded, |first| Bound::Excluded((first, [0; 16])));
-        let keys: Vec<_> = kept.ledger.range((Bound::Unbounded, end)).take(limit).map(|(key, _)| *key).collect();
+    fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {
+        let mut kept = self.open("forget rows")?;
+        let range = kept.rows.range((space, Vec::new())..(space, below.to_vec()));
+        let keys: Vec<_> = range.take(limit).map(|(key, _)| key.clone()).collect();
         for key in &keys {
-            kept.ledger.remove(key);
+            kept.rows.remove(key);
         }
         Ok(keys.len())
     }
 
+    fn base(&self) -> Head {
+        self.lock().base
+    }
+
     fn blocks(&self, from: u64) -> Blocks<'_> {
-        let last = self.head().number;
+        let (first, last) = (self.base().number + 1, self.head().number);
         let mut ended = false;
-        Box::new((from.max(1)..=last).map_while(move |number| {
+        Box::new((from.max(first)..=last).map_while(move |number| {
             if ended {
                 return None;
             }
@@ -98,23 +133,36 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
+    fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
+        let mut kept = self.open("drop old blocks")?;
+        assert!(through <= kept.sealed.block, "block {through} is not in the sealed checkpoint");
+        let count = usize::try_from(through.saturating_sub(kept.base.number)).unwrap_or(usize::MAX).min(limit);
+        if let Some(last) = count.checked_sub(1).map(|index| &kept.blocks[index]) {
+            kept.base = Head { number: last.number, hash: last.hash() };
+            kept.blocks.drain(..count);
+        }
+        Ok(count)
+    }
+
+    fn save_checkpoint(&self, kind: CheckpointKind, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
         let mut kept = self.open("save a checkpoint")?;
         assert!(block <= kept.head.number, "a checkpoint includes block {block}, which was never appended");
-        kept.checkpoint_block = block;
+        let image = kept.image(kind);
+        image.block = block;
         for row in rows {
             match &row.value {
-                Some(value) => kept.rows.insert(row.key.clone(), value.clone()),
-                None => kept.rows.remove(&row.key),
+                Some(value) => image.rows.insert(row.key.clone(), value.clone()),
+                None => image.rows.remove(&row.key),
             };
         }
         Ok(())
     }
 
-    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let kept = self.open("load the checkpoint")?;
-        let rows = kept.rows.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok(Checkpoint { block: kept.checkpoint_block, rows })
+    fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
+        let mut kept = self.open("load the checkpoint")?;
+        let image = kept.image(kind);
+        let rows = image.rows.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Checkpoint { block: image.block, rows })
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Layer 5: what survives. A journal of chained blocks, the ledger, and checkpoints, behind one trait with one contract
+//! Layer 5: what survives. A journal of chained blocks, rows beside it, and checkpoints, behind one trait with one contract
 //! battery (`store/contract.rs`) run on every store.
 //!
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
@@ -10,7 +10,6 @@ pub mod record;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::domain::{DecisionId, Timestamp};
 use crate::store::disk::{DiskOptions, DiskStore};
 use crate::store::memory::MemoryStore;
 
@@ -64,15 +63,44 @@ pub struct Head {
     pub hash: BlockHash,
 }
 
-/// One ledger entry as bytes.
+/// What a row beside the journal is about. Rows of one space are ordered by their keys, and nothing else is known of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// Facts about decisions, by decision: who came first.
+    Ledger,
+    /// Which variation a visitor stays with, by experiment and visitor.
+    Assignment,
+    /// Who a visitor turned out to be, by visitor.
+    Alias,
+    /// Visitors that were erased, by experiment and visitor.
+    Erased,
+    /// Who decisions were for and what was known of them, by block of the journal.
+    Companion,
+}
+
+impl Space {
+    /// Every space there is.
+    pub const ALL: [Self; 5] = [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion];
+}
+
+/// A change of one row beside the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerRow {
-    /// Whose.
-    pub decision: DecisionId,
-    /// Distinguishes entries of one decision: a digest of what they are about.
-    pub detail: [u8; 16],
-    /// The encoded entry, at most [`MAX_VALUE_BYTES`].
-    pub value: Vec<u8>,
+pub struct Row {
+    /// What it is about.
+    pub space: Space,
+    /// At most [`MAX_KEY_BYTES`].
+    pub key: Vec<u8>,
+    /// At most [`MAX_VALUE_BYTES`]; `None` removes the row.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Which checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// What a recovery begins with: saved every few seconds.
+    Current,
+    /// What a verification begins with: the state after the last block that retention may have dropped.
+    Sealed,
 }
 
 /// One row of a checkpoint: state by name. Values of any length; a store splits them as it must.
@@ -93,16 +121,19 @@ pub struct Checkpoint {
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Keys and values of rows, in order of key.
+pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Blocks in order, read one at a time.
 pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Block, StoreError>> + 'a>;
 
-/// What survives. One writer (the committer) calls the methods that change; any thread may read.
+/// What survives. Changes wait for each other; the committer alone appends, and any thread may read.
 pub trait Store: Send + Sync {
     /// The end of the journal.
     fn head(&self) -> Head;
 
-    /// Appends blocks and ledger rows as one atomic batch that is durable (survives power loss) on return. The first
-    /// block continues [`Self::head`], each next one the one before; rows replace rows of the same decision and detail.
+    /// Appends blocks and changes rows as one atomic batch that is durable (survives power loss) on return. The first
+    /// block continues [`Self::head`], each next one the one before; of several changes of one row the last counts.
     /// Cost: one sync, however many blocks.
     ///
     /// # Errors
@@ -111,23 +142,38 @@ pub trait Store: Send + Sync {
     ///
     /// # Panics
     /// If the blocks do not continue the head: the committer has a bug.
-    fn append(&self, blocks: &[Block], ledger: &[LedgerRow]) -> Result<(), StoreError>;
+    fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError>;
 
-    /// All ledger rows of a decision, those of the last successful [`Self::append`] included, in order of detail.
+    /// Rows of a space whose keys begin with a prefix and are above `after`, in order of key, at most `limit` of them; those
+    /// of the last successful [`Self::append`] included.
     ///
     /// # Errors
     /// If the medium cannot be read.
-    fn ledger(&self, decision: DecisionId) -> Result<Vec<LedgerRow>, StoreError>;
+    fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError>;
 
-    /// Forgets ledger rows of decisions made before a time, at most `limit` of them, oldest first; says how many.
-    /// Need not be durable: what comes back after a crash is forgotten again.
+    /// Removes rows of a space whose keys are below a key, at most `limit` of them, lowest first; says how many.
+    /// Need not be durable: what comes back after a crash is removed again.
     ///
     /// # Errors
-    /// If the medium refuses; some may then be forgotten.
-    fn forget_ledger(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+    /// If the medium refuses; some may then be gone.
+    fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError>;
 
-    /// Blocks from a number on, each checked: its number, its place in the chain, its hash.
+    /// The last block that was dropped; zeros if there is the whole journal.
+    fn base(&self) -> Head;
+
+    /// Blocks from a number on, or from the first that was not dropped, each checked: its number, its place in the chain, its
+    /// hash.
     fn blocks(&self, from: u64) -> Blocks<'_>;
+
+    /// Drops the oldest blocks up to a number, at most `limit` of them; says how many. Need not be durable, as for
+    /// [`Self::forget`].
+    ///
+    /// # Errors
+    /// If the medium refuses; some may then be gone.
+    ///
+    /// # Panics
+    /// If the number lies beyond the sealed checkpoint: a verification would have nothing to begin with.
+    fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError>;
 
     /// Saves changed rows with the number of the last block they include, as one atomic batch, durable on return.
     ///
@@ -136,13 +182,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Panics
     /// If the block lies beyond the head: the committer has a bug.
-    fn save_checkpoint(&self, block: u64, rows: &[StateRow]) -> Result<(), StoreError>;
+    fn save_checkpoint(&self, kind: CheckpointKind, block: u64, rows: &[StateRow]) -> Result<(), StoreError>;
 
-    /// The last checkpoint.
+    /// The last checkpoint of a kind.
     ///
     /// # Errors
     /// If it cannot be read or is not whole.
-    fn load_checkpoint(&self) -> Result<Checkpoint, StoreError>;
+    fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError>;
 
     /// Makes everything durable and lets go of the medium. Called once, last.
     ///
@@ -154,6 +200,9 @@ pub trait Store: Send + Sync {
 /// Longest value handed to a medium in one piece: longer ones would go where sled never syncs (DESIGN §6). sled keeps up to
 /// 17 entries in one page and pages of up to 128 KiB in its log: 17 of these and their keys stay below that.
 pub const MAX_VALUE_BYTES: usize = 7_000;
+
+/// Longest key of a [`Row`].
+pub const MAX_KEY_BYTES: usize = 64;
 
 /// Where a store keeps what it keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,10 +261,16 @@ fn heads_after(mut head: Head, blocks: &[Block]) -> Vec<Head> {
     heads.collect()
 }
 
-/// The first decision that [`Store::forget_ledger`] keeps; `None` if the time lies beyond every id's.
-fn first_kept(before: Timestamp) -> Option<DecisionId> {
-    let first = DecisionId::first_at(before);
-    (first.time() == before).then_some(first)
+/// Rows that a medium could not take in one piece are a bug of whoever made them.
+fn check_rows(rows: &[Row]) {
+    for Row { space, key, value } in rows {
+        let length = value.as_ref().map_or(0, Vec::len);
+        assert!(
+            key.len() <= MAX_KEY_BYTES && length <= MAX_VALUE_BYTES,
+            "a row of {space:?} has a key of {} and a value of {length} bytes",
+            key.len()
+        );
+    }
 }
 
 #[cfg(test)]

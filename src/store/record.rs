@@ -15,10 +15,11 @@ mod state;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
 
+use crate::domain::{DecisionId, Timestamp};
 use crate::engine::checkpoint::{RowName, StateRecord};
 use crate::engine::event::Event;
 use crate::engine::ledger::LedgerEntry;
-use crate::store::{LedgerRow, StateRow, StoreError};
+use crate::store::{Row, Space, StateRow, Store, StoreError};
 
 /// The newest version. A reader knows it and every one before.
 const VERSION: u8 = 2;
@@ -65,26 +66,45 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
     })
 }
 
-/// A ledger entry as a row. Rows of one decision differ in `detail` if their facts differ in what they are about.
+/// A ledger entry as a row. Rows of one decision differ in their keys if their facts differ in what they are about.
 #[must_use]
-pub fn encode_ledger(entry: &LedgerEntry) -> LedgerRow {
+pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
     write(&fact::StoredEntry::from(entry), &(), &mut value);
-    LedgerRow { decision: entry.decision, detail: fact::detail(&entry.fact), value }
+    Row { space: Space::Ledger, key: fact::key(entry), value: Some(value) }
 }
 
 /// The entry of a row.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] names the decision and what is wrong.
-pub fn decode_ledger(row: &LedgerRow) -> Result<LedgerEntry, StoreError> {
-    read_whole::<fact::StoredEntry<'_>, ()>(&row.value)
-        .and_then(|(stored, ())| stored.restore(row.decision))
-        .and_then(|entry| match fact::detail(&entry.fact) == row.detail {
+pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError> {
+    let decision = key.first_chunk().map(|bytes| DecisionId::from_bytes(*bytes));
+    let decision = decision.ok_or_else(|| StoreError::Damaged("a ledger row has a key that is none".into()))?;
+    read_whole::<fact::StoredEntry<'_>, ()>(value)
+        .and_then(|(stored, ())| stored.restore(decision))
+        .and_then(|entry| match fact::key(&entry) == key {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),
         })
-        .map_err(|flaw| StoreError::Damaged(format!("ledger entry of decision {}: {flaw}", row.decision)))
+        .map_err(|flaw| StoreError::Damaged(format!("ledger entry of decision {decision}: {flaw}")))
+}
+
+/// All that the ledger knows of a decision.
+///
+/// # Errors
+/// If the store cannot be read, or an entry is not what was written.
+pub fn ledger_of(store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
+    let rows = store.rows(Space::Ledger, &decision.to_bytes(), None, usize::MAX)?;
+    rows.iter().map(|(key, value)| decode_ledger(key, value)).collect()
+}
+
+/// Ledger rows of decisions before a time stand below this key.
+#[must_use]
+pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
+    let first = DecisionId::first_at(time);
+    // Beyond the times that ids can say, everything is before it.
+    if first.time() == time { first.to_bytes().to_vec() } else { vec![u8::MAX; 33] }
 }
 
 /// A part of the state as a checkpoint row. Rows of one experiment stand together; a deleted experiment takes the place

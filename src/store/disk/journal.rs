@@ -2,7 +2,7 @@
 
 use crate::store::disk::guard::guarded;
 use crate::store::disk::layout::*;
-use crate::store::{Block, BlockHash, Checkpoint, Head, StoreError};
+use crate::store::{Block, BlockHash, Checkpoint, CheckpointKind, Head, StoreError};
 
 /// Blocks in order, each checked against the one before. Ends after the first error.
 pub(super) struct BlockReader {
@@ -28,9 +28,14 @@ pub(super) struct Examined {
 }
 
 impl BlockReader {
-    /// Blocks `from..=last`; `from` is at least 1.
+    /// Blocks `from..=last`, or from the first that was not dropped.
     pub(super) fn new(tree: &sled::Tree, from: u64, last: u64) -> Result<Self, StoreError> {
-        let previous = if from == 1 || from > last { BlockHash::default() } else { stored_hash(tree, from - 1)? };
+        let base = base(tree)?;
+        let from = from.max(base.number + 1);
+        let previous = match from == base.number + 1 || from > last {
+            true => base.hash,
+            false => stored_hash(tree, from - 1)?,
+        };
         let range = guarded("read the journal", || Ok(tree.range(block_key(from, 0)..=block_key(last, u16::MAX))))?;
         Ok(Self { range, next: Some(from), last, previous })
     }
@@ -80,11 +85,17 @@ impl Iterator for BlockReader {
     }
 }
 
-/// Number of the last block that has any piece; 0 if there is none.
+/// The last block that was dropped; zeros if none was.
+pub(super) fn base(tree: &sled::Tree) -> Result<Head, StoreError> {
+    let bytes = guarded("read the journal", || tree.get(BASE_KEY))?;
+    bytes.map_or(Ok(Head::default()), |bytes| base_of(&bytes))
+}
+
+/// Number of the last block that has any piece, or that was dropped; 0 if there is none.
 pub(super) fn last_number(tree: &sled::Tree) -> Result<u64, StoreError> {
     let last = guarded("read the journal", || tree.range([BLOCK_PREFIX]..[BLOCK_PREFIX + 1]).next_back().transpose())?;
     match last {
-        None => Ok(0),
+        None => Ok(base(tree)?.number),
         Some((key, _)) => block_number(&key).ok_or_else(|| StoreError::Damaged("a block has no number".into())),
     }
 }
@@ -100,15 +111,15 @@ pub(super) fn stored_hash(tree: &sled::Tree, number: u64) -> Result<BlockHash, S
 }
 
 /// The mark of the last checkpoint; zeros if there is none.
-pub(super) fn checkpoint_mark(tree: &sled::Tree) -> Result<CheckpointMark, StoreError> {
-    let bytes = guarded("read the checkpoint", || tree.get(CHECKPOINT_KEY))?;
+pub(super) fn checkpoint_mark(tree: &sled::Tree, kind: CheckpointKind) -> Result<CheckpointMark, StoreError> {
+    let bytes = guarded("read the checkpoint", || tree.get([checkpoint_keys(kind).mark]))?;
     bytes.map_or(Ok(CheckpointMark::default()), |bytes| CheckpointMark::from_bytes(&bytes))
 }
 
 /// All rows of the checkpoint, checked against its mark.
-pub(super) fn load_checkpoint(tree: &sled::Tree) -> Result<Checkpoint, StoreError> {
-    let mark = checkpoint_mark(tree)?;
-    let mut rows = guarded("read the checkpoint", || Ok(tree.scan_prefix([ROW_PREFIX])))?;
+pub(super) fn load_checkpoint(tree: &sled::Tree, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
+    let mark = checkpoint_mark(tree, kind)?;
+    let mut rows = guarded("read the checkpoint", || Ok(tree.scan_prefix([checkpoint_keys(kind).rows])))?;
     let mut checkpoint = Checkpoint { block: mark.block, rows: Vec::new() };
     let mut joining: Option<(Vec<u8>, Joining)> = None;
     while let Some((key, value)) = guarded("read the checkpoint", || rows.next().transpose())? {
@@ -149,9 +160,9 @@ pub(super) fn load_row(tree: &sled::Tree, prefix: &[u8]) -> Result<Option<(Vec<u
 
 /// Reads the last `window` blocks and the checkpoint.
 pub(super) fn examine(tree: &sled::Tree, window: u64) -> Result<Examined, StoreError> {
-    let last = last_number(tree)?;
-    let first = last.saturating_sub(window).max(1);
-    let mut examined = Examined::default();
+    let (base, last) = (base(tree)?, last_number(tree)?);
+    let first = last.saturating_sub(window).max(base.number + 1);
+    let mut examined = Examined { whole: base, ..Examined::default() };
     match BlockReader::new(tree, first, last) {
         Err(flaw) => examined.flaw = Some(flaw),
         Ok(mut blocks) => {
@@ -164,7 +175,7 @@ pub(super) fn examine(tree: &sled::Tree, window: u64) -> Result<Examined, StoreE
             examined.whole.hash = blocks.previous;
         }
     }
-    match load_checkpoint(tree) {
+    match load_checkpoint(tree, CheckpointKind::Current) {
         Ok(checkpoint) => examined.checkpoint_block = checkpoint.block,
         Err(flaw) => examined.checkpoint_flaw = Some(flaw),
     }

@@ -1,17 +1,39 @@
 //! Where things stand in the one tree, and how long values are cut. All keys begin with a byte that says what they hold, so
 //! that one batch over one tree is atomic over all of it.
 
-use crate::domain::DecisionId;
-use crate::store::{BlockHash, Checkpoint, MAX_VALUE_BYTES, StoreError};
+use crate::store::{BlockHash, Checkpoint, CheckpointKind, Head, MAX_VALUE_BYTES, Space, StoreError};
 
 /// The version of this layout, under [`LAYOUT_KEY`].
 pub(super) const LAYOUT_VERSION: u8 = 1;
 pub(super) const LAYOUT_KEY: &[u8] = b"v";
-/// The checkpoint's own row, see [`CheckpointMark`].
-pub(super) const CHECKPOINT_KEY: &[u8] = b"c";
+/// The last block that was dropped, see [`base_value`].
+pub(super) const BASE_KEY: &[u8] = b"f";
 pub(super) const BLOCK_PREFIX: u8 = b'b';
-pub(super) const LEDGER_PREFIX: u8 = b'l';
-pub(super) const ROW_PREFIX: u8 = b's';
+
+/// Where a checkpoint stands: its mark under a byte of its own, its rows behind another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CheckpointKeys {
+    /// See [`CheckpointMark`].
+    pub(super) mark: u8,
+    pub(super) rows: u8,
+}
+
+pub(super) const fn checkpoint_keys(kind: CheckpointKind) -> CheckpointKeys {
+    match kind {
+        CheckpointKind::Current => CheckpointKeys { mark: b'c', rows: b's' },
+        CheckpointKind::Sealed => CheckpointKeys { mark: b'C', rows: b'S' },
+    }
+}
+
+const fn space_prefix(space: Space) -> u8 {
+    match space {
+        Space::Ledger => b'l',
+        Space::Assignment => b'a',
+        Space::Alias => b'i',
+        Space::Erased => b'e',
+        Space::Companion => b'w',
+    }
+}
 
 /// Bytes before a block's payload: its hash and the hash of the block before.
 const BLOCK_HEADER_BYTES: usize = 64;
@@ -40,18 +62,32 @@ pub(super) fn block_number(key: &[u8]) -> Option<u64> {
     }
 }
 
-pub(super) fn ledger_key(decision: DecisionId, detail: [u8; 16]) -> [u8; 33] {
-    let mut key = [LEDGER_PREFIX; 33];
-    key[1..17].copy_from_slice(&decision.to_bytes());
-    key[17..].copy_from_slice(&detail);
-    key
+/// A row's key in the tree: of a space, and beginning with a prefix or whole.
+pub(super) fn space_key(space: Space, key: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(1 + key.len());
+    whole.push(space_prefix(space));
+    whole.extend_from_slice(key);
+    whole
+}
+
+/// Number and hash of the last block that was dropped.
+pub(super) fn base_value(base: Head) -> Vec<u8> {
+    [&base.number.to_le_bytes()[..], &base.hash].concat()
+}
+
+pub(super) fn base_of(value: &[u8]) -> Result<Head, StoreError> {
+    let read = || {
+        let (number, hash) = value.split_first_chunk::<8>()?;
+        Some(Head { number: u64::from_le_bytes(*number), hash: hash.try_into().ok()? })
+    };
+    read().ok_or_else(|| StoreError::Damaged("where the journal begins cannot be read".into()))
 }
 
 /// What the keys of all pieces of a checkpoint row begin with. Zero bytes are escaped and the end is marked by less than
 /// any escape, so that rows sort by their keys and no row's pieces stand among another's.
-pub(super) fn row_prefix(key: &[u8]) -> Vec<u8> {
+pub(super) fn row_prefix(keys: CheckpointKeys, key: &[u8]) -> Vec<u8> {
     let mut prefix = Vec::with_capacity(key.len() + 8);
-    prefix.push(ROW_PREFIX);
+    prefix.push(keys.rows);
     for byte in key {
         prefix.push(*byte);
         if *byte == 0 {
@@ -62,9 +98,9 @@ pub(super) fn row_prefix(key: &[u8]) -> Vec<u8> {
     prefix
 }
 
-/// The row's key and the number of the piece; `None` if it is no piece's key.
+/// The row's key and the number of the piece, of whichever checkpoint; `None` if it is no piece's key.
 pub(super) fn row_of(key: &[u8]) -> Option<(Vec<u8>, u16)> {
-    let [ROW_PREFIX, escaped @ .., 0, 1, high, low] = key else { return None };
+    let [_, escaped @ .., 0, 1, high, low] = key else { return None };
     let mut row = Vec::with_capacity(escaped.len());
     let mut bytes = escaped.iter();
     while let Some(byte) = bytes.next() {

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::store::disk::guard::{guarded, is_locked, refused};
-use crate::store::disk::journal::{Examined, examine, stored_hash};
+use crate::store::disk::journal::{Examined, base, examine, stored_hash};
 use crate::store::disk::layout::*;
 use crate::store::disk::{DiskOptions, head_file};
-use crate::store::{Head, StoreError};
+use crate::store::{CheckpointKind, Head, StoreError};
 
 /// Blocks that are read and checked at every open: some tens of megabytes. Older ones are checked when they are read.
 const EXAMINED_BLOCKS: u64 = 10_000;
@@ -170,7 +170,14 @@ fn judge(db: &sled::Db, examined: Examined, known: Option<Head>) -> Result<Head,
     if whole.number < known.number.max(checkpoint_block) {
         return loss(whole.number, known.number.max(checkpoint_block)).map(|()| whole);
     }
-    if known.number > 0 && stored_hash(db, known.number)? != known.hash {
+    let base = base(db)?;
+    let same = || match known.number == base.number {
+        true => Ok(base.hash == known.hash),
+        // What was dropped since cannot be compared.
+        false if known.number < base.number => Ok(true),
+        false => Ok(stored_hash(db, known.number)? == known.hash),
+    };
+    if known.number > 0 && !same()? {
         // Another history: of the one that was committed, at most the blocks before are there.
         return loss(known.number - 1, known.number).map(|()| whole);
     }
@@ -252,8 +259,9 @@ fn drop_rest(db: &sled::Db, examined: &Examined, notes: &mut Vec<String>) -> Res
         notes.push(format!("kept blocks up to {whole}, dropped {dropped} pieces of later ones: {flaw}"));
     }
     if examined.checkpoint_flaw.is_some() || examined.checkpoint_block > whole {
-        dropped += remove_range(db, &[ROW_PREFIX], &[ROW_PREFIX + 1])?;
-        dropped += remove_range(db, CHECKPOINT_KEY, &[CHECKPOINT_KEY[0] + 1])?;
+        let keys = checkpoint_keys(CheckpointKind::Current);
+        dropped += remove_range(db, &[keys.rows], &[keys.rows + 1])?;
+        dropped += remove_range(db, &[keys.mark], &[keys.mark + 1])?;
         notes.push("dropped the checkpoint: the state is made anew from the journal".into());
     }
     if dropped > 0 {

@@ -22,15 +22,21 @@ fn filled(directory: &Path, blocks: u64) -> Vec<Block> {
         let store = open(directory).expect("it opens").store;
         for number in 0..blocks / 3 {
             let next = chain(store.head(), [noise(3_000, part * 1_000 + number)]);
-            let row = LedgerRow { decision: DecisionId(u128::from(number)), detail: [0; 16], value: vec![1] };
+            let row = Row { space: Space::Ledger, key: number.to_be_bytes().to_vec(), value: Some(vec![1]) };
             store.append(&next, &[row]).expect("appended");
             all.extend(next);
         }
         let row = StateRow { key: b"state".to_vec(), value: Some(noise(20_000, part)) };
-        store.save_checkpoint(store.head().number, &[row]).expect("saved");
+        store.save_checkpoint(CheckpointKind::Current, store.head().number, &[row]).expect("saved");
         store.close().expect("closed");
     }
     all
+}
+
+fn row_of(store: &DiskStore, number: u64) -> Vec<u8> {
+    let mut rows = store.rows(Space::Ledger, &number.to_be_bytes(), None, 2).expect("readable");
+    assert_eq!(rows.len(), 1);
+    rows.remove(0).1
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -79,8 +85,8 @@ fn a_broken_snapshot_costs_nothing() {
         let opened = open(directory.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(opened.notes.iter().any(|note| note.contains("kept as")), "{name}: {:?}", opened.notes);
         assert_eq!(read(&opened.store, 1), blocks, "{name}");
-        assert_eq!(opened.store.ledger(DecisionId(3)).expect("readable").len(), 1, "{name}");
-        assert_eq!(opened.store.load_checkpoint().expect("whole").block, 30, "{name}");
+        assert_eq!(row_of(&opened.store, 3), [1], "{name}");
+        assert_eq!(opened.store.load_checkpoint(CheckpointKind::Current).expect("whole").block, 30, "{name}");
         assert_eq!(names(directory.path(), "sled.set-aside-1"), 1, "{name}");
         append(&opened.store, [vec![1]]);
         drop(opened);
@@ -113,7 +119,7 @@ fn forty_flipped_bytes_are_survived_or_reported() {
         match open(directory.path()) {
             Ok(opened) => {
                 assert_eq!(read(&opened.store, 1), blocks, "image {image}: byte {at} of {}", file.display());
-                opened.store.load_checkpoint().expect("the checkpoint was examined");
+                opened.store.load_checkpoint(CheckpointKind::Current).expect("the checkpoint was examined");
                 opened_whole += 1;
             }
             Err(StoreError::Damaged(_) | StoreError::Loss { .. }) => {
@@ -123,7 +129,10 @@ fn forty_flipped_bytes_are_survived_or_reported() {
                     let kept = read(&opened.store, 1);
                     assert_eq!(kept, blocks[..kept.len()], "image {image}");
                     append(&opened.store, [vec![1]]);
-                    assert!(opened.store.load_checkpoint().expect("whole").block <= opened.store.head().number);
+                    assert!(
+                        opened.store.load_checkpoint(CheckpointKind::Current).expect("whole").block
+                            <= opened.store.head().number
+                    );
                     drop(opened);
                     open(directory.path()).expect("once accepted, the loss is not reported again");
                     accepted += 1;
@@ -258,20 +267,24 @@ fn missing_entries_are_noticed() {
         (&block_key(5, 0), "block 5 is missing"),
         (&block_key(8, 0), "block 8 is missing"),
         (&block_key(3, 1), "piece 1"),
-        (&[&row_prefix(b"state")[..], &[0, 2]].concat(), "not whole"),
+        (&[&row_prefix(checkpoint_keys(CheckpointKind::Current), b"state")[..], &[0, 2]].concat(), "not whole"),
     ];
     for (key, expected) in cases {
         let directory = tempfile::tempdir().expect("a directory");
         let store = open(directory.path()).expect("it opens").store;
         append(&store, (0..9).map(|seed| noise(8_000, seed)));
         let row = StateRow { key: b"state".to_vec(), value: Some(noise(20_000, 1)) };
-        store.save_checkpoint(9, &[row]).expect("saved");
+        store.save_checkpoint(CheckpointKind::Current, 9, &[row]).expect("saved");
         store.tree("test").expect("open").remove(key).expect("removed").expect("it was there");
         drop(store);
         let error = open(directory.path()).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
         let opened = open_accepting_loss(directory.path()).expect("what is whole is kept");
-        assert_eq!(opened.store.load_checkpoint().expect("whole"), Checkpoint::default(), "{expected}");
+        assert_eq!(
+            opened.store.load_checkpoint(CheckpointKind::Current).expect("whole"),
+            Checkpoint::default(),
+            "{expected}"
+        );
     }
 }
 
@@ -283,7 +296,8 @@ fn after_a_failure_of_unknown_fate_nothing_is_written_until_the_next_open() {
     store.writer.lock().expect("not poisoned").uncertain = true;
     let error = store.append(&chain(store.head(), [vec![2]]), &[]).expect_err("refused").to_string();
     assert!(error.contains("opened again"), "{error}");
-    assert!(store.save_checkpoint(1, &[]).is_err() && store.forget_ledger(Timestamp::ZERO, 1).is_err());
+    assert!(store.save_checkpoint(CheckpointKind::Current, 1, &[]).is_err());
+    assert!(store.forget(Space::Ledger, &[1], 1).is_err() && store.drop_blocks(0, 1).is_ok_and(|dropped| dropped == 0));
     assert_eq!(read(&store, 1).len(), 1);
     drop(store);
     append(&open(directory.path()).expect("it opens").store, [vec![2]]);

@@ -33,7 +33,7 @@ enum StoredStanding {
 /// Two facts of one decision with the same digest would replace each other, and the first would be forgotten. Whoever
 /// holds a receipt chooses the reward ids of that decision freely, so chance is not the measure: two ids that share
 /// 8 bytes are found by some 2^32 hashes, an hour's work on one machine. Two that share 16 take 2^64.
-pub(super) fn detail(fact: &Fact) -> [u8; 16] {
+fn detail(fact: &Fact) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     match fact {
         Fact::Activated { .. } => {
@@ -46,6 +46,11 @@ pub(super) fn detail(fact: &Fact) -> [u8; 16] {
     let mut detail = [0; 16];
     hasher.finalize_xof().fill(&mut detail);
     detail
+}
+
+/// The decision's 16 bytes, then the detail's.
+pub(super) fn key(entry: &LedgerEntry) -> Vec<u8> {
+    [entry.decision.to_bytes(), detail(&entry.fact)].concat()
 }
 
 impl<'a> From<&'a LedgerEntry> for StoredEntry<'a> {

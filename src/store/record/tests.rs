@@ -22,6 +22,10 @@ fn decoded(payload: &[u8]) -> Result<Vec<Event>, StoreError> {
     decode_events(payload).collect()
 }
 
+fn entry_value(row: &Row) -> &[u8] {
+    row.value.as_deref().expect("an entry has a value")
+}
+
 fn value(row: &StateRow) -> &[u8] {
     row.value.as_deref().expect("a record has a value")
 }
@@ -52,7 +56,8 @@ proptest! {
 
     #[test]
     fn ledger_entries_read_back(entry in entry()) {
-        prop_assert_eq!(decode_ledger(&encode_ledger(&entry)).expect("what was written is read"), entry);
+        let row = encode_ledger(&entry);
+        prop_assert_eq!(decode_ledger(&row.key, entry_value(&row)).expect("what was written is read"), entry);
     }
 
     #[test]
@@ -66,7 +71,8 @@ proptest! {
     fn damaged_bytes_never_panic(event in event(), entry in entry(), record in state()) {
         damage(&encoded(&[event]), |bytes| drop(decoded(bytes)));
         let row = encode_ledger(&entry);
-        damage(&row.value, |bytes| drop(decode_ledger(&LedgerRow { value: bytes.to_vec(), ..row.clone() })));
+        damage(entry_value(&row), |bytes| drop(decode_ledger(&row.key, bytes)));
+        damage(&row.key, |key| drop(decode_ledger(key, entry_value(&row))));
         let row = encode_state(&record);
         damage(value(&row), |bytes| drop(decode_state(&row.key, bytes)));
         damage(&row.key, |key| drop(decode_state(key, value(&row))));
@@ -79,9 +85,8 @@ proptest! {
             prop_assert!(decoded(&bytes[..length]).is_err());
         }
         let row = encode_ledger(&entry);
-        for length in 0..row.value.len() {
-            let cut = LedgerRow { value: row.value[..length].to_vec(), ..row.clone() };
-            prop_assert!(decode_ledger(&cut).is_err());
+        for length in 0..entry_value(&row).len() {
+            prop_assert!(decode_ledger(&row.key, &entry_value(&row)[..length]).is_err());
         }
     }
 }
@@ -104,7 +109,7 @@ fn reading_ends_at_the_first_error() {
 }
 
 #[test]
-fn facts_about_different_things_have_different_details() {
+fn facts_about_different_things_have_different_keys() {
     let rewarded = |goal: u16, id: &str| Fact::Rewarded {
         goal: Slot(goal),
         reward_id: RewardId::new(id).expect("allowed"),
@@ -112,17 +117,17 @@ fn facts_about_different_things_have_different_details() {
         standing: Standing::Learned,
     };
     let facts = [Fact::Activated { in_time: true }, rewarded(0, "a"), rewarded(1, "a"), rewarded(0, "b")];
-    let details: Vec<_> = facts
-        .map(|fact| encode_ledger(&LedgerEntry { decision: decision(1), fact, position: Position::default() }).detail)
+    let keys: Vec<_> = facts
+        .map(|fact| encode_ledger(&LedgerEntry { decision: decision(1), fact, position: Position::default() }).key)
         .to_vec();
-    let mut unique = details.clone();
+    let mut unique = keys.clone();
     unique.sort_unstable();
     unique.dedup();
-    assert_eq!(unique.len(), details.len());
+    assert_eq!(unique.len(), keys.len());
     // An activation in time and one too late are about the same thing.
     let late =
         LedgerEntry { decision: decision(1), fact: Fact::Activated { in_time: false }, position: Position::default() };
-    assert_eq!(encode_ledger(&late).detail, details[0]);
+    assert_eq!(encode_ledger(&late).key, keys[0]);
 }
 
 #[test]
@@ -154,8 +159,8 @@ fn version_1_is_read() {
         assert_eq!(decoded(&next("event")).expect("version 1 is known"), [example]);
     }
     for example in entry_examples() {
-        let row = LedgerRow { value: next("entry"), ..encode_ledger(&example) };
-        assert_eq!(decode_ledger(&row).expect("version 1 is known"), example);
+        let key = encode_ledger(&example).key;
+        assert_eq!(decode_ledger(&key, &next("entry")).expect("version 1 is known"), example);
     }
     for example in state_examples() {
         let (key, value) = (next("key"), next("state"));
