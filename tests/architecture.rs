@@ -356,7 +356,9 @@ fn sources(directory: &str) -> Vec<Source> {
     collect(Path::new(env!("CARGO_MANIFEST_DIR")), directory, &mut found);
     let test_files: Vec<String> = found.iter().flat_map(test_modules).collect();
     for source in &mut found {
-        source.test |= test_files.contains(&source.path);
+        // What stands in the directory of a module for tests belongs to it.
+        let within = |file: &String| source.path == *file || source.path.starts_with(&file.replace(".rs", "/"));
+        source.test |= test_files.iter().any(within);
     }
     found
 }
