@@ -28,10 +28,9 @@ pub(super) fn log_rank<const BINS: usize>(groups: &[[u64; BINS]]) -> f64 {
             for row in 0..free {
                 let share = waiting[row] / all;
                 excess[row] += groups[row][bin] as f64 - came * share;
-                for column in 0..=row {
+                for (column, (other, entry)) in waiting.iter().take(row + 1).zip(&mut entries).enumerate() {
                     let same = f64::from(u8::from(row == column));
-                    let entry = entries.next().expect("a triangle");
-                    *entry += spread * share * (same - waiting[column] / all);
+                    *entry += spread * share * (same - other / all);
                 }
             }
         }
