@@ -269,7 +269,7 @@ impl<'a> Player<'a> {
     /// What a visitor who converts brings, and after how long.
     fn reward(&self, moment: &Moment<'_>, decision: &Decision, variation: usize) -> (Option<Span>, Pending) {
         let Moment { visitor, now, .. } = moment;
-        let delay = self.world.delay(visitor);
+        let delay = self.world.delay(visitor, variation);
         let settings = &decision.active.settings;
         let conversion = self.goal() == GoalKind::Conversion;
         let value = if conversion { 1 } else { self.world.amount(visitor, variation) };

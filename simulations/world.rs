@@ -47,6 +47,8 @@ pub(crate) struct VariationInWorld {
     pub(crate) cost: f64,
     /// What each conversion costs.
     pub(crate) cost_per_conversion: f64,
+    /// Mean time to its conversions, where that differs from the world's.
+    pub(crate) mean_delay: Option<Span>,
 }
 
 /// What is measured, and what it is worth.
@@ -238,9 +240,9 @@ impl World {
         self.orders.as_ref().map_or(1, |orders| orders.amount(variation, visitor.seed.child(ORDER)))
     }
 
-    /// How long after the decision a visitor converts: exponential, given that it is within the window.
-    pub(crate) fn delay(&self, visitor: &Visitor) -> Option<Span> {
-        let mean = self.delay?.as_millis() as f64;
+    /// How long after the decision a visitor converts on a variation: exponential, given that it is within the window.
+    pub(crate) fn delay(&self, visitor: &Visitor, variation: usize) -> Option<Span> {
+        let mean = self.variations[variation].mean_delay.or(self.delay)?.as_millis() as f64;
         let window = self.goal.window.as_millis() as f64;
         let within = -(-window / mean).exp_m1();
         let delay = -mean * (-visitor.seed.child(DELAY).uniform() * within).ln_1p();
@@ -253,7 +255,7 @@ impl World {
 impl VariationInWorld {
     /// One that costs nothing and can be shown from the first visitor on.
     pub(crate) fn new(key: VariationKey) -> Self {
-        Self { key, available_from: 0.0, cost: 0.0, cost_per_conversion: 0.0 }
+        Self { key, available_from: 0.0, cost: 0.0, cost_per_conversion: 0.0, mean_delay: None }
     }
 
     pub(crate) fn costs(&self) -> bool {

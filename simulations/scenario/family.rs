@@ -87,7 +87,7 @@ fn count(field: &str, number: usize, most: usize) -> Result<usize, Refusal> {
 }
 
 /// A length of time, at least a second.
-fn span(field: &str, text: &str) -> Result<Span, Refusal> {
+pub(super) fn span(field: &str, text: &str) -> Result<Span, Refusal> {
     let read = Span::parse(text).filter(|span| (Span::SECOND..=Span::DAY.times(365)).contains(span));
     read.ok_or_else(|| Refusal::new(field, format!("{text:?}"), "a length from 1s to 365d, as in \"7d\""))
 }

@@ -53,6 +53,7 @@ pub(super) struct VariationInFile {
     cost: f64,
     #[serde(default)]
     cost_per_conversion: f64,
+    mean_delay: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,11 +138,14 @@ fn check_variations(given: &[VariationInFile]) -> Result<Vec<VariationInWorld>, 
                 return Err(Refusal::new(format!("variations[{index}].{name}"), cost, allowed));
             }
         }
+        let mean_delay = variation.mean_delay.as_ref();
+        let mean_delay = mean_delay.map(|text| family::span(&format!("variations[{index}].mean_delay"), text));
         variations.push(VariationInWorld {
             key,
             available_from: variation.available_from,
             cost: variation.cost,
             cost_per_conversion: variation.cost_per_conversion,
+            mean_delay: mean_delay.transpose()?,
         });
     }
     if !variations.iter().any(|variation| variation.available_from <= 0.0) {

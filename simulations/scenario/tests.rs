@@ -196,6 +196,10 @@ fn what_is_said_of_worlds_is_checked() {
         (with("[drift]\nkind = \"season\"\nperiod = 9\namplitude = 1.5"), &["drift.amplitude: 1.5", "0 to 1"]),
         (with("[drift]\nkind = \"tide\""), &["tide", "ornstein-uhlenbeck"]),
         (with("[delay]\nmean = \"0s\""), &["delay.mean: \"0s\"", "from 1s"]),
+        (
+            WORLD.replace("key = \"b\"", "key = \"b\"\nmean_delay = \"soon\""),
+            &["variations[1].mean_delay: \"soon\"", "1s"],
+        ),
         (with("[goal]\nkind = \"count\""), &["goal.kind: \"count\"", "revenue"]),
         (with("[goal]\nworth = -1"), &["goal.worth: -1", "above 0"]),
         (with("[goal]\nworth = 3"), &["goal.worth", "currency"]),

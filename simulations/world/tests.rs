@@ -148,10 +148,10 @@ fn drifts_move_what_they_say() {
 #[test]
 fn delays_are_exponential_within_the_window() {
     let mut world = world(&[1.0], &[0.0], &[&[0.5]]);
-    assert_eq!(world.delay(&Visitor::of(Seed(1), 0, &world)), None);
+    assert_eq!(world.delay(&Visitor::of(Seed(1), 0, &world), 0), None);
     world.delay = Some(Span::DAY.times(2));
     let delays: Vec<f64> = (0..20_000)
-        .map(|index| world.delay(&Visitor::of(Seed(1), index, &world)).expect("a delay").as_millis() as f64)
+        .map(|index| world.delay(&Visitor::of(Seed(1), index, &world), 0).expect("a delay").as_millis() as f64)
         .map(|millis| millis / Span::DAY.as_millis() as f64)
         .collect();
     assert!(delays.iter().all(|delay| (0.0..=7.0).contains(delay)));
@@ -160,6 +160,10 @@ fn delays_are_exponential_within_the_window() {
     let expected = 2.0 - 7.0 * tail / (1.0 - tail);
     let mean = delays.iter().sum::<f64>() / delays.len() as f64;
     assert!((mean - expected).abs() < 4.0 * sd(&delays) / (delays.len() as f64).sqrt(), "{mean} for {expected}");
+    // A variation's own mean goes first, and nobody is faster on a slower one.
+    world.variations[0].mean_delay = Some(Span::DAY.times(4));
+    let slower = |index| world.delay(&Visitor::of(Seed(1), index, &world), 0).expect("a delay").as_millis() as f64;
+    assert!((0..100).zip(&delays).all(|(index, days)| slower(index) > days * Span::DAY.as_millis() as f64));
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Engine {
             if current && !place.control && !exposure && active.settings.primary_goal().delay == Delay::Survival {
                 let primary = rewards.iter().filter(|reward| reward.goal == active.settings.primary());
                 let window = active.settings.primary_goal().window;
-                primary.for_each(|_| epoch.timing.saw_reward(window, place.decided, at));
+                primary.for_each(|_| epoch.timing.saw_reward(window, place.variation, place.decided, at));
             }
             let pools = active.settings.pools();
             epoch.with_segment(&record.segment, &active, |segment| {

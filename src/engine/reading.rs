@@ -11,6 +11,7 @@ use crate::engine::segment::{Segment, Tallies};
 use crate::engine::weights::Weights;
 use crate::policy::Evidence;
 use crate::policy::price::Price;
+use crate::posterior::delay::Comparison;
 use crate::posterior::tally::Tally;
 
 /// How an experiment's tallies are read at one moment.
@@ -54,6 +55,12 @@ impl Active {
             None => weights.price(self, &Tallies::default()),
         };
         Reading { active: self, weights, fitted: self.fitted(), price }
+    }
+
+    /// How long rewards of the primary goal took by variation, where the policy learns it and enough of them have come.
+    #[must_use]
+    pub fn delays(&self) -> Option<Comparison> {
+        self.current().timing.delays().as_ref()?.compare()
     }
 
     /// Time of the newest decision or reward that was counted in the current epoch.

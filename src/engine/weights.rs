@@ -11,7 +11,7 @@ use crate::engine::settings::Settings;
 use crate::policy::Arm;
 use crate::policy::price::{Batch, Budget, Price};
 use crate::posterior::bucket::Bucket;
-use crate::posterior::delay::{Curve, Delays};
+use crate::posterior::delay::{Curves, Delays};
 use crate::posterior::forgetting::Scores;
 use crate::posterior::weighing::{Open, Weighing, effective_exposures, weigh};
 
@@ -35,8 +35,9 @@ impl Timing {
     }
 
     /// A reward of the primary goal came.
-    pub(crate) fn saw_reward(&self, window: Span, decided: Timestamp, arrived: Timestamp) {
-        self.delays().get_or_insert_with(|| Delays::new(window)).add(decided, arrived.since(decided));
+    pub(crate) fn saw_reward(&self, window: Span, variation: Slot, decided: Timestamp, arrived: Timestamp) {
+        let mut delays = self.delays();
+        delays.get_or_insert_with(|| Delays::new(window)).add(variation, decided, arrived.since(decided));
     }
 
     pub(crate) fn delays(&self) -> MutexGuard<'_, Option<Delays>> {
@@ -58,7 +59,7 @@ pub(crate) struct Weights<'a> {
 enum Kind {
     Counts,
     Waits(Span),
-    Share(Box<Curve>),
+    Share(Box<Curves>),
 }
 
 impl<'a> Weights<'a> {
@@ -72,8 +73,8 @@ impl<'a> Weights<'a> {
             Delay::None => Kind::Counts,
             Delay::Wait => Kind::Waits(goal.window),
             Delay::Survival => Kind::Share(Box::new(match &*timing.delays() {
-                Some(delays) => Curve::estimate(delays, now, goal.typical_delay),
-                None => Curve::configured(goal.window, goal.typical_delay),
+                Some(delays) => Curves::estimate(delays, now, goal.typical_delay),
+                None => Curves::configured(goal.window, goal.typical_delay),
             })),
         };
         let picked = active.fitted().map(|fitted| fitted.computed.half_life);
@@ -160,7 +161,7 @@ impl<'a> Weights<'a> {
         match &self.open {
             Kind::Counts => Open::Counts,
             Kind::Waits(window) => Open::Waits(*window),
-            Kind::Share(curve) => Open::Share(curve),
+            Kind::Share(curves) => Open::Share(curves),
         }
     }
 }

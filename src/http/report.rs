@@ -4,11 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, block};
 use serde_json::{Map, Value, json};
 
-use crate::domain::Currency;
+use crate::domain::{Currency, Span, VariationKey};
 use crate::http::body::rfc3339;
 use crate::http::definition::{objective_word, status_word};
 use crate::http::problem::{Kind, Problem};
 use crate::report::borrowing::Borrowing;
+use crate::report::delays::DelaysByVariation;
 use crate::report::intervals::{Estimate, Interval};
 use crate::report::stopping::Reason;
 use crate::service::Service;
@@ -57,6 +58,7 @@ fn to_json(report: &Report) -> Value {
         "segments": segments,
         "control": control(&report.totals.control),
         "borrowing": report.borrowing.as_ref().map(borrowing),
+        "delays": report.delays.as_ref().map(delays),
         "spending": report.spending.as_ref().map(spending),
         "stopping": report.stopping.as_ref().map(stopping),
         "rewards": {
@@ -79,6 +81,16 @@ fn borrowing(borrowing: &Borrowing) -> Value {
         "difference": borrowing.difference,
         "even_at": borrowing.even_at,
         "words": borrowing.words(),
+    })
+}
+
+fn delays(delays: &DelaysByVariation) -> Value {
+    let half = |(key, half): &(VariationKey, Span)| (key.to_string(), json!(half.as_millis() / 1_000));
+    json!({
+        "depend_on_variation": delays.depend(),
+        "p_value": delays.p,
+        "half_within_seconds": delays.halves.iter().map(half).collect::<Map<String, Value>>(),
+        "words": delays.words(),
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::domain::{Slot, Span, Timestamp};
 use crate::posterior::Beta;
 use crate::posterior::bucket::Bucket;
-use crate::posterior::weighing::{Open, middle};
+use crate::posterior::weighing::{Known, Open, middle};
 
 /// The half-lives to choose from; `None`: nothing is ever forgotten.
 pub const HALF_LIVES: [Option<Span>; 4] =
@@ -44,14 +44,14 @@ impl Scores {
             let at = middle(bucket, now);
             let step = before.map_or(Span::ZERO, |before| at.since(before));
             before = Some(at);
-            let share = open.share(bucket, now);
-            if share <= 0.0 {
+            let shares = open.known(bucket, now);
+            if matches!(shares, Known::Nothing) {
                 continue;
             }
             batch.clear();
             batch.extend(slots.iter().map(|&slot| {
                 let conversions = bucket.tally.conversions(slot, goal) as f64;
-                ((share * bucket.tally.exposures(slot) as f64).max(conversions), conversions)
+                ((shares.of(slot) * bucket.tally.exposures(slot) as f64).max(conversions), conversions)
             }));
             let fade = weight(step, SCORE_HALF_LIFE);
             for ((score, known), half_life) in scores.iter_mut().zip(&mut known).zip(HALF_LIVES) {

@@ -60,6 +60,11 @@ impl Tally {
         self.counts.iter().step_by(self.stride()).sum()
     }
 
+    /// Exposures of each variation, in order of slots.
+    pub fn exposures_by_variation(&self) -> impl Iterator<Item = (Slot, u64)> {
+        (0..).map(Slot).zip(self.counts.iter().step_by(self.stride()).copied())
+    }
+
     /// Everything counted: what an allocation may have changed by.
     #[must_use]
     pub fn events(&self) -> u64 {

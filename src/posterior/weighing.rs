@@ -3,7 +3,7 @@
 use crate::domain::{GoalKind, Slot, Span, Timestamp};
 use crate::posterior::Arm;
 use crate::posterior::bucket::Bucket;
-use crate::posterior::delay::Curve;
+use crate::posterior::delay::{Curves, Shares};
 use crate::posterior::forgetting;
 use crate::posterior::tally::Moments;
 
@@ -14,9 +14,9 @@ pub enum Open<'a> {
     Counts,
     /// Neither they nor their rewards count until the window, this long, is over for the whole bucket.
     Waits(Span),
-    /// They count for the share of rewards that has come by their age: the estimate Σx / Σ n F(age) of a rate is
+    /// They count for the share of rewards of their variation that has come by their age: the estimate Σx / Σ n F(age) of a rate is
     /// unbiased at every age, for young and old arms alike (STATISTICS §5).
-    Share(&'a Curve),
+    Share(&'a Curves),
 }
 
 /// How buckets are weighed.
@@ -28,7 +28,7 @@ pub struct Weighing<'a> {
     pub open: Open<'a>,
 }
 
-/// How much of a bucket counts.
+/// How much of a variation's part of a bucket counts.
 #[derive(Debug, Clone, Copy)]
 enum Weight {
     /// All of it, so that its integers can be added as they are.
@@ -37,13 +37,56 @@ enum Weight {
     Part { rewards: f64, exposures: f64 },
 }
 
-impl Open<'_> {
-    /// How much of a bucket is known at `now`, 0 to 1; where it is 0, its rewards do not count either.
-    pub(crate) fn share(self, bucket: &Bucket, now: Timestamp) -> f64 {
+/// How much of a bucket counts.
+#[derive(Debug, Clone, Copy)]
+struct BucketWeight<'a> {
+    known: Known<'a>,
+    /// What is not forgotten of it, where anything is.
+    kept: Option<f64>,
+}
+
+impl BucketWeight<'_> {
+    fn of(&self, variation: Slot) -> Weight {
+        let known = self.known.of(variation);
+        if known <= 0.0 {
+            return Weight::Part { rewards: 0.0, exposures: 0.0 };
+        }
+        match self.kept {
+            None if known >= 1.0 => Weight::Whole,
+            kept => {
+                let rewards = kept.unwrap_or(1.0);
+                Weight::Part { rewards, exposures: rewards * known }
+            }
+        }
+    }
+}
+
+/// How much of a bucket is known at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Known<'a> {
+    Nothing,
+    Everything,
+    Share(Shares<'a>),
+}
+
+impl Known<'_> {
+    /// Of a variation's exposures, 0 to 1; where it is 0, its rewards do not count either.
+    pub(crate) fn of(&self, variation: Slot) -> f64 {
         match self {
-            Open::Counts => 1.0,
-            Open::Waits(window) => f64::from(u8::from(now.since(bucket.end) >= window)),
-            Open::Share(curve) => curve.at(now.since(middle(bucket, now))),
+            Known::Nothing => 0.0,
+            Known::Everything => 1.0,
+            Known::Share(shares) => shares.of(variation),
+        }
+    }
+}
+
+impl<'a> Open<'a> {
+    /// How much of a bucket is known at `now`.
+    pub(crate) fn known(self, bucket: &Bucket, now: Timestamp) -> Known<'a> {
+        match self {
+            Open::Waits(window) if now.since(bucket.end) < window => Known::Nothing,
+            Open::Counts | Open::Waits(_) => Known::Everything,
+            Open::Share(curves) => Known::Share(curves.at(now.since(middle(bucket, now)))),
         }
     }
 }
@@ -52,19 +95,10 @@ impl Weighing<'_> {
     /// Everything counts as it stands.
     pub const PLAIN: Self = Self { half_life: None, open: Open::Counts };
 
-    fn weight(&self, bucket: &Bucket, now: Timestamp) -> Weight {
-        let share = self.open.share(bucket, now);
-        if share <= 0.0 {
-            return Weight::Part { rewards: 0.0, exposures: 0.0 };
-        }
-        match self.half_life {
-            None if share >= 1.0 => Weight::Whole,
-            half_life => {
-                let age = now.since(middle(bucket, now));
-                let rewards = half_life.map_or(1.0, |half_life| forgetting::weight(age, half_life));
-                Weight::Part { rewards, exposures: rewards * share }
-            }
-        }
+    fn weight(&self, bucket: &Bucket, now: Timestamp) -> BucketWeight<'_> {
+        let age = now.since(middle(bucket, now));
+        let kept = self.half_life.map(|half_life| forgetting::weight(age, half_life));
+        BucketWeight { known: self.open.known(bucket, now), kept }
     }
 }
 
@@ -115,7 +149,7 @@ pub fn weigh(
         for (sums, &slot) in sums.iter_mut().zip(slots) {
             let (exposures, conversions) = (bucket.tally.exposures(slot), bucket.tally.conversions(slot, goal));
             let moments = bucket.tally.moments(slot, goal);
-            match weight {
+            match weight.of(slot) {
                 Weight::Whole => {
                     sums.exposures += exposures;
                     sums.conversions += conversions;
@@ -142,11 +176,15 @@ pub fn weigh(
 /// The sum of all exposures' weights at `now`, over every variation: how many a report's numbers rest on.
 #[must_use]
 pub fn effective_exposures(buckets: &[Bucket], now: Timestamp, weighing: Weighing<'_>) -> f64 {
-    let known = |bucket: &Bucket| match weighing.weight(bucket, now) {
-        Weight::Whole => 1.0,
-        Weight::Part { exposures, .. } => exposures,
+    let known = |bucket: &Bucket| -> f64 {
+        let weight = weighing.weight(bucket, now);
+        let of = |(variation, exposures)| match weight.of(variation) {
+            Weight::Whole => exposures as f64,
+            Weight::Part { exposures: share, .. } => share * exposures as f64,
+        };
+        bucket.tally.exposures_by_variation().map(of).sum()
     };
-    buckets.iter().map(|bucket| known(bucket) * bucket.tally.all_exposures() as f64).sum()
+    buckets.iter().map(known).sum()
 }
 
 #[cfg(test)]

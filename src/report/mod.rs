@@ -4,6 +4,7 @@
 //! "confidence", and no lift is read off arms whose traffic a policy has chosen.
 
 pub mod borrowing;
+pub mod delays;
 pub mod intervals;
 pub mod lift;
 pub mod standardised;

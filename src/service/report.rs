@@ -7,13 +7,14 @@ mod verdict;
 
 use crate::domain::{Currency, ExperimentKey, GoalKey, SegmentKey, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::RewardCounts;
-use crate::engine::definition::{Objective, Status};
+use crate::engine::definition::{Objective, Status, Variation};
 use crate::engine::error::NoExperiment;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::reading::{Reading, SegmentReading};
 use crate::engine::segment::Segment;
 use crate::posterior::hurdle::Estimate;
 use crate::report::borrowing::{Borrowing, borrowing};
+use crate::report::delays::DelaysByVariation;
 use crate::report::intervals::Interval;
 use crate::report::lift::{Lift, MeanLift};
 use crate::service::Service;
@@ -44,6 +45,8 @@ pub struct Report {
     pub segments: Vec<SegmentReport>,
     /// How much segments borrow from each other; `None` where they do not, or there is one.
     pub borrowing: Option<Borrowing>,
+    /// How long rewards of the primary goal take by variation; `None` until two of them have enough rewards to be compared.
+    pub delays: Option<DelaysByVariation>,
     /// What costed variations have spent, where there is one.
     pub spending: Option<Spending>,
     /// Whether the experiment has said what it can; `None` where the policy learns from features, whose beliefs are about single
@@ -235,6 +238,7 @@ impl Service {
             totals: cell(&active, &Seen { parts: &parts, believed: total.as_ref().map(|total| &total.believed) }),
             segments,
             borrowing: reading.fitted().filter(|_| reads.len() > 1).map(|fitted| borrowing(&fitted.computed.fit)),
+            delays: delays(&active),
             spending: spending(&experiment, &active, &reading, &parts),
             stopping: total.map(|total| verdict::verdict(&active, &parts, &total.scores)),
             rewards: experiment.reward_counts(),
@@ -285,6 +289,17 @@ fn own_weight(reading: &Reading<'_>, read: &SegmentReading) -> Option<f64> {
     let evidence = read.evidence();
     let fitted = reading.fitted()?;
     Some(fitted.computed.fit.believe(evidence.arms, evidence.expected_visitors, 1.0).own_weight())
+}
+
+/// Of the definition's variations.
+fn delays(active: &Active) -> Option<DelaysByVariation> {
+    let compared = active.delays()?;
+    let variations = active.settings.definition.variations.iter().enumerate();
+    let half = |(index, variation): (usize, &Variation)| {
+        let found = compared.halves.iter().find(|(slot, _)| *slot == active.settings.slot(index));
+        found.map(|(_, half)| (variation.key.clone(), *half))
+    };
+    Some(DelaysByVariation { p: compared.p, halves: variations.filter_map(half).collect() })
 }
 
 fn spending(

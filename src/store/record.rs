@@ -22,7 +22,7 @@ use crate::engine::ledger::LedgerEntry;
 use crate::store::{Row, Space, StateRow, Store, StoreError};
 
 /// The newest version. A reader knows it and every one before.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Most memory one record may claim while it is read. The largest honest one, a segment of 256 variations, 32 goals and
 /// 600 time buckets, claims 41 MB.
@@ -37,7 +37,7 @@ type Checked<T> = Result<T, String>;
 
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
 pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
-    write(&event::StoredEvent::from(event), &additions::EventAdditions::from(event), into);
+    write(&event::StoredEvent::from(event), &additions::EventAdditions::from(event), &(), into);
 }
 
 /// Reads all events of a block's payload, in order. After the first error nothing more is read: where the next event
@@ -52,11 +52,12 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
         if rest.is_empty() {
             return None;
         }
-        let event =
-            read::<event::StoredEvent<'_>, additions::EventAdditions>(rest).and_then(|(stored, more, length)| {
+        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, ()>(rest).and_then(
+            |(stored, more, (), length)| {
                 rest = &rest[length..];
                 more.add_to(Event::try_from(stored)?)
-            });
+            },
+        );
         let event = event.map_err(|flaw| {
             rest = &[];
             StoreError::Damaged(format!("event {index} of a block: {flaw}"))
@@ -70,7 +71,7 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
-    write(&fact::StoredEntry::from(entry), &(), &mut value);
+    write(&fact::StoredEntry::from(entry), &(), &(), &mut value);
     Row { space: Space::Ledger, key: fact::key(entry), value: Some(value) }
 }
 
@@ -81,8 +82,8 @@ pub fn encode_ledger(entry: &LedgerEntry) -> Row {
 pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError> {
     let decision = key.first_chunk().map(|bytes| DecisionId::from_bytes(*bytes));
     let decision = decision.ok_or_else(|| StoreError::Damaged("a ledger row has a key that is none".into()))?;
-    read_whole::<fact::StoredEntry<'_>, ()>(value)
-        .and_then(|(stored, ())| stored.restore(decision))
+    read_whole::<fact::StoredEntry<'_>, (), ()>(value)
+        .and_then(|(stored, (), ())| stored.restore(decision))
         .and_then(|entry| match fact::key(&entry) == key {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),
@@ -112,7 +113,8 @@ pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
 #[must_use]
 pub fn encode_state(record: &StateRecord) -> StateRow {
     let mut value = Vec::with_capacity(256);
-    write(&state::StoredState::from(record), &additions::StateAdditions::from(record), &mut value);
+    let (additions, later) = (additions::StateAdditions::from(record), additions::DelaysByVariation::from(record));
+    write(&state::StoredState::from(record), &additions, &later, &mut value);
     StateRow { key: state::key(record), value: Some(value) }
 }
 
@@ -127,8 +129,8 @@ pub fn encode_gone(name: &RowName) -> StateRow {
 /// # Errors
 /// [`StoreError::Damaged`] names the row and what is wrong.
 pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError> {
-    read_whole::<state::StoredState<'_>, additions::StateAdditions>(value)
-        .and_then(|(stored, more)| more.add_to(StateRecord::try_from(stored)?))
+    read_whole::<state::StoredState<'_>, additions::StateAdditions, additions::DelaysByVariation>(value)
+        .and_then(|(stored, more, later)| later.add_to(more.add_to(StateRecord::try_from(stored)?)?))
         .and_then(|record| match state::key(&record) == key {
             true => Ok(record),
             false => Err("it stands under the key of another row".into()),
@@ -136,35 +138,64 @@ pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError>
         .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
 }
 
-fn write<A: Encode + Default + PartialEq>(stored: &impl Encode, additions: &A, into: &mut Vec<u8>) {
+/// Writes a record, what version 2 adds and what version 3 adds, up to the last that adds anything.
+fn write<A, L>(stored: &impl Encode, additions: &A, later: &L, into: &mut Vec<u8>)
+where
+    A: Encode + Default + PartialEq,
+    L: Encode + Default + PartialEq,
+{
     const NEVER: &str = "a vector takes every byte, and no mirror refuses";
-    let added = *additions != A::default();
-    into.push(if added { VERSION } else { 1 });
+    let version = if *later != L::default() {
+        3
+    } else if *additions != A::default() {
+        2
+    } else {
+        1
+    };
+    into.push(version);
     bincode::encode_into_std_write(stored, into, FORM).expect(NEVER);
-    if added {
+    if version >= 2 {
         bincode::encode_into_std_write(additions, into, FORM).expect(NEVER);
     }
+    if version >= 3 {
+        bincode::encode_into_std_write(later, into, FORM).expect(NEVER);
+    }
 }
 
-/// The record at the beginning of the bytes, what later versions added to it, and how many bytes they took, version included.
-fn read<'a, T: BorrowDecode<'a, ()>, A: BorrowDecode<'a, ()> + Default>(bytes: &'a [u8]) -> Checked<(T, A, usize)> {
-    let (version, rest) = bytes.split_first().ok_or("it is empty")?;
-    if !(1..=VERSION).contains(version) {
+/// The record at the beginning of the bytes, what versions 2 and 3 added to it, and how many bytes they took, version included.
+fn read<'a, T, A, L>(bytes: &'a [u8]) -> Checked<(T, A, L, usize)>
+where
+    T: BorrowDecode<'a, ()>,
+    A: BorrowDecode<'a, ()> + Default,
+    L: BorrowDecode<'a, ()> + Default,
+{
+    let version = *bytes.first().ok_or("it is empty")?;
+    if !(1..=VERSION).contains(&version) {
         return Err(format!("its version is {version}, this program reads up to {VERSION}"));
     }
-    let (stored, length) = bincode::borrow_decode_from_slice(rest, FORM).map_err(|error| error.to_string())?;
-    let (additions, more) = if *version == 1 {
-        (A::default(), 0)
-    } else {
-        bincode::borrow_decode_from_slice(&rest[length..], FORM).map_err(|error| error.to_string())?
-    };
-    Ok((stored, additions, 1 + length + more))
+    let mut length = 1;
+    let stored = part(bytes, &mut length)?;
+    let additions = if version >= 2 { part(bytes, &mut length)? } else { A::default() };
+    let later = if version >= 3 { part(bytes, &mut length)? } else { L::default() };
+    Ok((stored, additions, later, length))
 }
 
-fn read_whole<'a, T: BorrowDecode<'a, ()>, A: BorrowDecode<'a, ()> + Default>(bytes: &'a [u8]) -> Checked<(T, A)> {
-    let (stored, additions, length) = read(bytes)?;
+/// What stands behind the first so many bytes, and moves on by its own.
+fn part<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8], length: &mut usize) -> Checked<T> {
+    let (read, more) = bincode::borrow_decode_from_slice(&bytes[*length..], FORM).map_err(|error| error.to_string())?;
+    *length += more;
+    Ok(read)
+}
+
+fn read_whole<'a, T, A, L>(bytes: &'a [u8]) -> Checked<(T, A, L)>
+where
+    T: BorrowDecode<'a, ()>,
+    A: BorrowDecode<'a, ()> + Default,
+    L: BorrowDecode<'a, ()> + Default,
+{
+    let (stored, additions, later, length) = read(bytes)?;
     if length == bytes.len() {
-        Ok((stored, additions))
+        Ok((stored, additions, later))
     } else {
         Err(format!("{} bytes follow it", bytes.len() - length))
     }

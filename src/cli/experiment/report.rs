@@ -299,6 +299,7 @@ mod tests {
             "effective_exposures": 99.5, "half_life": "7d"});
         let report = json!({"totals": cell, "segments": [cell], "objective": "margin", "allocation_of": "unknown_visitor",
             "rewards": {"recorded": 80, "capped": 3}, "borrowing": {"words": "Segments agree closely."},
+            "delays": {"words": "Rewards take about as long."},
             "spending": {"spent": 1200.0, "budget": {"amount": 2000.0, "price": 0.25, "exhausted": false}},
             "stopping": {"sentence": "Not finished: it has to run 7 more days."}});
         let goal = |key: &str, role: &str| json!({"key": key, "role": role});
@@ -317,6 +318,7 @@ mod tests {
             "99.5 exposures count",
             "7d",
             "Segments agree closely.",
+            "Rewards take about as long.",
             "1,200 of 2,000",
             "counts 1.25 times",
             "Not finished: it has to run 7 more days.",

@@ -3,7 +3,7 @@
 use crate::domain::{GoalKind, Slot, Span, Timestamp};
 use crate::posterior::Arm;
 use crate::posterior::bucket::{Bucket, BucketLengths, Buckets};
-use crate::posterior::delay::Curve;
+use crate::posterior::delay::Curves;
 use crate::posterior::tally::Tally;
 use crate::posterior::weighing::*;
 use proptest::prelude::*;
@@ -56,9 +56,9 @@ proptest! {
         let all: f64 = plain.iter().map(|arm| arm.exposures).sum();
         prop_assert!((effective_exposures(buckets.as_slice(), at(hour), Weighing::PLAIN) - all).abs() < 1e-9);
         // Once every window is over, delays change nothing either.
-        let curve = Curve::configured(WEEK, None);
+        let curves = Curves::configured(WEEK, None);
         let late = at(60 * 24);
-        for open in [Open::Waits(WEEK), Open::Share(&curve)] {
+        for open in [Open::Waits(WEEK), Open::Share(&curves)] {
             let closed = weighed(buckets.as_slice(), late, Weighing { half_life: None, open });
             for (arm, plain) in closed.iter().zip(&plain) {
                 // Exposures that count for a share are at least as many as their rewards.
@@ -73,8 +73,8 @@ proptest! {
         let exposures = |hour, weighing| -> Vec<f64> {
             weighed(buckets.as_slice(), at(hour), weighing).iter().map(|arm| arm.exposures).collect()
         };
-        let curve = Curve::configured(WEEK, None);
-        for open in [Open::Waits(WEEK), Open::Share(&curve)] {
+        let curves = Curves::configured(WEEK, None);
+        for open in [Open::Waits(WEEK), Open::Share(&curves)] {
             let weighing = Weighing { half_life: None, open };
             for (before, after) in exposures(first, weighing).iter().zip(exposures(first + later, weighing)) {
                 prop_assert!(*before <= after * (1.0 + 1e-12));
@@ -126,15 +126,15 @@ fn open_decisions_wait_or_count_for_their_share() {
     let now = at(170);
     let waiting = only(&buckets, now, Weighing { half_life: None, open: Open::Waits(WEEK) });
     assert_eq!(waiting, Arm::converting(100.0, 3.0));
-    let curve = Curve::configured(WEEK, None);
-    let share = curve.at(Span::from_millis(69 * 3_600_000 + 1_800_000));
-    let shared = only(&buckets[1..], at(170), Weighing { half_life: None, open: Open::Share(&curve) });
+    let curves = Curves::configured(WEEK, None);
+    let share = curves.of(Slot(0)).at(Span::from_millis(69 * 3_600_000 + 1_800_000));
+    let shared = only(&buckets[1..], at(170), Weighing { half_life: None, open: Open::Share(&curves) });
     assert!((share - (69.5_f64 / 168.0).sqrt()).abs() < 1e-3);
     // 26 exposures cannot have had 30 rewards.
     assert!(40.0 * share < 30.0);
     assert_eq!(shared, Arm::converting(30.0, 30.0));
-    let both = only(&buckets, now, Weighing { half_life: None, open: Open::Share(&curve) });
+    let both = only(&buckets, now, Weighing { half_life: None, open: Open::Share(&curves) });
     assert!((both.exposures - (100.0 + 40.0 * share)).abs() < 1e-9);
     // A clock that stepped back makes no negative age.
-    assert!(only(&buckets, START, Weighing { half_life: None, open: Open::Share(&curve) }).exposures >= 33.0);
+    assert!(only(&buckets, START, Weighing { half_life: None, open: Open::Share(&curves) }).exposures >= 33.0);
 }

@@ -1,7 +1,8 @@
-//! What version 2 adds: a record of version 2 is one of version 1 and its additions behind it. Where nothing was added, version 1
-//! is written, so that what an earlier version could say is said as it said it.
+//! What version 2 adds: a record of version 2 is one of version 1 and its additions behind it; version 3 adds behind these. Where
+//! nothing was added, the earlier version is written, so that what it could say is said as it said it.
 
 mod definition;
+mod delays;
 
 use std::sync::Arc;
 
@@ -12,10 +13,11 @@ use crate::engine::checkpoint::{EpochState, StateRecord};
 use crate::engine::event::{DecisionRecord, Event};
 use crate::engine::experiment::Measure;
 use crate::posterior::bucket::Buckets;
-use crate::posterior::delay::{Delays, OpenCount};
 use crate::posterior::tally::{Moments, Tally};
 use crate::store::record::Checked;
 use crate::store::record::additions::definition::{DefinitionAdditions, StoredMeasure};
+pub(super) use crate::store::record::additions::delays::DelaysByVariation;
+use crate::store::record::additions::delays::StoredTiming;
 use crate::store::record::pool::StoredPool;
 
 /// Of an event.
@@ -43,22 +45,6 @@ pub(super) struct StateAdditions {
     model_since: u32,
     /// By epoch.
     timings: Vec<StoredTiming>,
-}
-
-/// The newest event, and the delays of the primary goal's rewards.
-#[derive(Encode, BorrowDecode, Default, PartialEq)]
-struct StoredTiming {
-    newest: u64,
-    delays: Option<StoredDelays>,
-}
-
-#[derive(Encode, BorrowDecode, PartialEq)]
-struct StoredDelays {
-    window: u64,
-    latest: u64,
-    closed: Vec<u64>,
-    /// Row, bin, count.
-    open: Vec<(u64, u8, u64)>,
 }
 
 /// By bucket, by variation and goal: Σ value, Σ value².
@@ -166,8 +152,7 @@ impl StateAdditions {
                 experiment.rewards.capped = capped;
                 experiment.model_since = model_since;
                 for (epoch, timing) in experiment.epochs.iter_mut().zip(timings) {
-                    epoch.newest = Timestamp::from_millis(timing.newest);
-                    epoch.delays = timing.delays.map(StoredDelays::restore).transpose()?;
+                    timing.add_to(epoch)?;
                 }
                 experiment.pool = pool.map(|pool| pool.try_into().map(Arc::new)).transpose()?;
                 for (epoch, measures) in experiment.epochs.iter_mut().zip(measures) {
@@ -196,24 +181,7 @@ fn stored_timings(epochs: &[EpochState]) -> Vec<StoredTiming> {
     if epochs.iter().all(silent) {
         return Vec::new();
     }
-    let timing = |epoch: &EpochState| StoredTiming {
-        newest: epoch.newest.as_millis(),
-        delays: epoch.delays.as_ref().map(|delays| StoredDelays {
-            window: delays.window().as_millis(),
-            latest: delays.latest().as_millis(),
-            closed: delays.closed().to_vec(),
-            open: delays.open().map(|OpenCount { row, bin, count }| (row, bin, count)).collect(),
-        }),
-    };
-    epochs.iter().map(timing).collect()
-}
-
-impl StoredDelays {
-    fn restore(self) -> Checked<Delays> {
-        let open = self.open.into_iter().map(|(row, bin, count)| OpenCount { row, bin, count });
-        let (window, latest) = (Span::from_millis(self.window), Timestamp::from_millis(self.latest));
-        Delays::from_parts(window, latest, &self.closed, open).ok_or_else(|| "delays that do not fit together".into())
-    }
+    epochs.iter().map(StoredTiming::from).collect()
 }
 
 fn entries(record: &DecisionRecord) -> Vec<(u16, f32)> {

@@ -1,4 +1,4 @@
-//! Everything reads back; no damage panics; version 1 is read for ever.
+//! Everything reads back; no damage panics; versions 1 and 2 are read for ever.
 
 mod examples;
 mod shapes;
@@ -7,6 +7,7 @@ use crate::domain::{RewardId, Slot};
 use crate::engine::checkpoint::StateRecord;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
+use crate::posterior::delay::Delays;
 use crate::store::record::tests::examples::*;
 use crate::store::record::tests::shapes::*;
 use crate::store::record::*;
@@ -166,4 +167,21 @@ fn version_1_is_read() {
         let (key, value) = (next("key"), next("state"));
         assert_eq!(decode_state(&key, &value).expect("version 1 is known"), example);
     }
+}
+
+/// The bytes that version 2 wrote of an experiment that knows how long rewards took, but not of which variation they were.
+#[test]
+fn version_2_is_read() {
+    let digits = include_str!("tests/version_2.txt").trim_end();
+    let digit = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(digit).collect();
+    let StateRecord::Experiment(mut expected) = timed_example() else { unreachable!("an experiment") };
+    let delays = expected.epochs[0].delays.take().expect("it knows");
+    let (window, latest) = (delays.window(), delays.latest());
+    expected.epochs[0].delays = Delays::from_parts(window, latest, delays.all().clone(), []);
+    let expected = StateRecord::Experiment(expected);
+    let row = encode_state(&expected);
+    assert_eq!(decode_state(&row.key, &bytes).expect("version 2 is known"), expected);
+    // What version 2 could say is said as it said it.
+    assert_eq!(value(&row), bytes);
 }

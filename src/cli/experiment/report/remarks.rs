@@ -10,6 +10,7 @@ pub(super) fn of(report: &Value) -> String {
     let sentences = [
         report["stopping"]["sentence"].as_str().map(str::to_owned),
         report["borrowing"]["words"].as_str().map(str::to_owned),
+        report["delays"]["words"].as_str().map(str::to_owned),
         spending(&report["spending"]),
         open(&totals["open_exposures"]),
         effective(totals),

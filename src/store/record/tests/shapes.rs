@@ -220,10 +220,15 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
 fn timed_epochs(number: u64) -> Vec<EpochState> {
     let newest = Timestamp::from_millis(number);
     let mut delays = Delays::new(Span::DAY);
-    delays.add(newest, Span::HOUR);
-    delays.add(newest + Span::DAY.times(3), Span::from_millis(number % 86_400_000));
+    delays.add(Slot(0), newest, Span::HOUR);
+    delays.add(Slot(1), newest + Span::DAY.times(3), Span::from_millis(number % 86_400_000));
     let epoch = experiment_example().epochs.remove(0);
     vec![EpochState { newest, delays: Some(delays).filter(|_| number < 1 << 50), ..epoch }]
+}
+
+/// An experiment that knows how long rewards took.
+pub(super) fn timed_example() -> StateRecord {
+    StateRecord::Experiment(ExperimentState { epochs: timed_epochs(1_800_000_000_000), ..experiment_example() })
 }
 
 fn model() -> impl Strategy<Value = ModelState> {
