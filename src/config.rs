@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mabel::domain::Span;
 use mabel::engine::secret::Secret;
+use mabel::service::retention::Retention;
 
 use crate::telemetry::LogFormat;
 
@@ -48,6 +49,12 @@ const CACHE: Field = Field {
     default: "64MB",
     allowed: "1MB to 1TB, a whole number with kB, MB, GB, TB, KiB, MiB, GiB or TiB",
 };
+const RETAIN: Field = Field { name: "retain", default: "30d", allowed: "1h to 3650d, a whole number with h or d" };
+const RETAIN_BYTES: Field = Field {
+    name: "retain_bytes",
+    default: "16GiB",
+    allowed: "1MB to 1TB, a whole number with kB, MB, GB, TB, KiB, MiB, GiB or TiB",
+};
 const ACCEPT_LOSS: Field = Field { name: "accept_loss", default: "false", allowed: "true or false" };
 const SECRET_FILE: Field = Field {
     name: "secret_file",
@@ -56,7 +63,7 @@ const SECRET_FILE: Field = Field {
 };
 const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
 
-const FIELDS: [&Field; 12] = [
+const FIELDS: [&Field; 14] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -66,6 +73,8 @@ const FIELDS: [&Field; 12] = [
     &LOG,
     &LOG_FORMAT,
     &CACHE,
+    &RETAIN,
+    &RETAIN_BYTES,
     &ACCEPT_LOSS,
     &SECRET_FILE,
     &INSECURE,
@@ -104,6 +113,12 @@ pub(crate) struct Flags {
     /// Memory for the store's cache [env: MABEL_CACHE] [default: 64MB]
     #[arg(long, value_name = "BYTES")]
     cache: Option<String>,
+    /// How long events stay in the journal; what they counted stays for good [env: MABEL_RETAIN] [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    retain: Option<String>,
+    /// Most bytes of events in the journal; the oldest go first [env: MABEL_RETAIN_BYTES] [default: 16GiB]
+    #[arg(long, value_name = "BYTES")]
+    retain_bytes: Option<String>,
     /// Go on without committed blocks that are missing from the store [env: MABEL_ACCEPT_LOSS]
     #[arg(long)]
     accept_loss: bool,
@@ -145,6 +160,7 @@ pub(crate) struct Configuration {
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) cache_bytes: u64,
+    pub(crate) retention: Retention,
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
 }
@@ -228,6 +244,12 @@ impl Configuration {
             log: parsed(values, &LOG, |text| crate::telemetry::is_filter(text).then(|| text.to_owned()))?,
             log_format: parsed(values, &LOG_FORMAT, LogFormat::parse)?,
             cache_bytes: parsed(values, &CACHE, bytes)?,
+            retention: Retention {
+                span: parsed(values, &RETAIN, |text| {
+                    Span::parse(text).filter(|span| (Span::HOUR..=Span::DAY.times(3_650)).contains(span))
+                })?,
+                bytes: parsed(values, &RETAIN_BYTES, bytes)?,
+            },
             accept_loss: parsed(values, &ACCEPT_LOSS, boolean)?,
             secret: match secret {
                 // A file named by a flag is meant more than a variable that is always there.
@@ -253,6 +275,8 @@ impl Flags {
             (&LOG, &self.log),
             (&LOG_FORMAT, &self.log_format),
             (&CACHE, &self.cache),
+            (&RETAIN, &self.retain),
+            (&RETAIN_BYTES, &self.retain_bytes),
             (&SECRET_FILE, &self.secret_file),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));

@@ -71,7 +71,7 @@ impl Drop for Server {
 fn help_names_every_command() {
     let help = output(&["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "experiment", "demo", "simulate"] {
+    for command in ["serve", "experiment", "demo", "simulate", "verify", "rebuild", "backup", "restore"] {
         assert!(stdout(&help).contains(command), "{command} is missing in: {}", stdout(&help));
         assert!(output(&[command, "--help"]).status.success(), "{command} --help");
     }
@@ -220,4 +220,34 @@ fn a_second_demo_goes_on_from_the_first() {
     for part in ["found 300 exposures", "600 visitors, 0 to come"] {
         assert!(stdout(&second).contains(part), "{part} is missing in: {}", stdout(&second));
     }
+}
+
+#[test]
+fn a_running_server_is_backed_up_and_what_is_restored_verifies() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let demo = ["demo", "--once", "--visitors", "300", "--port", "0", "--data", &at("data")];
+    assert!(output(&demo).status.success());
+    let check = |arguments: &[&str], code: i32, parts: &[&str]| {
+        let output = output(arguments);
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{part} is missing in: {said}"));
+    };
+    check(&["verify", &at("data")], 0, &["verified", "bit for bit", "events replayed"]);
+    let server = Server::start(&["--data", &at("data")]);
+    check(&["backup", &at("archive"), "--server", &server.address], 0, &["archive", "secret"]);
+    check(&["backup", &at("archive"), "--server", &server.address], 1, &["exists"]);
+    check(&["verify", &at("data")], 1, &["has it open"]);
+    assert_eq!(server.terminate(), Some(0));
+    check(&["restore", &at("archive"), &at("restored")], 0, &["restored"]);
+    check(&["restore", &at("archive"), &at("restored")], 1, &["not empty"]);
+    check(&["verify", &at("restored")], 0, &["verified"]);
+    check(&["rebuild", &at("restored")], 0, &["rebuilt from blocks 1"]);
+    check(&["verify", &at("restored")], 0, &["verified"]);
+    check(&["backup", &at("second"), "--data", &at("restored")], 0, &["bytes"]);
+    let bytes = std::fs::read(at("second")).expect("written");
+    std::fs::write(at("broken"), &bytes[..bytes.len() / 2]).expect("written");
+    check(&["restore", &at("broken"), &at("third")], 1, &["broke off"]);
+    check(&["verify", &at("nowhere")], 1, &["no such directory"]);
 }

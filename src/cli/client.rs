@@ -78,6 +78,23 @@ impl Client {
         }
     }
 
+    /// Writes what is there, however long; says how many bytes.
+    pub(crate) fn download(&self, path: &str, out: &mut dyn std::io::Write) -> Result<u64, Failure> {
+        // However long it takes: its end is told by what is written.
+        let result = self.agent.get(self.address(path)).config().timeout_global(None).build().call();
+        match result {
+            Ok(mut response) if response.status().is_success() => {
+                let mut body = response.body_mut().as_reader();
+                let copied = std::io::copy(&mut body, out);
+                copied.map_err(|error| Failure::new(format!("GET {}{path}: the answer broke off: {error}", self.base)))
+            }
+            result => {
+                let answer = self.answer("GET", path, result)?;
+                Err(Failure::new(format!("GET {}{path}: an answer of another kind: {answer}", self.base)))
+            }
+        }
+    }
+
     fn address(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

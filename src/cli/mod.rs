@@ -6,6 +6,7 @@ mod exit;
 mod experiment;
 mod serve;
 mod simulate;
+mod store;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,10 @@ enum Command {
     Experiment(experiment::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),
+    Verify(store::VerifyArguments),
+    Rebuild(store::RebuildArguments),
+    Backup(store::BackupArguments),
+    Restore(store::RestoreArguments),
 }
 
 /// Runs the command of this process's arguments; prints a failure in one line.
@@ -34,6 +39,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Verify(arguments) => store::run_verify(&arguments),
+        Command::Rebuild(arguments) => store::run_rebuild(&arguments),
+        Command::Backup(arguments) => store::run_backup(&arguments),
+        Command::Restore(arguments) => store::run_restore(&arguments),
     };
     exit::code(result)
 }

@@ -69,6 +69,7 @@ impl Server {
         let options = mabel::service::Options {
             commit_interval: configuration.commit_interval,
             checkpoint_interval: configuration.checkpoint_interval,
+            retention: configuration.retention,
             ..mabel::service::Options::default()
         };
         let head = store.head().number;

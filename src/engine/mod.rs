@@ -175,7 +175,7 @@ impl Engine {
             .collect()
     }
 
-    fn buried(&self) -> std::sync::MutexGuard<'_, BTreeMap<ExperimentKey, bool>> {
+    pub(crate) fn buried(&self) -> std::sync::MutexGuard<'_, BTreeMap<ExperimentKey, bool>> {
         self.buried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -90,11 +90,13 @@ impl Model {
         }
     }
 
-    /// By arm, if anything changed since the last time this was asked.
-    pub(crate) fn changed_states(&self, experiment: &Experiment, epoch: u32) -> Vec<ModelState> {
-        if !self.changed.swap(false, Ordering::Relaxed) {
-            return Vec::new();
-        }
+    /// Whether it changed since the last time this was asked.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// What was learned, by arm.
+    pub(crate) fn states(&self, experiment: &Experiment, epoch: u32) -> Vec<ModelState> {
         let writer = self.writer();
         let state = |arm: usize| {
             Some(ModelState {
@@ -123,7 +125,6 @@ impl Model {
         true
     }
 
-    #[cfg(test)]
     pub(crate) fn mark_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{SegmentKey, Span, Timestamp};
+use crate::domain::{ExperimentKey, SegmentKey, Span, Timestamp};
 use crate::engine::event::{AllocationComputed, Event, PoolFitted};
 use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
@@ -14,7 +14,7 @@ use crate::posterior::bucket::BucketLengths;
 use crate::posterior::pooling::fit;
 
 /// A copy of everything that is computed from, handed over by the writer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RefreshJob {
     settings: Arc<Settings>,
     evidence: u64,
@@ -22,7 +22,7 @@ pub struct RefreshJob {
     task: Task,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Task {
     /// The allocation of a segment; `None`: of all together.
     Allocation { segment: Option<SegmentKey>, inputs: Box<Inputs> },
@@ -91,6 +91,20 @@ impl RefreshJob {
                 Event::PoolFitted(Arc::new(computed))
             }
         }
+    }
+
+    /// Events in the tallies it is computed from.
+    pub(crate) const fn evidence(&self) -> u64 {
+        self.evidence
+    }
+
+    /// What it is for: of which experiment and epoch, a fit, or the allocation of which segment.
+    pub(crate) fn key(&self) -> (ExperimentKey, u32, Option<Option<SegmentKey>>) {
+        let target = match &self.task {
+            Task::Allocation { segment, .. } => Some(segment.clone()),
+            Task::Fit { .. } => None,
+        };
+        (self.settings.definition.key.clone(), self.settings.epoch, target)
     }
 
     pub(crate) fn settings(&self) -> &Settings {

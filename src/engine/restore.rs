@@ -22,33 +22,69 @@ use crate::engine::weights::Timing;
 #[error("the checkpoint does not fit together: {0}")]
 pub struct RestoreError(String);
 
+/// Which records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Changed,
+    All,
+}
+
 impl Engine {
     /// Everything that changed since this was last asked, in a fixed order. For the one writer, between two commits.
     #[must_use]
     pub fn changes(&self) -> Changes {
+        let mut records = self.records(Wanted::Changed);
+        records.extend(self.take_buried().into_iter().map(StateRecord::Deleted));
+        Changes { records, gone: self.take_gone() }
+    }
+
+    /// Everything there is, in a fixed order; what changed is not forgotten by asking. Equal histories give equal records.
+    #[must_use]
+    pub fn state(&self) -> Vec<StateRecord> {
+        let mut records = self.records(Wanted::All);
+        records.extend(self.buried().keys().cloned().map(StateRecord::Deleted));
+        records
+    }
+
+    /// Lets the next [`Self::changes`] be everything: where the checkpoint that they are added to is empty.
+    pub fn save_all_anew(&self) {
+        for experiment in self.experiments() {
+            experiment.mark_changed();
+            let active = experiment.active_full();
+            active.epochs.iter().flat_map(|epoch| epoch.segments.sorted()).for_each(|segment| segment.mark_changed());
+            active.all.iter().for_each(|all| all.mark_changed());
+            active.model.iter().for_each(|model| model.mark_changed());
+        }
+        self.buried().values_mut().for_each(|saved| *saved = false);
+    }
+
+    fn records(&self, wanted: Wanted) -> Vec<StateRecord> {
+        let wants = |changed: &dyn Fn() -> bool| wanted == Wanted::All || changed();
         let mut records: Vec<StateRecord> = Vec::new();
         for experiment in self.experiments() {
-            if experiment.take_changed() {
+            if wants(&|| experiment.take_changed()) {
                 records.push(StateRecord::Experiment(experiment.state()));
             }
             let active = experiment.active_full();
             for epoch in &active.epochs {
                 for segment in epoch.segments.sorted() {
-                    records.extend(segment.take_changed().then(|| segment_state(&experiment, epoch.number, &segment)));
+                    if wants(&|| segment.take_changed()) {
+                        records.push(segment_state(&experiment, epoch.number, &segment));
+                    }
                 }
             }
-            if let Some(model) = &active.model {
-                let states = model.changed_states(&experiment, active.settings.epoch);
-                records.extend(states.into_iter().map(StateRecord::Model));
+            if let Some(model) = &active.model
+                && wants(&|| model.take_changed())
+            {
+                records.extend(model.states(&experiment, active.settings.epoch).into_iter().map(StateRecord::Model));
             }
             if let Some(all) = &active.all
-                && all.take_changed()
+                && wants(&|| all.take_changed())
             {
                 records.push(segment_state(&experiment, active.settings.epoch, all));
             }
         }
-        records.extend(self.take_buried().into_iter().map(StateRecord::Deleted));
-        Changes { records, gone: self.take_gone() }
+        records
     }
 
     /// Puts back what a checkpoint holds, into an engine that is still empty.

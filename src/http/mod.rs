@@ -2,6 +2,7 @@
 //!
 //! Invariant: actix-web and wire types are here and nowhere below; no handler decides anything a use case should.
 
+mod backup;
 mod body;
 mod decide;
 mod definition;

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{decide, experiments, health, report, reward};
+use crate::http::{backup, decide, experiments, health, report, reward};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
@@ -25,6 +25,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/experiments/{key}/pause").route(web::post().to(experiments::pause)))
         .service(at("/v1/experiments/{key}/end").route(web::post().to(experiments::end)))
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
+        .service(at("/v1/backup").route(web::get().to(backup::backup)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));

@@ -16,6 +16,7 @@ use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
+use crate::service::replay::push_rows;
 use crate::store::record;
 use crate::store::{Block, CheckpointKind, Row, Space, StateRow, Store, StoreError};
 
@@ -341,8 +342,8 @@ impl Draft {
             };
             record::encode_event(event, &mut block.payload);
             let judgement = judge(event, Position { block: block.number, index }, &known);
+            push_rows(&judgement, &mut draft.rows);
             if let Some(entry) = &judgement.entry {
-                draft.rows.push(record::encode_ledger(entry));
                 fresh.entry(entry.decision).or_default().push(entry.clone());
             }
             draft.judgements.push(Ok(judgement));

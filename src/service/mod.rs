@@ -3,6 +3,7 @@
 //! Invariant: the only layer with a wall clock; knows nothing of HTTP or JSON; no lock is held across an await on the way
 //! of a decision or a reward.
 
+pub mod backup;
 pub mod clock;
 pub mod committer;
 pub mod decide;
@@ -10,11 +11,15 @@ pub mod entropy;
 pub mod error;
 pub mod experiments;
 pub mod health;
+pub mod rebuild;
 mod recent;
 pub mod recovery;
 pub mod refresher;
+mod replay;
 pub mod report;
+pub mod retention;
 pub mod reward;
+pub mod verify;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -34,6 +39,7 @@ use crate::service::error::StartError;
 use crate::service::health::Health;
 use crate::service::recent::Recent;
 use crate::service::recovery::Recovered;
+use crate::service::retention::{Keeper, Retention};
 use crate::service::watcher::Watcher;
 use crate::store::Store;
 
@@ -48,6 +54,8 @@ pub struct Options {
     pub queue_events: usize,
     /// Most allocations waiting to be computed; more wait for their segment's next event.
     pub queue_refreshes: usize,
+    /// How much of the journal is kept.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -57,6 +65,7 @@ impl Default for Options {
             checkpoint_interval: Duration::from_secs(5),
             queue_events: 65_536,
             queue_refreshes: 16_384,
+            retention: Retention::default(),
         }
     }
 }
@@ -73,8 +82,11 @@ pub struct Service {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Refused rewards and activations since the start: by experiment, or under `None` where no experiment could be told.
     refused: Mutex<BTreeMap<Option<ExperimentKey>, u64>>,
+    store: Arc<dyn Store>,
+    /// Held while blocks are dropped from the journal, and by whoever needs them to stay.
+    dropping: Arc<Mutex<()>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Dropped to stop the watcher.
+    /// Dropped to stop what watches experiments and keeps the journal within its bound.
     watching: Mutex<Option<Sender<()>>>,
     recovered: Recovered,
 }
@@ -97,7 +109,8 @@ impl Service {
         let health = Arc::new(Health::default());
         let (queue, events) = Queue::new(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
-        let committer = Committer::new(Arc::clone(&engine), store, events, jobs, Arc::clone(&health), options);
+        let committer =
+            Committer::new(Arc::clone(&engine), Arc::clone(&store), events, jobs, Arc::clone(&health), options);
         let committing = spawn("mabel-committer", move || committer.run())?;
         let refresher = refresher::Refresher::new(refreshes, queue.clone());
         let refreshing = spawn("mabel-refresher", move || refresher.run())?;
@@ -108,9 +121,13 @@ impl Service {
             clock: Arc::clone(&clock),
             queue: queue.clone(),
             changing: Arc::clone(&changing),
-            stop,
+            stop: stop.clone(),
         };
         let watcher = spawn("mabel-watcher", move || watcher.run())?;
+        let dropping: Arc<Mutex<()>> = Arc::default();
+        let keeper =
+            Keeper::new(Arc::clone(&store), Arc::clone(&clock), options.retention, Arc::clone(&dropping), stop);
+        let keeper = spawn("mabel-keeper", move || keeper.run())?;
         Ok(Self {
             engine,
             clock,
@@ -120,7 +137,9 @@ impl Service {
             recent: Recent::new(),
             changing,
             refused: Mutex::default(),
-            threads: Mutex::new(vec![committing, refreshing, watcher]),
+            store,
+            dropping,
+            threads: Mutex::new(vec![committing, refreshing, watcher, keeper]),
             watching: Mutex::new(Some(watching)),
             recovered,
         })
@@ -183,5 +202,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| StartError::Thread(error.to_string()))
 }
 
+#[cfg(test)]
+mod bench;
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,9 @@ impl Store for Moody {
     fn blocks(&self, from: u64) -> Blocks<'_> {
         self.inner.blocks(from)
     }
+    fn begin(&self, base: Head) -> Result<(), StoreError> {
+        self.inner.begin(base)
+    }
     fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
         self.inner.drop_blocks(through, limit)
     }

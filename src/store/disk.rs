@@ -222,11 +222,26 @@ impl Store for DiskStore {
         }
     }
 
+    fn begin(&self, base: Head) -> Result<(), StoreError> {
+        let action = "begin a journal";
+        let mut writer = self.writer(action)?;
+        assert!(self.head() == Head::default(), "a journal that has begun cannot begin");
+        let mut batch = sled::Batch::default();
+        batch.insert(BASE_KEY, base_value(base));
+        self.commit(action, &mut writer, batch)?;
+        for end in [&self.base, &self.head] {
+            *end.lock().unwrap_or_else(PoisonError::into_inner) = base;
+        }
+        self.head_writer.committed(base);
+        Ok(())
+    }
+
     fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
         let action = "drop old blocks";
         let tree = self.tree(action)?;
         let sealed = journal::checkpoint_mark(&tree, CheckpointKind::Sealed)?.block;
         assert!(through <= sealed, "block {through} is not in the sealed checkpoint, which ends at {sealed}");
+        let through = through.min(journal::checkpoint_mark(&tree, CheckpointKind::Current)?.block);
         let first = self.base().number + 1;
         let Some(last) = (first..=through).take(limit).last() else { return Ok(0) };
         let base = Head { number: last, hash: journal::stored_hash(&tree, last)? };

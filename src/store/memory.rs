@@ -50,6 +50,11 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Opens it again after [`Store::close`], as a new process opens what is on disk: simulations and tests restart so.
+    pub fn reopen(&self) {
+        self.lock().closed = false;
+    }
+
     /// The one panic under the lock, for blocks that do not continue the head, comes before anything is changed: what a
     /// poisoned lock guards is whole.
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -133,9 +138,17 @@ impl Store for MemoryStore {
         }))
     }
 
+    fn begin(&self, base: Head) -> Result<(), StoreError> {
+        let mut kept = self.open("begin a journal")?;
+        assert!(kept.head == Head::default(), "a journal that has begun cannot begin");
+        (kept.base, kept.head) = (base, base);
+        Ok(())
+    }
+
     fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
         let mut kept = self.open("drop old blocks")?;
         assert!(through <= kept.sealed.block, "block {through} is not in the sealed checkpoint");
+        let through = through.min(kept.current.block);
         let count = usize::try_from(through.saturating_sub(kept.base.number)).unwrap_or(usize::MAX).min(limit);
         if let Some(last) = count.checked_sub(1).map(|index| &kept.blocks[index]) {
             kept.base = Head { number: last.number, hash: last.hash() };

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
 
+pub mod archive;
 pub mod disk;
 pub mod memory;
 pub mod record;
@@ -165,8 +166,17 @@ pub trait Store: Send + Sync {
     /// hash.
     fn blocks(&self, from: u64) -> Blocks<'_>;
 
-    /// Drops the oldest blocks up to a number, at most `limit` of them; says how many. Need not be durable, as for
-    /// [`Self::forget`].
+    /// Lets the journal of an empty store continue a block that was dropped elsewhere: for a restored one.
+    ///
+    /// # Errors
+    /// If the medium refuses.
+    ///
+    /// # Panics
+    /// If the store is not empty.
+    fn begin(&self, base: Head) -> Result<(), StoreError>;
+
+    /// Drops the oldest blocks up to a number, at most `limit` of them and none that the current checkpoint does not include,
+    /// since a recovery needs them; says how many. Need not be durable, as for [`Self::forget`].
     ///
     /// # Errors
     /// If the medium refuses; some may then be gone.

@@ -66,6 +66,26 @@ fn blocks_that_do_not_continue_the_head_are_a_bug() {
 }
 
 #[test]
+fn a_journal_begins_where_another_was_cut() {
+    check(|bench| {
+        let base = Head { number: 41, hash: [7; 32] };
+        bench.store().begin(base).expect("empty");
+        for _ in 0..2 {
+            let store = bench.store();
+            assert_eq!((store.base(), store.head(), read(&*store, 1)), (base, base, vec![]));
+            drop(store);
+            bench.restart();
+        }
+        let blocks = append(&*bench.store(), [vec![1], vec![2]]);
+        bench.restart();
+        let store = bench.store();
+        assert_eq!((blocks[0].number, read(&*store, 1)), (42, blocks));
+        let again = std::panic::catch_unwind(AssertUnwindSafe(|| store.begin(base)));
+        assert!(again.is_err(), "it has begun");
+    });
+}
+
+#[test]
 fn ten_thousand_blocks_are_read_in_order() {
     check(|bench| {
         for _ in 0..10 {
@@ -85,6 +105,8 @@ fn the_oldest_blocks_are_dropped_once_they_are_sealed() {
         let unsealed = std::panic::catch_unwind(AssertUnwindSafe(|| store.drop_blocks(1, 100)));
         assert!(unsealed.is_err(), "nothing is sealed");
         store.save_checkpoint(CheckpointKind::Sealed, 12, &[state(b"a", Some(vec![1]))]).expect("sealed");
+        assert_eq!(store.drop_blocks(10, 3).expect("nothing"), 0, "a recovery would need them");
+        store.save_checkpoint(CheckpointKind::Current, 20, &[]).expect("saved");
         assert_eq!(store.drop_blocks(10, 3).expect("dropped"), 3);
         assert_eq!(store.drop_blocks(10, 100).expect("dropped"), 7);
         assert_eq!(store.drop_blocks(10, 100).expect("nothing is left to drop"), 0);
@@ -102,7 +124,9 @@ fn the_oldest_blocks_are_dropped_once_they_are_sealed() {
             bench.restart();
         }
         let store = bench.store();
-        store.save_checkpoint(CheckpointKind::Sealed, 21, &[]).expect("sealed");
+        for kind in [CheckpointKind::Sealed, CheckpointKind::Current] {
+            store.save_checkpoint(kind, 21, &[]).expect("saved");
+        }
         assert_eq!(store.drop_blocks(21, 100).expect("all of them"), 11);
         append(&*store, [vec![2]]);
         drop(store);

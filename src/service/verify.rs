@@ -1,0 +1,232 @@
+//! Whether what a store holds is what its journal says: the journal is replayed from its beginning, or from the sealed
+//! checkpoint where older blocks were dropped, and compared with the state that a server would start from, bit for bit.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::domain::{AllocationId, ExperimentKey, SegmentKey};
+use crate::engine::Engine;
+use crate::engine::event::{Event, Shares};
+use crate::engine::refresh::RefreshJob;
+use crate::engine::secret::Secret;
+use crate::service::error::StartError;
+use crate::service::recovery::recover;
+use crate::service::replay::{Step, apply_block, push_rows, restore};
+use crate::store::{CheckpointKind, Space, Store, record};
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// The last block before the first that was replayed: 0, or that of the sealed checkpoint.
+    pub from: u64,
+    /// The last block of the journal.
+    pub head: u64,
+    /// Events replayed.
+    pub events: u64,
+    /// Rows of the state that were compared.
+    pub rows: usize,
+    /// Rows beside the journal that its events should have left.
+    pub entries: u64,
+    /// Allocations and fits that were computed again and came out the same.
+    pub recomputed: u64,
+    /// Those computed from a moment that no event stands for: after a start, or when too many were waiting.
+    pub not_recomputed: u64,
+    /// What is not as it should be; the first [`DIFFERENCES_MAX`].
+    pub differences: Vec<Difference>,
+    /// How many there are.
+    pub differences_count: u64,
+}
+
+/// Most differences that are kept in words.
+pub const DIFFERENCES_MAX: usize = 20;
+
+/// One thing that is not as the journal says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs, readable.
+    pub what: String,
+    /// What the journal makes of it.
+    pub journal: String,
+    /// What is there.
+    pub found: String,
+}
+
+/// Jobs of one segment, or fits of one experiment, that may be asked for: the newest of them.
+const JOBS_KEPT: usize = 256;
+
+type JobKey = (ExperimentKey, u32, Option<Option<SegmentKey>>);
+
+/// Replays and compares. Reads the whole journal once, and holds the state twice. `progress` is told of each block.
+///
+/// # Errors
+/// If the store cannot be read, or is damaged beyond a comparison.
+pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verified, StartError> {
+    // No number of the state depends on the secret, so that a verification needs none.
+    let secret = || Secret::new([0; 32]);
+    let (replayed, found) = (Engine::new(secret(), 0), Engine::new(secret(), 0));
+    let mut verified = Verified { head: store.head().number, ..Verified::default() };
+    if store.base().number > 0 {
+        verified.from = restore(&replayed, store, CheckpointKind::Sealed)?.0;
+    }
+    let mut jobs: HashMap<JobKey, VecDeque<RefreshJob>> = HashMap::new();
+    for block in store.blocks(verified.from + 1) {
+        let block = block?;
+        progress(block.number);
+        verified.events += apply_block(&replayed, store, &block, |step| {
+            verified.check_rows(store, &step)?;
+            verified.check_computed(&step, &mut jobs);
+            Ok(())
+        })?;
+    }
+    verified.check_entries(store)?;
+    recover(&found, store)?;
+    verified.compare(&replayed, &found);
+    Ok(verified)
+}
+
+impl Verified {
+    /// Whether everything is as the journal says.
+    #[must_use]
+    pub const fn passed(&self) -> bool {
+        self.differences_count == 0
+    }
+
+    fn differs(&mut self, what: impl Into<String>, journal: impl Into<String>, found: impl Into<String>) {
+        self.differences_count += 1;
+        if self.differences.len() < DIFFERENCES_MAX {
+            self.differences.push(Difference { what: what.into(), journal: journal.into(), found: found.into() });
+        }
+    }
+
+    fn check_rows(&mut self, store: &dyn Store, step: &Step<'_>) -> Result<(), StartError> {
+        let mut rows = Vec::new();
+        push_rows(step.judgement, &mut rows);
+        for row in rows {
+            self.entries += 1;
+            let stored = store.rows(row.space, &row.key, None, 1)?.pop().map(|(_, value)| value);
+            if stored != row.value {
+                let what = format!("row {} of {:?}", hexadecimal(&row.key), row.space);
+                self.differs(what, said(row.value.as_deref()), said(stored.as_deref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the ledger that no event of the journal left. Entries of dropped blocks are older than the journal.
+    fn check_entries(&mut self, store: &dyn Store) -> Result<(), StartError> {
+        let mut after: Option<Vec<u8>> = None;
+        let mut count = 0;
+        loop {
+            let rows = store.rows(Space::Ledger, &[], after.as_deref(), 10_000)?;
+            for (key, value) in &rows {
+                count += u64::from(record::decode_ledger(key, value)?.position.block > self.from);
+            }
+            let Some((last, _)) = rows.last() else { break };
+            after = Some(last.clone());
+        }
+        if count > self.entries {
+            self.differs("entries of the ledger", self.entries.to_string(), count.to_string());
+        }
+        Ok(())
+    }
+
+    /// Computes what an event says was computed, from the same moment of the replay, and keeps what became due.
+    fn check_computed(&mut self, step: &Step<'_>, jobs: &mut HashMap<JobKey, VecDeque<RefreshJob>>) {
+        let asked = match step.event {
+            Event::AllocationComputed(computed) => {
+                let key = (computed.experiment.clone(), computed.epoch, Some(computed.segment.clone()));
+                Some((key, computed.evidence, &computed.shares))
+            }
+            Event::PoolFitted(fitted) => {
+                Some(((fitted.experiment.clone(), fitted.epoch, None), fitted.evidence, &fitted.unseen))
+            }
+            Event::ExperimentSaved(_)
+            | Event::StatusChanged { .. }
+            | Event::ExperimentDeleted { .. }
+            | Event::Exposed(_)
+            | Event::Activated(_)
+            | Event::Rewarded(_) => None,
+        };
+        if let Some((key, evidence, shares)) = asked {
+            let kept = jobs.remove(&key).unwrap_or_default();
+            let again = kept.iter().filter(|job| job.evidence() == evidence).map(|job| shares_of(job.compute()));
+            match again.flatten().find(|again| again.id == shares.id) {
+                Some(again) if same_bits(&again, shares) => self.recomputed += 1,
+                Some(again) => {
+                    let what = format!("allocation {} of {}", named(again.id), key.0);
+                    self.differs(what, format!("{:?}", again.shares), format!("{:?}", shares.shares));
+                }
+                None => self.not_recomputed += 1,
+            }
+        }
+        for job in step.jobs {
+            let kept = jobs.entry(job.key()).or_default();
+            kept.push_back(job.clone());
+            if kept.len() > JOBS_KEPT {
+                kept.pop_front();
+            }
+        }
+    }
+
+    fn compare(&mut self, replayed: &Engine, found: &Engine) {
+        let [replayed, found] = [replayed, found].map(|engine| {
+            let rows = engine.state().into_iter().map(|record| (record::encode_state(&record), record));
+            rows.map(|(row, record)| (row.key, (row.value, record))).collect::<BTreeMap<_, _>>()
+        });
+        let keys: std::collections::BTreeSet<_> = replayed.keys().chain(found.keys()).collect();
+        self.rows = keys.len();
+        for key in keys {
+            let (journal, there) = (replayed.get(key), found.get(key));
+            if journal.map(|(value, _)| value) != there.map(|(value, _)| value) {
+                let said =
+                    |side: Option<&(_, _)>| side.map_or_else(|| "nothing".into(), |(_, record)| format!("{record:?}"));
+                let (journal, there) = differing(&said(journal), &said(there));
+                self.differs(format!("row {}", String::from_utf8_lossy(key)), journal, there);
+            }
+        }
+    }
+}
+
+fn shares_of(event: Event) -> Option<Shares> {
+    match event {
+        Event::AllocationComputed(computed) => Some(computed.shares.clone()),
+        Event::PoolFitted(fitted) => Some(fitted.unseen.clone()),
+        Event::ExperimentSaved(_)
+        | Event::StatusChanged { .. }
+        | Event::ExperimentDeleted { .. }
+        | Event::Exposed(_)
+        | Event::Activated(_)
+        | Event::Rewarded(_) => None,
+    }
+}
+
+fn same_bits(one: &Shares, other: &Shares) -> bool {
+    let bits = |shares: &Shares| shares.shares.iter().map(|share| share.to_bits()).collect::<Vec<_>>();
+    one.variations == other.variations && bits(one) == bits(other)
+}
+
+/// Both texts from where they part, with some of what stands before.
+fn differing(one: &str, other: &str) -> (String, String) {
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 200;
+    let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let part = |text: &str| {
+        let shown: String = text.chars().skip(same.saturating_sub(BEFORE)).take(SHOWN).collect();
+        if same > BEFORE { format!("… {shown}") } else { shown }
+    };
+    (part(one), part(other))
+}
+
+fn named(id: AllocationId) -> String {
+    format!("{:016x}", id.0)
+}
+
+fn said(value: Option<&[u8]>) -> String {
+    value.map_or_else(|| "nothing".into(), hexadecimal)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! An undisturbed history verifies, across restarts too; whatever is altered is named.
+
+use std::sync::Arc;
+
+use crate::domain::Span;
+use crate::engine::checkpoint::StateRecord;
+use crate::service::bench::{START, Site};
+use crate::service::rebuild::rebuild;
+use crate::service::verify::*;
+use crate::store::memory::MemoryStore;
+use crate::store::{Row, StateRow};
+
+/// Two experiments, three lives.
+fn lived() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    for life in 0..3 {
+        let mut site = Site::on(store.clone(), START + Span::HOUR.times(life));
+        if life == 0 {
+            site.save("hero", "none");
+            site.save("banner", "partial");
+        }
+        for key in ["hero", "banner"] {
+            site.visit(key, 150);
+            site.pass(Span::HOUR);
+            site.visit(key, 20);
+        }
+        site.rest(&store);
+    }
+    store
+}
+
+fn check(store: &MemoryStore) -> Verified {
+    verify(store, &mut |_| {}).expect("readable")
+}
+
+#[test]
+fn an_undisturbed_history_verifies() {
+    let verified = check(&lived());
+    assert!(verified.passed(), "{:#?}", verified.differences);
+    assert_eq!((verified.from, verified.rows > 5), (0, true));
+    assert_eq!(verified.entries, 2 * 3 * 170, "a reward for every visitor");
+    assert!(verified.recomputed > 100, "{verified:?}");
+    assert!(verified.not_recomputed <= verified.recomputed / 10, "{verified:?}");
+}
+
+/// What was altered must be among the differences, and nothing else.
+fn expect_difference(store: &MemoryStore, named: &str) {
+    let verified = check(store);
+    assert_eq!(verified.differences_count, 1, "{:#?}", verified.differences);
+    assert!(verified.differences[0].what.contains(named), "{:#?}", verified.differences);
+}
+
+#[test]
+fn an_altered_state_is_named_and_rebuilt() {
+    let store = lived();
+    let before = store.load_checkpoint(CheckpointKind::Current).expect("whole");
+    let altered = before.rows.iter().find_map(|(key, value)| match record::decode_state(key, value).expect("whole") {
+        StateRecord::Segment(mut segment) if segment.segment.is_some() => {
+            let place = segment.learning.as_slice().first()?.start;
+            let lengths = crate::posterior::bucket::BucketLengths { fine: Span::HOUR, settled: Span::DAY };
+            segment.learning.at_mut(place, lengths).add_exposures(crate::domain::Slot(0), 1);
+            Some(record::encode_state(&StateRecord::Segment(segment)))
+        }
+        _ => None,
+    });
+    let altered = altered.expect("there are segments");
+    store.save_checkpoint(CheckpointKind::Current, before.block, &[altered]).expect("saved");
+    expect_difference(&store, "row ");
+    let stranger = StateRow { key: before.rows[0].0.clone(), value: None };
+    store.save_checkpoint(CheckpointKind::Current, before.block, &[stranger]).expect("saved");
+    let rebuilt = rebuild(&*store, &mut |_| {}).expect("rebuilt");
+    assert_eq!((rebuilt.head, rebuilt.rows), (store.head().number, before.rows.len()));
+    assert!(check(&store).passed());
+    assert_eq!(store.load_checkpoint(CheckpointKind::Current).expect("whole").rows, before.rows);
+}
+
+#[test]
+fn an_entry_that_is_missing_altered_or_too_many_is_named() {
+    let store = lived();
+    let entries = store.rows(Space::Ledger, &[], None, 2).expect("readable");
+    let (key, value) = &entries[0];
+    let row = |key: &[u8], value: Option<&[u8]>| Row {
+        space: Space::Ledger,
+        key: key.to_vec(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    store.append(&[], &[row(key, None)]).expect("removed");
+    expect_difference(&store, &hexadecimal(key));
+    assert_eq!(rebuild(&*store, &mut |_| {}).expect("rebuilt").entries, 2 * 3 * 170);
+    assert!(check(&store).passed());
+    let mut longer = key.clone();
+    longer[31] ^= 1;
+    store.append(&[], &[row(&longer, Some(value))]).expect("added");
+    // Such a row cannot even be read.
+    assert!(verify(&*store, &mut |_| {}).is_err());
+}
