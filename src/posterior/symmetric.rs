@@ -21,9 +21,9 @@ pub struct Gaussian {
     pub covariance: Symmetric,
 }
 
-/// Features as they are multiplied with.
+/// Features as they are multiplied with: read once for all products of an exposure or a decision.
 #[derive(Debug, Clone)]
-struct Entries {
+pub struct Entries {
     /// Empty where features are dense: then they are 0, 1 and so on.
     indices: Vec<usize>,
     values: Vec<f64>,
@@ -83,7 +83,9 @@ fn add_scaled(to: &mut [f64], from: &[f64], scale: f64) {
 }
 
 impl Entries {
-    fn new(features: &Features) -> Self {
+    /// Of one visitor.
+    #[must_use]
+    pub fn new(features: &Features) -> Self {
         let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
         let dense = features.iter().next_back().is_none_or(|(last, _)| last + 1 == values.len());
         let indices = if dense { Vec::new() } else { features.iter().map(|(index, _)| index).collect() };
@@ -92,6 +94,18 @@ impl Entries {
 
     fn are_dense(&self) -> bool {
         self.indices.len() < self.values.len() || self.values.is_empty()
+    }
+
+    /// The product with a vector.
+    ///
+    /// # Panics
+    /// If there is a feature for which the vector has no number.
+    #[must_use]
+    pub fn dot(&self, vector: &[f64]) -> f64 {
+        if self.are_dense() {
+            return dot(&vector[..self.values.len()], &self.values);
+        }
+        self.indices.iter().zip(&self.values).map(|(index, value)| vector[*index] * value).sum()
     }
 }
 
@@ -130,11 +144,7 @@ impl Gaussian {
     /// If there is a feature for which there is no weight.
     #[must_use]
     pub fn score_mean(&self, probe: &Probe) -> f64 {
-        let Entries { indices, values } = &probe.entries;
-        if probe.entries.are_dense() {
-            return dot(&self.mean[..values.len()], values);
-        }
-        indices.iter().zip(values).map(|(index, value)| self.mean[*index] * value).sum()
+        probe.entries.dot(&self.mean)
     }
 
     /// The variance of x·weights: not negative.
@@ -203,9 +213,8 @@ impl Symmetric {
     }
 
     /// Adds `scale` x xᵀ.
-    pub fn add_outer(&mut self, features: &Features, scale: f64) {
-        let entries = Entries::new(features);
-        let Entries { indices, values } = &entries;
+    pub fn add_outer(&mut self, entries: &Entries, scale: f64) {
+        let Entries { indices, values } = entries;
         if entries.are_dense() {
             let mut rest = self.packed.as_mut_slice();
             for (row, value) in values.iter().enumerate() {
@@ -248,22 +257,22 @@ impl Symmetric {
 
     /// The product with features.
     #[must_use]
-    pub fn times(&self, features: &Features) -> Vec<f64> {
-        let entries = Entries::new(features);
-        if entries.are_dense() {
-            return self.times_dense(&entries.values);
+    pub fn times(&self, x: &Entries) -> Vec<f64> {
+        if x.are_dense() {
+            return self.times_dense(&x.values);
         }
         let mut product = vec![0.0; self.dimensions];
-        let mut rest = features.iter().peekable();
+        let mut rest = x.indices.iter().zip(&x.values).peekable();
         let mut count = 0;
         // Row by row through memory: what stands in a row, then the same as a column.
         for row in 0..self.dimensions {
             let entries = &self.packed[position(row, 0)..=position(row, row)];
-            let own = rest.next_if(|(index, _)| *index == row);
+            let own = rest.next_if(|(index, _)| **index == row);
             count += usize::from(own.is_some());
-            product[row] += features.iter().take(count).map(|(column, value)| entries[column] * value).sum::<f64>();
+            let known = x.indices[..count].iter().zip(&x.values);
+            product[row] += known.map(|(column, value)| entries[*column] * value).sum::<f64>();
             if let Some((_, value)) = own {
-                add_scaled(&mut product[..row], entries, value);
+                add_scaled(&mut product[..row], entries, *value);
             }
         }
         product
