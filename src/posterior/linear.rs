@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::Features;
 use crate::posterior::learner::{InvalidState, Learner, State, bounded};
-use crate::posterior::{Gaussian, Symmetric};
+use crate::posterior::{Entries, Gaussian, Symmetric};
 
 /// The weights of one variation.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,16 +67,13 @@ impl Learner for Linear {
 
     fn expose(&mut self, features: &Features) {
         self.exposures += 1;
-        self.precision.add_outer(features, self.noise_precision);
+        let x = Entries::new(features);
+        self.precision.add_outer(&x, self.noise_precision);
         if self.exposures.is_multiple_of(Self::RENEWAL) {
             return self.renew();
         }
-        let s = self.belief.covariance.times(features);
-        let (mut variance, mut mean) = (0.0, 0.0);
-        for (index, value) in features.iter() {
-            variance += s[index] * value;
-            mean += self.belief.mean[index] * value;
-        }
+        let s = self.belief.covariance.times(&x);
+        let (variance, mean) = (x.dot(&s), x.dot(&self.belief.mean));
         let gain = self.noise_precision / (1.0 + self.noise_precision * variance.max(0.0));
         let belief = Arc::make_mut(&mut self.belief);
         belief.shift(&s, -mean * gain);
@@ -86,7 +83,7 @@ impl Learner for Linear {
     fn reward(&mut self, features: &Features, value: f64) {
         let amount = bounded(value) * self.noise_precision;
         features.iter().for_each(|(index, feature)| self.pull[index] += amount * feature);
-        let direction = self.belief.covariance.times(features);
+        let direction = self.belief.covariance.times(&Entries::new(features));
         Arc::make_mut(&mut self.belief).shift(&direction, amount);
     }
 

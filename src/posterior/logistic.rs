@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::domain::Features;
 use crate::posterior::learner::{InvalidState, Learner, State, bounded};
 use crate::posterior::linear::triangle_of;
-use crate::posterior::{Gaussian, Symmetric};
+use crate::posterior::{Entries, Gaussian, Symmetric};
 
 /// 1/(1 + e^(−z)).
 fn logistic(z: f64) -> f64 {
@@ -44,13 +44,9 @@ impl Learner for Filter {
     }
 
     fn expose(&mut self, features: &Features) {
-        let s = self.belief.covariance.times(features);
-        let (mut variance, mut mean) = (0.0, 0.0);
-        for (index, value) in features.iter() {
-            variance += s[index] * value;
-            mean += self.belief.mean[index] * value;
-        }
-        let variance = variance.max(0.0);
+        let x = Entries::new(features);
+        let s = self.belief.covariance.times(&x);
+        let (variance, mean) = (x.dot(&s).max(0.0), x.dot(&self.belief.mean));
         // The mean of σ under a normal distribution (MacKay, "The evidence framework applied to classification
         // networks", Neural Computation 4, 1992).
         let expected = logistic(mean / (std::f64::consts::FRAC_PI_8 * variance + 1.0).sqrt());
@@ -64,7 +60,7 @@ impl Learner for Filter {
     }
 
     fn reward(&mut self, features: &Features, value: f64) {
-        let direction = self.belief.covariance.times(features);
+        let direction = self.belief.covariance.times(&Entries::new(features));
         Arc::make_mut(&mut self.belief).shift(&direction, bounded(value));
     }
 

@@ -30,4 +30,4 @@ pub use linear::Linear;
 pub use logistic::{Cells, Filter};
 pub use normal::{NormalInverseGamma, StudentSampler, StudentT};
 pub use sampler::{BetaSampler, GammaSampler};
-pub use symmetric::{Gaussian, Probe, Symmetric};
+pub use symmetric::{Entries, Gaussian, Probe, Symmetric};

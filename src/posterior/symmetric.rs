@@ -21,11 +21,18 @@ pub struct Gaussian {
     pub covariance: Symmetric,
 }
 
+/// Features as they are multiplied with: read once for all products of an exposure or a decision.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    /// Empty where features are dense: then they are 0, 1 and so on.
+    indices: Vec<usize>,
+    values: Vec<f64>,
+}
+
 /// Features with the products that every variance needs: calculated once for all variations of a decision.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    indices: Vec<usize>,
-    values: Vec<f64>,
+    entries: Entries,
     /// Where the products belong in a packed triangle; empty where features are dense and products fill it in order.
     positions: Vec<usize>,
     /// xᵢxⱼ, twice that off the diagonal.
@@ -36,35 +43,89 @@ const fn position(row: usize, column: usize) -> usize {
     row * (row + 1) / 2 + column
 }
 
-/// Σ aᵢbᵢ in four sums, which a processor adds at once; always in the same order.
+/// Σ aᵢbᵢ in eight sums, which a processor adds at once; always in the same order.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 4];
-    let (fours_a, fours_b) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f64 = fours_a.remainder().iter().zip(fours_b.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in fours_a.zip(fours_b) {
+    let mut sums = [0.0; 8];
+    let ((eights_a, rest_a), (eights_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in eights_a.iter().zip(eights_b) {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
     }
-    (sums[0] + sums[2]) + (sums[1] + sums[3]) + rest
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + e) + (c + g)) + ((b + f) + (d + h)) + rest
+}
+
+/// What two rows of a triangle give: as rows two sums with x, as columns what is added to the product so far.
+fn two_rows(product: &mut [f64], upper: &[f64], lower: &[f64], x: &[f64], [one, other]: [f64; 2]) -> [f64; 2] {
+    let length = product.len();
+    let (products, product_rest) = product.as_chunks_mut::<4>();
+    let ((uppers, upper_rest), (lowers, lower_rest)) = (upper.as_chunks::<4>(), lower.as_chunks::<4>());
+    let (xs, x_rest) = x[..length].as_chunks::<4>();
+    let mut sums = [[0.0; 4]; 2];
+    for (((product, upper), lower), x) in products.iter_mut().zip(uppers).zip(lowers).zip(xs) {
+        for lane in 0..4 {
+            sums[0][lane] += upper[lane] * x[lane];
+            sums[1][lane] += lower[lane] * x[lane];
+            product[lane] += upper[lane] * one + lower[lane] * other;
+        }
+    }
+    for (((product, upper), lower), x) in product_rest.iter_mut().zip(upper_rest).zip(lower_rest).zip(x_rest) {
+        sums[0][0] += upper * x;
+        sums[1][0] += lower * x;
+        *product += upper * one + lower * other;
+    }
+    sums.map(|[a, b, c, d]| (a + c) + (b + d))
+}
+
+/// Adds `scale` times a vector, which may be longer.
+fn add_scaled(to: &mut [f64], from: &[f64], scale: f64) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += scale * from);
+}
+
+impl Entries {
+    /// Of one visitor.
+    #[must_use]
+    pub fn new(features: &Features) -> Self {
+        let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
+        let dense = features.iter().next_back().is_none_or(|(last, _)| last + 1 == values.len());
+        let indices = if dense { Vec::new() } else { features.iter().map(|(index, _)| index).collect() };
+        Self { indices, values }
+    }
+
+    fn are_dense(&self) -> bool {
+        self.indices.len() < self.values.len() || self.values.is_empty()
+    }
+
+    /// The product with a vector.
+    ///
+    /// # Panics
+    /// If there is a feature for which the vector has no number.
+    #[must_use]
+    pub fn dot(&self, vector: &[f64]) -> f64 {
+        if self.are_dense() {
+            return dot(&vector[..self.values.len()], &self.values);
+        }
+        self.indices.iter().zip(&self.values).map(|(index, value)| vector[*index] * value).sum()
+    }
 }
 
 impl Probe {
     /// For the features of one decision.
     #[must_use]
     pub fn new(features: &Features) -> Self {
-        let indices: Vec<usize> = features.iter().map(|(index, _)| index).collect();
-        let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
-        let dense = indices.last().is_none_or(|last| last + 1 == indices.len());
+        let entries = Entries::new(features);
+        let (indices, values) = (&entries.indices, &entries.values);
         let count = position(values.len(), 0);
         let mut products = Vec::with_capacity(count);
-        let mut positions = Vec::with_capacity(if dense { 0 } else { count });
+        let mut positions = Vec::with_capacity(if entries.are_dense() { 0 } else { count });
         for (row, value) in values.iter().enumerate() {
             products.extend(values[..row].iter().map(|other| 2.0 * value * other));
             products.push(value * value);
-            if !dense {
-                positions.extend(indices[..=row].iter().map(|column| position(indices[row], *column)));
-            }
         }
-        Self { indices, values, positions, products }
+        for (count, row) in indices.iter().enumerate() {
+            positions.extend(indices[..=count].iter().map(|column| position(*row, *column)));
+        }
+        Self { entries, positions, products }
     }
 }
 
@@ -83,10 +144,7 @@ impl Gaussian {
     /// If there is a feature for which there is no weight.
     #[must_use]
     pub fn score_mean(&self, probe: &Probe) -> f64 {
-        if probe.positions.is_empty() {
-            return dot(&self.mean[..probe.values.len()], &probe.values);
-        }
-        probe.indices.iter().zip(&probe.values).map(|(index, value)| self.mean[*index] * value).sum()
+        probe.entries.dot(&self.mean)
     }
 
     /// The variance of x·weights: not negative.
@@ -155,17 +213,21 @@ impl Symmetric {
     }
 
     /// Adds `scale` x xᵀ.
-    pub fn add_outer(&mut self, features: &Features, scale: f64) {
-        let (indices, values): (Vec<usize>, Vec<f64>) = features.iter().unzip();
-        let dense = indices.last().is_none_or(|last| last + 1 == indices.len());
-        for (count, (row, value)) in features.iter().enumerate() {
-            let entries = &mut self.packed[position(row, 0)..=position(row, row)];
-            let scaled = scale * value;
-            if dense {
-                entries.iter_mut().zip(&values).for_each(|(entry, other)| *entry += scaled * other);
-            } else {
-                indices[..=count].iter().zip(&values).for_each(|(column, other)| entries[*column] += scaled * other);
+    pub fn add_outer(&mut self, entries: &Entries, scale: f64) {
+        let Entries { indices, values } = entries;
+        if entries.are_dense() {
+            let mut rest = self.packed.as_mut_slice();
+            for (row, value) in values.iter().enumerate() {
+                let (entries, below) = rest.split_at_mut(row + 1);
+                add_scaled(entries, values, scale * value);
+                rest = below;
             }
+            return;
+        }
+        for (count, (row, value)) in indices.iter().zip(values).enumerate() {
+            let entries = &mut self.packed[position(*row, 0)..=position(*row, *row)];
+            let scaled = scale * value;
+            indices[..=count].iter().zip(values).for_each(|(column, other)| entries[*column] += scaled * other);
         }
     }
 
@@ -183,8 +245,7 @@ impl Symmetric {
         let mut rest = self.packed.as_mut_slice();
         for (row, value) in s.iter().enumerate() {
             let (entries, below) = rest.split_at_mut(row + 1);
-            let scaled = scale * value;
-            entries.iter_mut().zip(s).for_each(|(entry, other)| *entry -= scaled * other);
+            add_scaled(entries, s, -scale * value);
             rest = below;
         }
     }
@@ -196,26 +257,51 @@ impl Symmetric {
 
     /// The product with features.
     #[must_use]
-    pub fn times(&self, features: &Features) -> Vec<f64> {
+    pub fn times(&self, x: &Entries) -> Vec<f64> {
+        if x.are_dense() {
+            return self.times_dense(&x.values);
+        }
         let mut product = vec![0.0; self.dimensions];
-        let values: Vec<f64> = features.iter().map(|(_, value)| value).collect();
-        let dense = features.iter().next_back().is_none_or(|(last, _)| last + 1 == values.len());
-        let mut rest = features.iter().peekable();
+        let mut rest = x.indices.iter().zip(&x.values).peekable();
         let mut count = 0;
         // Row by row through memory: what stands in a row, then the same as a column.
         for row in 0..self.dimensions {
             let entries = &self.packed[position(row, 0)..=position(row, row)];
-            let own = rest.next_if(|(index, _)| *index == row);
+            let own = rest.next_if(|(index, _)| **index == row);
             count += usize::from(own.is_some());
-            let sum = if dense {
-                dot(&entries[..count], &values[..count])
-            } else {
-                features.iter().take(count).map(|(column, value)| entries[column] * value).sum()
-            };
-            product[row] += sum;
+            let known = x.indices[..count].iter().zip(&x.values);
+            product[row] += known.map(|(column, value)| entries[*column] * value).sum::<f64>();
             if let Some((_, value)) = own {
-                product.iter_mut().zip(&entries[..row]).for_each(|(sum, entry)| *sum += entry * value);
+                add_scaled(&mut product[..row], entries, *value);
             }
+        }
+        product
+    }
+
+    /// The product with x, and zeros behind it: two rows at a time, so that each number of x and of the product is loaded
+    /// once for both.
+    fn times_dense(&self, x: &[f64]) -> Vec<f64> {
+        let mut product = Vec::with_capacity(self.dimensions);
+        let (pairs, last) = x.as_chunks::<2>();
+        let mut rest = self.packed.as_slice();
+        for (pair, &[one, other]) in pairs.iter().enumerate() {
+            let row = 2 * pair;
+            let (upper, below) = rest.split_at(row + 1);
+            let (lower, below) = below.split_at(row + 2);
+            let [sum, next] = two_rows(&mut product, &upper[..row], &lower[..row], x, [one, other]);
+            product.push(sum + (upper[row] * one + lower[row] * other));
+            product.push(next + (lower[row] * one + lower[row + 1] * other));
+            rest = below;
+        }
+        for row in product.len()..self.dimensions {
+            let (entries, below) = rest.split_at(row + 1);
+            // An odd number of entries leaves the last of them.
+            if let ([value], true) = (last, row + 1 == x.len()) {
+                add_scaled(&mut product, entries, *value);
+            }
+            let known = x.len().min(row + 1);
+            product.push(dot(&entries[..known], &x[..known]));
+            rest = below;
         }
         product
     }

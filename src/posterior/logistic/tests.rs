@@ -2,9 +2,9 @@
 
 use crate::domain::Features;
 use crate::domain::Seed;
-use crate::posterior::Probe;
 use crate::posterior::learner::Learner;
 use crate::posterior::logistic::*;
+use crate::posterior::{Entries, Probe};
 
 fn features(entries: &[(u16, f32)]) -> Features {
     Features::from_entries(entries.to_vec()).expect("in order")
@@ -120,7 +120,7 @@ fn conversions_without_exposures_are_trials_and_fewer_than_none_are_none() {
 
 /// The filter's step for y, as STATISTICS §2.6 writes it.
 fn written_out(belief: &Gaussian, x: &Features, y: f64) -> Gaussian {
-    let s = belief.covariance.times(x);
+    let s = belief.covariance.times(&Entries::new(x));
     let v: f64 = x.iter().map(|(index, value)| s[index] * value).sum();
     let eta: f64 = x.iter().map(|(index, value)| belief.mean[index] * value).sum();
     let expected = logistic(eta / (1.0 + std::f64::consts::PI * v / 8.0).sqrt());

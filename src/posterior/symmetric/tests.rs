@@ -13,7 +13,7 @@ fn case() -> impl Strategy<Value = (Symmetric, Features)> {
         (rows, features).prop_map(move |(rows, values)| {
             let mut matrix = Symmetric::zero(dimensions);
             (0..dimensions).for_each(|index| matrix.add_to_diagonal(index, 0.5));
-            rows.into_iter().for_each(|row| matrix.add_outer(&features_of(&row), 1.0));
+            rows.into_iter().for_each(|row| matrix.add_outer(&Entries::new(&features_of(&row)), 1.0));
             (matrix, features_of(&values))
         })
     })
@@ -32,7 +32,7 @@ fn close(got: f64, want: f64) -> bool {
 proptest! {
     #[test]
     fn products_are_the_sums_written_out((matrix, features) in case()) {
-        let product = matrix.times(&features);
+        let product = matrix.times(&Entries::new(&features));
         let (mut mean, mut variance) = (0.0, 0.0);
         let gaussian = Gaussian { mean: product.clone(), covariance: matrix.clone() };
         for (row, got) in product.iter().enumerate() {
@@ -68,7 +68,7 @@ proptest! {
     #[test]
     fn what_is_added_can_be_subtracted((matrix, features) in case()) {
         let mut changed = matrix.clone();
-        changed.add_outer(&features, 0.7);
+        changed.add_outer(&Entries::new(&features), 0.7);
         let mut dense = vec![0.0; matrix.dimensions()];
         features.iter().for_each(|(index, value)| dense[index] = value);
         changed.subtract_outer(&dense, 0.7);
