@@ -225,7 +225,7 @@ const TABLE_1: [(u64, f64); 7] =
 
 fn chapelle_li_table_1(effort: Effort) -> Vec<Row> {
     let steps = effort.runs(1_000_000, 250_000);
-    let runs = effort.runs(40, 8);
+    let runs = effort.runs(100, 8);
     let row = |(delay, published): (u64, f64)| {
         let what = format!("δ = {delay}");
         let regrets = play(&what, runs, |seed| replaced_items(delay, Replacement::Dropped, steps, seed));
