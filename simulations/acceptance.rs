@@ -8,24 +8,32 @@ use indicatif::ProgressBar;
 use crate::simulations::player::Course;
 use crate::simulations::result::{ScenarioResult, StrategyResult};
 use crate::simulations::runner;
-use crate::simulations::scenario::{Overrides, ScenarioFile};
+use crate::simulations::scenario::{Overrides, Scenario, ScenarioFile};
 
-/// A scenario of the project with these strategies alone, by name.
+mod pooling;
+
+/// A scenario of the project with these strategies alone, by name; all are compared with the first of the file.
 fn play(name: &str, runs: u32, strategies: &[&str]) -> ScenarioResult {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("simulations/scenarios/{name}.toml"));
-    let overrides = Overrides { runs: Some(runs), ..Overrides::default() };
-    let mut file = ScenarioFile::read(&path, overrides).unwrap_or_else(|error| panic!("{error}"));
-    let mut scenario = file.scenarios.remove(0);
+    let mut scenario = read(name, Overrides { runs: Some(runs), ..Overrides::default() }).scenarios.remove(0);
     scenario.strategies.retain(|strategy| strategies.contains(&strategy.name.as_str()));
     assert_eq!(scenario.strategies.len(), strategies.len(), "{name} has no such strategy");
     scenario.reference = 0;
+    played(&scenario)
+}
+
+fn read(name: &str, overrides: Overrides) -> ScenarioFile {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("simulations/scenarios/{name}.toml"));
+    ScenarioFile::read(&path, overrides).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn played(scenario: &Scenario) -> ScenarioResult {
     let world = scenario.world();
     let course = Course { visitors: scenario.visitors, interval: scenario.interval };
     let seeds = runner::seeds(scenario.seed, scenario.runs);
     let stop = AtomicBool::new(false);
     let runs = runner::run_all(world, &scenario.strategies, course, &seeds, 0, &stop, &ProgressBar::hidden());
-    let result = ScenarioResult::of(&scenario, world, &runs.expect("not stopped"));
-    assert!(result.sample_ratio.passes(), "{name}: {:?}", result.sample_ratio);
+    let result = ScenarioResult::of(scenario, world, &runs.expect("not stopped"));
+    assert!(result.sample_ratio.passes(), "{}: {:?}", scenario.name, result.sample_ratio);
     result
 }
 

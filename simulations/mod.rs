@@ -13,6 +13,7 @@ pub(crate) mod runner;
 pub(crate) mod sample_ratio;
 pub(crate) mod scenario;
 pub(crate) mod statistics;
+pub(crate) mod stopping;
 pub(crate) mod strategies;
 pub(crate) mod table;
 pub(crate) mod world;

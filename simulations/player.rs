@@ -3,7 +3,7 @@
 //! Rewards need no receipt here: their events are built from the decision's record, as the engine builds them from a
 //! receipt. Who does not convert sends nothing, as on a site. Every allocation that falls due is computed at once.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,10 +31,12 @@ mod check;
 mod course;
 mod definition;
 mod pending;
+mod verdicts;
 mod watch;
 
 pub(crate) use check::check;
 pub(crate) use course::{Course, Outcome};
+pub(crate) use verdicts::{Finish, play_until_finished};
 
 /// Segments whose allocations are kept: more charts beside each other cannot be read.
 pub(crate) const PICTURED_SEGMENTS: usize = 4;
@@ -50,28 +52,14 @@ pub(crate) fn play(
     run: Seed,
     stop: &AtomicBool,
 ) -> Option<Outcome> {
-    let mut player = Player::new(world, strategy, course.visitors);
-    let contexts = world.contexts();
-    let phases = world.phases(course.visitors);
     let points = course.points();
-    let mut scratch = Scratch::default();
-    for stage in strategy.stages(&phases) {
-        player.begin(&stage, course.at(stage.visitors.start)).expect("the scenario's strategies were checked");
-        for index in stage.visitors.clone() {
-            if index % STOP_EVERY == 0 && stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            let visitor = Visitor::of(run, index, world);
-            world.look(index, &visitor, &mut scratch);
-            let own = world.context(index, &scratch);
-            let context = own.as_ref().unwrap_or_else(|| &contexts[visitor.segment]);
-            let scene = world.scene(index, &visitor, stage.phase, &scratch);
-            player.round(&Moment { index, visitor, context, scene, now: course.at(index), phase: stage.phase });
-            if points.get(player.regret.len()) == Some(&(index + 1)) {
-                player.record();
-            }
+    let mut player = Player::new(world, strategy, course.visitors);
+    player.visit(course, run, stop, |player, moment| {
+        if points.get(player.regret.len()) == Some(&(moment.index + 1)) {
+            player.record();
         }
-    }
+        ControlFlow::Continue(())
+    })?;
     Some(player.outcome())
 }
 
@@ -133,6 +121,40 @@ impl<'a> Player<'a> {
             regret: Vec::new(),
             allocations: Vec::new(),
         }
+    }
+
+    /// Decides for one visitor after another, until the run is over or `after` one of them there is nothing more to see; `None`
+    /// if it was told to stop.
+    fn visit(
+        &mut self,
+        course: Course,
+        run: Seed,
+        stop: &AtomicBool,
+        mut after: impl FnMut(&mut Self, &Moment<'_>) -> ControlFlow<()>,
+    ) -> Option<()> {
+        let (world, strategy) = (self.world, self.strategy);
+        let contexts = world.contexts();
+        let phases = world.phases(course.visitors);
+        let mut scratch = Scratch::default();
+        for stage in strategy.stages(&phases) {
+            self.begin(&stage, course.at(stage.visitors.start)).expect("the scenario's strategies were checked");
+            for index in stage.visitors.clone() {
+                if index % STOP_EVERY == 0 && stop.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let visitor = Visitor::of(run, index, world);
+                world.look(index, &visitor, &mut scratch);
+                let own = world.context(index, &scratch);
+                let context = own.as_ref().unwrap_or_else(|| &contexts[visitor.segment]);
+                let scene = world.scene(index, &visitor, stage.phase, &scratch);
+                let moment = Moment { index, visitor, context, scene, now: course.at(index), phase: stage.phase };
+                self.round(&moment);
+                if after(self, &moment).is_break() {
+                    return Some(());
+                }
+            }
+        }
+        Some(())
     }
 
     /// Saves what decides from now on.

@@ -8,6 +8,7 @@ use mabel::domain::{ExperimentKey, Seed, Span};
 use crate::simulations::classification::DataSet;
 use crate::simulations::player;
 use crate::simulations::scenario::file::File;
+use crate::simulations::stopping::Stopping;
 use crate::simulations::strategies::Strategy;
 use crate::simulations::world::blueprint::Blueprint;
 
@@ -15,6 +16,7 @@ mod family;
 mod file;
 mod grid;
 mod schema;
+mod stopping;
 mod strategy;
 
 /// What one file says: a scenario, or a grid of scenarios that differ in parameters.
@@ -46,6 +48,8 @@ pub(crate) struct Scenario {
     pub(crate) strategies: Vec<Strategy>,
     /// The strategy that all others are compared with.
     pub(crate) reference: usize,
+    /// Rules that look on, where the question is when a strategy has learned enough and not what it loses.
+    pub(crate) stopping: Option<Stopping>,
 }
 
 /// Where the truth comes from.
@@ -194,6 +198,8 @@ fn check((name, key): (&str, &str), directory: &Path, file: File, overrides: Ove
         }
         Source::HeadlineTests => {}
     }
+    let read = |given| stopping::read(given, &source, segments_count, &strategies);
+    let stopping = file.stopping.as_ref().map(read).transpose()?;
     Ok(Scenario {
         name: name.to_owned(),
         about: file.about,
@@ -204,6 +210,7 @@ fn check((name, key): (&str, &str), directory: &Path, file: File, overrides: Ove
         source,
         strategies,
         reference,
+        stopping,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::simulations::headlines::HeadlinesResult;
 use crate::simulations::result::{ScenarioResult, StrategyResult};
 use crate::simulations::sample_ratio::SampleRatio;
+use crate::simulations::stopping::StoppingResult;
 
 /// A heading, rows under it, and remarks.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,6 +163,52 @@ fn grid_cell(row: &StrategyResult) -> String {
     let Some(paired) = &row.paired else { return regret };
     let se = paired.regret_percent_se.map_or(String::new(), |se| format!(" ± {se:.2}"));
     format!("{regret} ({:+.2}{se})", paired.regret_percent_mean)
+}
+
+/// Of scenarios that ask stopping rules: a row for each cell, strategy and rule.
+pub(crate) fn stopping(name: &str, about: &str, results: &[StoppingResult]) -> Table {
+    let header = [
+        "cell",
+        "runs",
+        "strategy",
+        "rule",
+        "median visitors",
+        "loses more than it says ± se",
+        "true loss ± se",
+        "no practical difference",
+        "not finished",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for result in results {
+        let cell = result.scenario.rsplit('/').next().unwrap_or_default();
+        rows.extend(result.rows.iter().map(|row| {
+            let share = |mean: f64, se: Option<f64>| points(100.0 * mean, se.map(|se| 100.0 * se)) + " %";
+            vec![
+                cell.to_owned(),
+                result.runs.to_string(),
+                row.strategy.clone(),
+                row.rule.clone(),
+                grouped(row.visitors_median),
+                share(row.exceeded, row.exceeded_se),
+                share(row.loss_mean, row.loss_se),
+                percent(row.alike),
+                percent(row.unfinished),
+            ]
+        }));
+    }
+    let worst = results.iter().map(|result| result.sample_ratio).fold(SampleRatio::default(), SampleRatio::worst);
+    let looks = results.first().map_or_else(String::new, |result| {
+        let (every, visitors) = (grouped(result.every as f64), grouped(result.visitors as f64));
+        format!("asked every {every} visitors; not finished: by {visitors}. ")
+    });
+    let remarks = vec![
+        format!(
+            "{looks}Shares are of runs; the true loss is what the best variation has more than the one that is kept, in % of \
+             the latter: the best so far, or the default where there is no practical difference"
+        ),
+        sample_ratio(worst),
+    ];
+    Table { title: format!("{name}: {about}"), rows, remarks }
 }
 
 /// Of recorded headline tests.

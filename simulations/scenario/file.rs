@@ -7,6 +7,7 @@ use mabel::domain::{AttributeName, Context, ExperimentKey, VALUE_MAX, Value, Var
 use serde::Deserialize;
 
 use crate::simulations::scenario::family::{self, DelayInFile, DriftInFile, FamilyInFile, GoalInFile, OrdersInFile};
+use crate::simulations::scenario::stopping::StoppingInFile;
 use crate::simulations::scenario::{Refusal, schema};
 use crate::simulations::world::VariationInWorld;
 use crate::simulations::world::blueprint::{Blueprint, Family};
@@ -40,6 +41,7 @@ pub(super) struct File {
     pub(super) goal: Option<GoalInFile>,
     pub(super) orders: Option<OrdersInFile>,
     pub(super) delay: Option<DelayInFile>,
+    pub(super) stopping: Option<StoppingInFile>,
     pub(super) strategies: Option<Vec<toml::Table>>,
 }
 

@@ -14,6 +14,7 @@ use crate::simulations::result::{ScenarioResult, to_json, write_whole};
 use crate::simulations::runner::{self, Run};
 use crate::simulations::sample_ratio::SampleRatio;
 use crate::simulations::scenario::{Overrides, Scenario, ScenarioFile, Source};
+use crate::simulations::stopping::{self, Stopping, StoppingResult};
 use crate::simulations::table::{self, Table};
 use crate::simulations::world::blueprint::{Blueprint, Family};
 
@@ -51,6 +52,8 @@ struct Played {
     sample_ratio: SampleRatio,
     /// Of worlds, what a grid shows of it.
     result: Option<ScenarioResult>,
+    /// The same, where stopping rules were asked.
+    stopping: Option<StoppingResult>,
     /// Of worlds, what there is to draw.
     #[cfg_attr(not(feature = "plots"), expect(dead_code, reason = "nothing draws it"))]
     drawn: Option<(Blueprint, Vec<Run>)>,
@@ -67,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(Failure::new)?;
     for file in &files {
-        let mut results = Vec::new();
+        let (mut results, mut stopping) = (Vec::new(), Vec::new());
         for scenario in &file.scenarios {
             let played = pool.install(|| play(scenario, &arguments.data, &stop))?;
             if !file.grid {
@@ -81,9 +84,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
             check(scenario, played.sample_ratio)?;
             results.extend(played.result);
+            stopping.extend(played.stopping);
         }
         if file.grid {
-            let table = table::grid(&file.name, &file.about, &results);
+            let table = if stopping.is_empty() {
+                table::grid(&file.name, &file.about, &results)
+            } else {
+                table::stopping(&file.name, &file.about, &stopping)
+            };
             print(&table);
             if let Some(out) = &arguments.out {
                 write_grid(&out.join(&file.name), &table, &results)?;
@@ -113,7 +121,10 @@ fn check(scenario: &Scenario, sample_ratio: SampleRatio) -> Result<(), Failure> 
 
 fn play(scenario: &Scenario, data: &[PathBuf], stop: &AtomicBool) -> Result<Played, Failure> {
     match &scenario.source {
-        Source::World(blueprint) => play_world(scenario, blueprint, stop),
+        Source::World(blueprint) => match &scenario.stopping {
+            Some(asked) => play_until_finished(scenario, blueprint, asked, stop),
+            None => play_world(scenario, blueprint, stop),
+        },
         Source::Classification(set, world) => {
             let table = set.read(data, scenario.visitors);
             let table = table.map_err(|error| Failure::new(format!("{}: {error}", scenario.name)))?;
@@ -135,6 +146,7 @@ fn play(scenario: &Scenario, data: &[PathBuf], stop: &AtomicBool) -> Result<Play
                 json: to_json(&result),
                 sample_ratio: result.sample_ratio,
                 result: None,
+                stopping: None,
                 drawn: None,
             })
         }
@@ -154,7 +166,28 @@ fn play_world(scenario: &Scenario, blueprint: &Blueprint, stop: &AtomicBool) -> 
         json: to_json(&result),
         sample_ratio: result.sample_ratio,
         result: Some(result),
+        stopping: None,
         drawn: Some((blueprint.clone(), runs)),
+    })
+}
+
+fn play_until_finished(
+    scenario: &Scenario,
+    blueprint: &Blueprint,
+    asked: &Stopping,
+    stop: &AtomicBool,
+) -> Result<Played, Failure> {
+    let plays = u64::from(scenario.runs) * scenario.strategies.len() as u64;
+    let progress = runner::progress(&scenario.name, plays);
+    let result = stopping::run_all(scenario, blueprint, asked, stop, &progress).ok_or(Failure::Interrupted)?;
+    progress.finish_and_clear();
+    Ok(Played {
+        table: table::stopping(&result.scenario, &result.about, std::slice::from_ref(&result)),
+        json: to_json(&result),
+        sample_ratio: result.sample_ratio,
+        result: None,
+        stopping: Some(result),
+        drawn: None,
     })
 }
 
@@ -174,7 +207,8 @@ fn write_grid(directory: &Path, table: &Table, results: &[ScenarioResult]) -> Re
     let path = directory.join("table.md");
     write_whole(&path, table.markdown().as_bytes())
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    draw_grid(directory, results)
+    // Of stopping rules there is nothing to draw.
+    if results.is_empty() { Ok(()) } else { draw_grid(directory, results) }
 }
 
 #[cfg(feature = "plots")]
