@@ -8,6 +8,7 @@ pub mod apply;
 pub mod check;
 pub mod checkpoint;
 mod contextual;
+pub mod contribution;
 pub mod decide;
 pub mod definition;
 mod draw;

@@ -1,6 +1,7 @@
 //! How long after their decisions rewards come, and from that, what share of them is known at an age (STATISTICS §5).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::domain::{Span, Timestamp};
 
@@ -57,6 +58,22 @@ impl Delays {
         }
         self.count(self.row(decided), self.bin(delay), 1);
         self.advance(decided + delay);
+    }
+
+    /// Takes back a reward that was counted; afterwards only the time it told is left of it.
+    pub fn take_back(&mut self, decided: Timestamp, delay: Span) {
+        if delay > self.window {
+            return;
+        }
+        let (row, bin) = (self.row(decided), self.bin(delay));
+        if self.is_over(row, self.latest) {
+            self.closed[bin] = self.closed[bin].saturating_sub(1);
+        } else if let Entry::Occupied(mut count) = self.open.entry((row, u8::try_from(bin).expect("bins are few"))) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     /// Adds all of another's rewards.
@@ -123,8 +140,9 @@ impl Delays {
         }
     }
 
-    /// Folds rows whose window is over by a time.
-    fn advance(&mut self, to: Timestamp) {
+    /// Says what time it is: rows whose window is over by then are folded. Who takes rewards back says so of every reward,
+    /// whatever its value: else what is left of one that was taken back would tell that it came.
+    pub fn advance(&mut self, to: Timestamp) {
         self.latest = self.latest.max(to);
         while let Some(first) = self.open.first_entry() {
             let (row, bin) = *first.key();

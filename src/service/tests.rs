@@ -8,7 +8,7 @@ use crate::domain::{Context, ExperimentKey, GoalKey, Span, Timestamp, VariationK
 use crate::engine::decide::Reason;
 use crate::engine::definition::*;
 use crate::engine::ledger::Outcome;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
@@ -134,7 +134,15 @@ fn decide(service: &Service) -> Arc<Answer> {
 }
 
 fn reward(service: &Service, receipt: &str) -> Result<Outcome, FeedbackError> {
-    let reward = Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
+    let reward = Reward {
+        action: Action::Reward,
+        receipt,
+        goal: None,
+        value: None,
+        currency: None,
+        reward_id: None,
+        occurred_at: None,
+    };
     run(service.reward(&reward)).map(|rewarding| rewarding.outcome)
 }
 

@@ -1,6 +1,7 @@
 //! Who came first, live and at replay.
 
 use crate::domain::*;
+use crate::engine::contribution::Contribution;
 use crate::engine::event::*;
 use crate::engine::ledger::*;
 
@@ -30,6 +31,7 @@ fn reward(id: &str, value: i64, arrived: u64, deferred: bool) -> Event {
         occurred_at: None,
         window: Span::from_millis(500),
         cap: None,
+        aggregation: Aggregation::First,
     })
 }
 
@@ -98,15 +100,16 @@ fn a_reward_never_activates_but_waits_for_the_activation() {
         check(&[reward("a", 1, 1_100, true), reward("b", 1, 1_150, true), activation(1_200), activation(1_300)]);
     assert_eq!(judged[0].standing, AwaitsActivation);
     assert_eq!(judged[1].standing, AlreadyConverted);
-    assert_eq!(judged[2].released, [(Slot(0), 1)]);
-    assert_eq!((judged[3].outcome, judged[3].released.len()), (Repeated, 0));
+    let released = Contribution { value: 1, capped: false, delay: Span::from_millis(200) };
+    assert_eq!(judged[2].changes, [Change { goal: Slot(0), before: None, after: Some(released) }]);
+    assert_eq!((judged[3].outcome, judged[3].changes.len()), (Repeated, 0));
     assert_eq!(fates(&[activation(1_100), reward("a", 1, 1_200, true)])[1], (Recorded, Learned));
 }
 
 #[test]
 fn a_late_activation_releases_nothing() {
     let judged = check(&[reward("a", 1, 1_100, true), activation(1_501), reward("b", 1, 1_400, true)]);
-    assert_eq!((judged[1].outcome, judged[1].released.len()), (Late, 0));
+    assert_eq!((judged[1].outcome, judged[1].changes.len()), (Late, 0));
     assert_ne!(judged[2].standing, Learned);
 }
 

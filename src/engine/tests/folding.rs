@@ -107,6 +107,7 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
         occurred_at: None,
         window: Span::DAY,
         cap: None,
+        aggregation: crate::domain::Aggregation::First,
     };
     driver.apply(crate::engine::event::Event::Rewarded(reward));
     let active = experiment.active();

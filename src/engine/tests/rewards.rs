@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::error::RewardError;
 use crate::engine::event::Event;
 use crate::engine::receipt::ReceiptError;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::secret::Secret;
 use crate::engine::settings::LATE_SPAN;
 use crate::engine::tests::driver::{Driver, START, definition};
@@ -18,7 +18,15 @@ fn sealed(driver: &Driver) -> (String, Timestamp) {
 }
 
 fn reward(receipt: &str) -> Reward<'_> {
-    Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None }
+    Reward {
+        action: Action::Reward,
+        receipt,
+        goal: None,
+        value: None,
+        currency: None,
+        reward_id: None,
+        occurred_at: None,
+    }
 }
 
 fn refused(engine: &Engine, reward: &Reward<'_>, now: Timestamp) -> String {
