@@ -96,7 +96,7 @@ pub struct Exposed {
     pub excluded: Box<[Slot]>,
 }
 
-/// See [`Event::Activated`].
+/// See [`Event::Activated`]. Only of deferred decisions: any other was an exposure at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activated {
     /// The decision.

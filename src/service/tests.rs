@@ -1,5 +1,7 @@
 //! The service without HTTP: a store that can be told to refuse, a clock that stands.
 
+mod corrections;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

@@ -21,7 +21,7 @@ fn device(index: u64) -> Context<'static> {
 }
 
 /// Everything an engine holds, as plain data.
-fn state(engine: &Engine) -> Vec<StateRecord> {
+pub(crate) fn state(engine: &Engine) -> Vec<StateRecord> {
     for experiment in engine.experiments() {
         experiment.mark_changed();
         experiment.active().segments().iter().for_each(|segment| segment.mark_changed());

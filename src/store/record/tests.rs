@@ -3,7 +3,7 @@
 mod examples;
 mod shapes;
 
-use crate::domain::{RewardId, Slot, Span};
+use crate::domain::{Aggregation, RewardId, Slot, Span};
 use crate::engine::checkpoint::StateRecord;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
@@ -135,6 +135,22 @@ fn a_row_under_another_key_is_damaged() {
     let experiment = encode_state(&StateRecord::Experiment(experiment_example()));
     let deleted = encode_state(&StateRecord::Deleted(experiment_example().definition.key.clone()));
     assert_eq!(experiment.key, deleted.key);
+}
+
+/// What a later version adds stands behind what the earlier ones wrote, byte for byte, and is left out where there is nothing.
+#[test]
+fn a_record_is_of_the_first_version_that_can_say_it() {
+    let rewarded = |cap: Option<i64>, aggregation: Aggregation| {
+        let Event::Rewarded(mut rewarded) = examples().remove(2) else { panic!("the third example is a reward") };
+        (rewarded.cap, rewarded.aggregation) = (cap, aggregation);
+        encoded(&[Event::Rewarded(rewarded)])
+    };
+    let first = rewarded(None, Aggregation::First);
+    let said = &first[1..];
+    assert_eq!(first[0], 1);
+    assert_eq!(rewarded(Some(9), Aggregation::First), [&[2], said, &[1, 18, 0, 0, 0, 0]].concat());
+    assert_eq!(rewarded(Some(9), Aggregation::Sum), [&[3], said, &[1, 18, 0, 0, 0, 0], &[1, 0, 0]].concat());
+    assert_eq!(rewarded(None, Aggregation::Last), [&[3], said, &[0, 0, 0, 0, 0], &[2, 0, 0]].concat());
 }
 
 /// The bytes of version 1, one line per example. Later versions go on reading them; these lines never change.
