@@ -28,6 +28,8 @@ struct Moody {
     inner: MemoryStore,
     refuses: AtomicBool,
     holds: Mutex<bool>,
+    /// The writer has come and waits.
+    waits: AtomicBool,
     released: Condvar,
 }
 
@@ -44,6 +46,7 @@ impl Moody {
     fn mood(&self) -> Result<(), StoreError> {
         let mut holds = self.holds.lock().expect("whole");
         while *holds {
+            self.waits.store(true, Ordering::SeqCst);
             holds = self.released.wait(holds).expect("whole");
         }
         if self.refuses.load(Ordering::SeqCst) {
@@ -210,6 +213,11 @@ fn a_full_queue_answers_the_default_and_refuses_rewards() {
     let receipt = decide(&service).receipt.clone().expect("recorded");
     until("the first exposure", || exposures(&service) == 1);
     store.hold(true);
+    // A queue that is full before its reader waits does not stay full.
+    until("a writer that waits", || {
+        decide(&service);
+        store.waits.load(Ordering::SeqCst)
+    });
     until("a full queue", || decide(&service).why == Why::Overloaded);
     let fallen = decide(&service);
     assert_eq!((fallen.variation, fallen.receipt.as_ref(), fallen.propensity.to_bits()), (0, None, 1.0_f64.to_bits()));

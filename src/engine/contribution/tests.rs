@@ -50,10 +50,12 @@ fn come_to(steps: &[Step], aggregation: Aggregation, cap: Option<i64>, deferred:
     known.map(|known| (known.value, known.capped, known.delay.as_millis() / 1_000))
 }
 
+/// Facts, and the values and times that they come to for first, sum and last.
+type Case<'a> = (&'a [Step], [Option<(i64, u64)>; 3]);
+
 #[test]
 fn rewards_come_to_what_their_goal_says() {
-    // For first, sum and last.
-    let cases: &[(&[Step], [Option<(i64, u64)>; 3])] = &[
+    let cases: &[Case<'_>] = &[
         (&[], [None, None, None]),
         (&[In("a", 5, 1)], [Some((5, 1)), Some((5, 1)), Some((5, 1))]),
         (&[In("a", 0, 1)], [None, None, None]),

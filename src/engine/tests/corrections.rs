@@ -214,7 +214,13 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
                 last.entry(key(&retracted.record, retracted.goal, &retracted.reward_id))
                     .and_modify(|value| *value = None);
             }
-            _ => {}
+            Event::ExperimentSaved(_)
+            | Event::StatusChanged { .. }
+            | Event::ExperimentDeleted { .. }
+            | Event::Exposed(_)
+            | Event::Activated(_)
+            | Event::AllocationComputed(_)
+            | Event::PoolFitted(_) => {}
         }
     }
     let at_once = events.iter().filter_map(|event| match event {
@@ -227,7 +233,13 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
             Some(Event::Rewarded(Rewarded { value, ..reward.clone() }))
         }
         Event::Amended(_) | Event::Retracted(_) => None,
-        _ => Some(event.clone()),
+        Event::ExperimentSaved(_)
+        | Event::StatusChanged { .. }
+        | Event::ExperimentDeleted { .. }
+        | Event::Exposed(_)
+        | Event::Activated(_)
+        | Event::AllocationComputed(_)
+        | Event::PoolFitted(_) => Some(event.clone()),
     });
     at_once.collect()
 }
