@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mabel::domain::{Context, ExperimentKey, GoalKind, RewardId, Seed, Span, Timestamp};
+use mabel::domain::{Aggregation, Context, ExperimentKey, GoalKind, RewardId, Seed, Span, Timestamp};
 use mabel::engine::Engine;
 use mabel::engine::decide::{Decision, Explain, Request, RequestId};
 use mabel::engine::definition::Status;
@@ -306,6 +306,7 @@ impl<'a> Player<'a> {
             occurred_at: None,
             window: settings.longest_window(),
             cap: self.world.goal.cap.filter(|_| !conversion),
+            aggregation: Aggregation::First,
         });
         let earned = worth - self.world.variations[variation].cost_per_conversion;
         (delay, Pending { event, segment: visitor.segment, variation, earned })

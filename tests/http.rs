@@ -279,7 +279,7 @@ fn an_experiment_reads_back_as_it_was_saved_with_every_default_written_out() {
     );
     assert_eq!(
         settings["goals"][1],
-        json!({"key": "signup", "kind": "conversion", "role": "secondary", "window": "7d", "delay": "survival"})
+        json!({"key": "signup", "kind": "conversion", "rewards": "first", "role": "secondary", "window": "7d", "delay": "survival"})
     );
     let (status, same) = site.client.send("PUT", "/v1/experiments/hero", settings);
     assert_eq!((status, &same["definition"]), (200, &json!(1)), "saving what is in force changes nothing");

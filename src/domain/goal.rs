@@ -18,6 +18,18 @@ pub enum GoalKind {
     Count,
 }
 
+/// What several rewards of one decision come to for one goal. Those that were retracted are as if they had never been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aggregation {
+    /// The first that is not 0.
+    #[default]
+    First,
+    /// All of them together.
+    Sum,
+    /// The last, even if it is 0.
+    Last,
+}
+
 /// A currency by its code in ISO 4217, such as `EUR`. Amounts are integers in its minor unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);

@@ -13,7 +13,7 @@ pub mod time;
 
 pub use context::{Context, Value};
 pub use features::Features;
-pub use goal::{Currency, GoalKind, VALUE_MAX};
+pub use goal::{Aggregation, Currency, GoalKind, VALUE_MAX};
 pub use id::{
     AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
     VariationKey, VisitorId,

@@ -69,6 +69,11 @@ impl Allocation {
         self.state.fit
     }
 
+    /// Amendments and retractions in the tallies it was computed from.
+    pub(crate) fn amendments(&self) -> u64 {
+        self.state.amendments
+    }
+
     /// For a checkpoint.
     pub(crate) fn state(&self) -> AllocationState {
         self.state.clone()

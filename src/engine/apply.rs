@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::domain::{ExperimentKey, Slot, Timestamp};
 use crate::engine::Engine;
-use crate::engine::checkpoint::RewardCounts;
+use crate::engine::checkpoint::{AllocationState, RewardCounts};
+use crate::engine::contribution::{Change, Contribution};
 use crate::engine::definition::Delay;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
-use crate::engine::experiment::{Active, Experiment};
-use crate::engine::ledger::{Judgement, Outcome, Standing};
+use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::ledger::{Judgement, Outcome};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Learned, Place, Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
@@ -29,10 +30,16 @@ impl Engine {
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
             Event::Exposed(exposed) => {
                 let at = exposed.record.decided_at();
-                self.count(&exposed.record, &Happened { at, exposure: true, rewards: &[] }, jobs);
+                self.count(&exposed.record, Happened::Exposed { at }, &[], jobs);
             }
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
+            Event::Amended(amended) => {
+                self.apply_corrected(&amended.record, judgement, |counts| &mut counts.amended, jobs);
+            }
+            Event::Retracted(retracted) => {
+                self.apply_corrected(&retracted.record, judgement, |counts| &mut counts.retracted, jobs);
+            }
             Event::AllocationComputed(computed) => self.apply_computed(computed, jobs),
             Event::PoolFitted(fitted) => self.apply_fitted(fitted, jobs),
         }
@@ -88,14 +95,13 @@ impl Engine {
 
     fn apply_activated(&self, activated: &Activated, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
         if judgement.outcome == Outcome::Recorded {
-            let happened = Happened { at: activated.at, exposure: true, rewards: &judgement.released };
-            self.count(&activated.record, &happened, jobs);
+            let happened = Happened::Activated { at: activated.at };
+            self.count(&activated.record, happened, &judgement.changes, jobs);
         }
     }
 
     fn apply_rewarded(&self, rewarded: &Rewarded, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
         let Ok(experiment) = self.experiment(rewarded.record.experiment.as_str()) else { return };
-        let learned = judgement.standing == Standing::Learned && judgement.outcome == Outcome::Recorded;
         {
             let mut counts = experiment.rewards_for_writing();
             match judgement.outcome {
@@ -103,27 +109,48 @@ impl Engine {
                 Outcome::Repeated => counts.repeated += 1,
                 Outcome::Late => counts.late += 1,
                 // Counted as refused, where its sender is told.
-                Outcome::Refused => return,
+                Outcome::Refused | Outcome::Unknown => return,
             }
-            if judgement.outcome == Outcome::Recorded && rewarded.learned_value() != rewarded.value {
-                counts.capped += 1;
-            }
-            if learned && !rewarded.record.control && rewarded.record.epoch == experiment.active().settings.epoch {
-                counts.newest_learned = counts.newest_learned.max(Some(rewarded.arrived_at));
+            if judgement.outcome == Outcome::Recorded
+                && !rewarded.record.control
+                && rewarded.record.epoch == experiment.active().settings.epoch
+            {
+                counts.newest = counts.newest.max(Some(rewarded.arrived_at));
             }
         }
         experiment.mark_changed();
-        if learned && rewarded.learned_value() != 0 {
-            let rewards = [(rewarded.goal, rewarded.learned_value())];
-            let happened = Happened { at: rewarded.arrived_at, exposure: false, rewards: &rewards };
-            self.count(&rewarded.record, &happened, jobs);
+        if judgement.outcome == Outcome::Recorded {
+            let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
+            self.count(&rewarded.record, happened, &judgement.changes, jobs);
         }
     }
 
-    /// Adds an exposure, rewards, or both to the cell of a decision. What belongs to an experiment that was deleted, or
-    /// to an epoch whose receipts have expired, counts for nobody.
-    fn count(&self, record: &DecisionRecord, happened: &Happened<'_>, jobs: &mut Vec<RefreshJob>) {
-        let Happened { at, exposure, rewards } = *happened;
+    /// An amendment or a retraction, each counted in its place.
+    fn apply_corrected(
+        &self,
+        record: &DecisionRecord,
+        judgement: &Judgement,
+        counter: fn(&mut RewardCounts) -> &mut u64,
+        jobs: &mut Vec<RefreshJob>,
+    ) {
+        let Ok(experiment) = self.experiment(record.experiment.as_str()) else { return };
+        {
+            let mut counts = experiment.rewards_for_writing();
+            match judgement.outcome {
+                Outcome::Recorded | Outcome::Late => *counter(&mut counts) += 1,
+                Outcome::Repeated => counts.repeated += 1,
+                Outcome::Refused | Outcome::Unknown => return,
+            }
+        }
+        experiment.mark_changed();
+        if !judgement.changes.is_empty() {
+            self.count(record, Happened::Corrected, &judgement.changes, jobs);
+        }
+    }
+
+    /// Counts what happened to a decision in its cell. What belongs to an experiment that was deleted, or to an epoch whose
+    /// receipts have expired, counts for nobody.
+    fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
         self.with_experiment(&record.experiment, |experiment| {
             let active = experiment.active();
             let Some(epoch) = active.epoch(record.epoch) else { return };
@@ -134,33 +161,30 @@ impl Engine {
                 lengths: epoch.lengths,
             };
             experiment.saw_decision(place.decided);
-            // A goal that was never in the epoch has nothing to count in it.
-            let learned = |(goal, value): &(Slot, i64)| {
-                epoch.measure(*goal).map(|measure| Learned { goal: *goal, kind: measure.kind, value: *value })
-            };
-            let rewards: Vec<Learned> = rewards.iter().filter_map(learned).collect();
+            // The time an epoch has come to is in the experiment's row, whatever else changes.
+            experiment.mark_changed();
+            experiment.count_capped(changes);
             let current = epoch.number == active.settings.epoch;
             if !place.control {
-                epoch.timing.saw(at);
+                tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
             }
-            if current && !place.control && !exposure && active.settings.primary_goal().delay == Delay::Survival {
-                let primary = rewards.iter().filter(|reward| reward.goal == active.settings.primary());
-                let window = active.settings.primary_goal().window;
-                primary.for_each(|_| epoch.timing.saw_reward(window, place.variation, place.decided, at));
+            let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
+            if !happened.exposes() && learned.is_empty() {
+                return;
             }
             let pools = active.settings.pools();
             epoch.with_segment(&record.segment, &active, |segment| {
-                jobs.extend(add(segment, place, &rewards, exposure, (current && !pools).then_some(&active)));
+                jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some(&active)));
             });
             if let Some(all) = active.all.as_ref().filter(|_| current) {
-                jobs.extend(add(all, place, &rewards, exposure, pools.then_some(&active)));
+                jobs.extend(add(all, place, happened, &learned, pools.then_some(&active)));
                 experiment.watch_budget(&active);
             }
             if current && !place.control {
-                active.learn(record, exposure, &rewards);
+                active.learn(record, happened.exposes(), &learned);
             }
             if current && !place.control && active.settings.borrows() {
-                epoch.pool.progress().count(place.decided, exposure, rewards.len());
+                epoch.pool.progress().count(place.decided, happened.exposes(), &learned);
                 jobs.extend(active.fit_if_due());
             }
         });
@@ -177,12 +201,14 @@ impl Engine {
         let Some(segment) = segment else { return };
         // An allocation of an older definition would be projected all the same; the one in force is at least as new.
         if computed.definition == active.settings.version {
-            segment.set_allocation(active.settings.allocation(
-                computed.evidence,
-                computed.effective,
-                computed.fit,
-                computed.shares.clone(),
-            ));
+            segment.set_allocation(active.settings.allocation(AllocationState {
+                definition: computed.definition,
+                evidence: computed.evidence,
+                effective: computed.effective,
+                fit: computed.fit,
+                amendments: computed.amendments,
+                shares: computed.shares.clone(),
+            }));
             segment.mark_changed();
         }
         let mut tallies = segment.tallies();
@@ -193,29 +219,71 @@ impl Engine {
     }
 }
 
-/// What a decision came to: an exposure, rewards, or both.
-struct Happened<'a> {
-    at: Timestamp,
-    exposure: bool,
-    /// Goals and values.
-    rewards: &'a [(Slot, i64)],
+/// What happened to a decision, beside what changed in what it comes to.
+#[derive(Clone, Copy)]
+enum Happened {
+    /// It was made.
+    Exposed { at: Timestamp },
+    /// It was deferred, and is an exposure now.
+    Activated { at: Timestamp },
+    /// A reward came in time, whatever its value.
+    Rewarded { goal: Slot, at: Timestamp },
+    /// A reward was amended or retracted. That tells no time: what it leaves is what would be there without it.
+    Corrected,
+}
+
+impl Happened {
+    /// Whether it makes the decision an exposure.
+    const fn exposes(self) -> bool {
+        matches!(self, Self::Exposed { .. } | Self::Activated { .. })
+    }
+}
+
+/// Tells an epoch what time it is and, if it is the current one, how long rewards of the primary goal take. A reward tells the
+/// time even if it changes nothing: what it comes to may be amended, and then it must have told it.
+fn tell_time(epoch: &Epoch, current: Option<&Settings>, happened: Happened, place: Place, changes: &[Change]) {
+    let timing = &epoch.timing;
+    match happened {
+        Happened::Exposed { at } | Happened::Activated { at } | Happened::Rewarded { goal: _, at } => timing.saw(at),
+        Happened::Corrected => {}
+    }
+    let Some(settings) = current.filter(|settings| settings.primary_goal().delay == Delay::Survival) else { return };
+    let (primary, window) = (settings.primary(), settings.primary_goal().window);
+    match happened {
+        Happened::Activated { at } => timing.saw_activation(at.max(place.decided)),
+        Happened::Rewarded { goal, at } if goal == primary => timing.saw_reward(window, at.max(place.decided)),
+        Happened::Exposed { .. } | Happened::Rewarded { .. } | Happened::Corrected => {}
+    }
+    for change in changes.iter().filter(|change| change.goal == primary) {
+        timing.changed(window, place, change);
+    }
+}
+
+/// How a change counts in an epoch; `None` where the goal was never in it.
+fn learned(epoch: &Epoch, change: &Change) -> Option<Learned> {
+    let value = |contribution: Option<Contribution>| contribution.map_or(0, |contribution| contribution.value);
+    let (goal, before, after) = (change.goal, value(change.before), value(change.after));
+    epoch.measure(goal).map(|measure| Learned { goal, kind: measure.kind, before, after })
 }
 
 /// Adds to a segment, under one lock; a job if `active` is given and its allocation is now due.
 fn add(
     segment: &Segment,
     place: Place,
-    rewards: &[Learned],
-    exposure: bool,
+    happened: Happened,
+    learned: &[Learned],
     active: Option<&Active>,
 ) -> Option<RefreshJob> {
     segment.mark_changed();
     let mut tallies = segment.tallies();
-    if exposure {
+    if happened.exposes() {
         tallies.add_exposure(place);
     }
-    for reward in rewards {
-        tallies.add_reward(place, *reward);
+    for learned in learned {
+        tallies.change(place, *learned);
+    }
+    if matches!(happened, Happened::Corrected) && !place.control {
+        tallies.amendments += 1;
     }
     active.filter(|_| !place.control).and_then(|active| RefreshJob::if_due(segment, &mut tallies, active))
 }
@@ -238,6 +306,15 @@ impl Active {
 }
 
 impl Experiment {
+    /// Counts decisions that are learned as the cap, and no more as such.
+    fn count_capped(&self, changes: &[Change]) {
+        let capped = |contribution: Option<Contribution>| u64::from(contribution.is_some_and(|known| known.capped));
+        let mut counts = self.rewards_for_writing();
+        for Change { goal: _, before, after } in changes {
+            counts.capped = (counts.capped + capped(*after)).saturating_sub(capped(*before));
+        }
+    }
+
     /// Pushes every segment of the current epoch whose allocation is due, or of an older definition.
     pub(crate) fn due(&self, jobs: &mut Vec<RefreshJob>) {
         let active = self.active();

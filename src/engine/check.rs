@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::domain::{Currency, GoalKind, Span, VALUE_MAX};
+use crate::domain::{Aggregation, Currency, GoalKind, Span, VALUE_MAX};
 use crate::engine::definition::{Definition, Goal, HalfLife, Objective, Role, StoppingRule};
 use crate::engine::error::FieldError;
 use crate::engine::settings::Slots;
@@ -121,6 +121,10 @@ fn check_values(index: usize, goal: &Goal) -> Result<(), FieldError> {
     {
         let allowed = format!("a whole number from 1 to {VALUE_MAX}, for goals of kind revenue or count");
         return Err(FieldError::new(field("cap"), cap, allowed));
+    }
+    if conversion && goal.aggregation == Aggregation::Sum {
+        let allowed = "\"first\" or \"last\" for a goal of kind conversion: a decision converts once";
+        return Err(FieldError::new(field("rewards"), "\"sum\"", allowed));
     }
     if let Some(worth) = goal.worth
         && (!conversion || goal.currency.is_none() || !(worth > 0.0 && worth <= VALUE_MAX as f64))

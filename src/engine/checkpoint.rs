@@ -127,10 +127,14 @@ pub struct RewardCounts {
     pub repeated: u64,
     /// After their window.
     pub late: u64,
-    /// Recorded, and learned as their goal's cap because they were larger.
+    /// Decisions whose rewards come to more than their goal's cap, which is learned in their stead.
     pub capped: u64,
-    /// Arrival of the newest one that was learned from.
-    pub newest_learned: Option<Timestamp>,
+    /// Amended.
+    pub amended: u64,
+    /// Retracted.
+    pub retracted: u64,
+    /// Arrival of the newest one that came in time to train.
+    pub newest: Option<Timestamp>,
 }
 
 /// See [`StateRecord::Segment`].
@@ -146,6 +150,8 @@ pub struct SegmentState {
     pub learning: Buckets,
     /// The control group's.
     pub control: Buckets,
+    /// Amendments and retractions that changed the tallies that train.
+    pub amendments: u64,
     /// The allocation in force.
     pub allocation: Option<AllocationState>,
 }
@@ -161,6 +167,8 @@ pub struct AllocationState {
     pub effective: Option<u64>,
     /// The fit of all segments it was computed with.
     pub fit: Option<AllocationId>,
+    /// Amendments and retractions in those tallies.
+    pub amendments: u64,
     /// What was computed.
     pub shares: Shares,
 }

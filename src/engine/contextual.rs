@@ -1,6 +1,6 @@
 //! Definitions of policies that learn from features: what they see of a visitor, and what does not go with them.
 
-use crate::domain::{GoalKind, SegmentKey};
+use crate::domain::{Aggregation, GoalKind, SegmentKey};
 use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role, Segments};
 use crate::engine::error::FieldError;
 use crate::engine::receipt::features_max;
@@ -61,6 +61,10 @@ pub(crate) fn check_contextual(definition: &Definition) -> Result<(), FieldError
     }
     if definition.goals[index].kind != GoalKind::Conversion && definition.policy.kind.starts_with("logistic") {
         return refuse(format!("goals[{index}].kind"), "rewards with values", "\"conversion\" under a logistic policy");
+    }
+    if definition.goals[index].aggregation != Aggregation::First {
+        let allowed = "\"first\" for the primary goal where the policy learns from features: what it has learned it cannot take back";
+        return refuse(format!("goals[{index}].rewards"), "another value", allowed);
     }
     if definition.policy.half_life != HalfLife::Off {
         return refuse("policy.half_life".into(), "a half-life", "\"off\" where the policy learns from features");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp, VariationKey,
+    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp,
+    VariationKey,
 };
 use crate::policy::Parameters;
 
@@ -192,6 +193,8 @@ pub struct Goal {
     pub currency: Option<Currency>,
     /// Values beyond it, either way, are learned as it is (winsorised); 1 to 2^40.
     pub cap: Option<i64>,
+    /// What several rewards of one decision come to.
+    pub aggregation: Aggregation,
     /// What one conversion is worth, in minor units; above 0, up to 2^40. For conversions alone.
     pub worth: Option<f64>,
     /// What a policy makes of decisions whose window is still open.
@@ -294,6 +297,7 @@ impl Goal {
             window,
             currency: None,
             cap: None,
+            aggregation: Aggregation::First,
             worth: None,
             delay: Delay::None,
             typical_delay: None,

@@ -76,8 +76,14 @@ pub enum RewardError {
     #[error("the decision belongs to an epoch that is closed for good")]
     EpochClosed,
     /// The decision has as many rewards as are remembered.
-    #[error("the decision has {} rewards already, and no more are taken", crate::engine::ledger::MAX_FACTS)]
+    #[error(
+        "{} rewards, amendments and retractions of the decision are remembered already, and no more are taken",
+        crate::engine::ledger::MAX_FACTS
+    )]
     TooMany,
+    /// Nothing to amend or to retract.
+    #[error("the decision has no reward {0:?} for this goal: only what was recorded can be amended or retracted")]
+    UnknownReward(String),
     /// The experiment has no such goal.
     #[error("there is no goal {given:?}; there are {allowed}")]
     UnknownGoal {

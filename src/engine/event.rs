@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{
+    Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
+};
 use crate::engine::definition::{Definition, Status};
 use crate::posterior::pooling::Fit;
 
@@ -58,6 +60,10 @@ pub enum Event {
     Activated(Activated),
     /// A value of a goal arrived for a decision.
     Rewarded(Rewarded),
+    /// A reward's value was not what it should have been.
+    Amended(Amended),
+    /// A reward should not have been sent.
+    Retracted(Retracted),
     /// A new allocation, which later exposures name.
     AllocationComputed(Arc<AllocationComputed>),
     /// What all segments say together, where they borrow from each other.
@@ -90,7 +96,7 @@ pub struct Exposed {
     pub excluded: Box<[Slot]>,
 }
 
-/// See [`Event::Activated`].
+/// See [`Event::Activated`]. Only of deferred decisions: any other was an exposure at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activated {
     /// The decision.
@@ -120,16 +126,43 @@ pub struct Rewarded {
     pub occurred_at: Option<Timestamp>,
     /// The goal's window.
     pub window: Span,
-    /// The goal's cap: a value beyond it, either way, is learned as it is.
+    /// The goal's cap: what a decision's rewards come to beyond it, either way, is learned as it is.
     pub cap: Option<i64>,
+    /// What several rewards of the decision come to.
+    pub aggregation: Aggregation,
 }
 
-impl Rewarded {
-    /// The value that is learned: at most the cap in size.
-    #[must_use]
-    pub fn learned_value(&self) -> i64 {
-        self.cap.map_or(self.value, |cap| self.value.clamp(-cap, cap))
-    }
+/// See [`Event::Amended`]. Window, cap and aggregation are those that the reward itself brought: an amendment is judged as
+/// if its value had been sent at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amended {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Whether it was deferred.
+    pub deferred: bool,
+    /// The reward's goal.
+    pub goal: Slot,
+    /// The reward's value from now on.
+    pub value: i64,
+    /// The reward's id.
+    pub reward_id: RewardId,
+    /// When this arrived.
+    pub arrived_at: Timestamp,
+}
+
+/// See [`Event::Retracted`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retracted {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Whether it was deferred.
+    pub deferred: bool,
+    /// The reward's goal.
+    pub goal: Slot,
+    /// The reward's id.
+    pub reward_id: RewardId,
+    /// When this arrived.
+    pub arrived_at: Timestamp,
 }
 
 /// See [`Event::AllocationComputed`].
@@ -151,6 +184,8 @@ pub struct AllocationComputed {
     pub effective: Option<u64>,
     /// The fit of all segments it was computed with, by the id of its [`PoolFitted::unseen`].
     pub fit: Option<AllocationId>,
+    /// Amendments and retractions in the tallies it was computed from.
+    pub amendments: u64,
     /// What was computed.
     pub shares: Shares,
 }
@@ -187,6 +222,25 @@ pub struct Shares {
     pub variations: Box<[Slot]>,
     /// One share each; they sum to 1.
     pub shares: Box<[f64]>,
+}
+
+impl Event {
+    /// The decision that an event is feedback of; `None` for events of another kind.
+    #[must_use]
+    pub const fn feedback_of(&self) -> Option<&DecisionRecord> {
+        match self {
+            Self::Activated(activated) => Some(&activated.record),
+            Self::Rewarded(rewarded) => Some(&rewarded.record),
+            Self::Amended(amended) => Some(&amended.record),
+            Self::Retracted(retracted) => Some(&retracted.record),
+            Self::ExperimentSaved(_)
+            | Self::StatusChanged { .. }
+            | Self::ExperimentDeleted { .. }
+            | Self::Exposed(_)
+            | Self::AllocationComputed(_)
+            | Self::PoolFitted(_) => None,
+        }
+    }
 }
 
 impl DecisionRecord {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{Currency, ExperimentKey, GoalKind, Seed, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{
+    Aggregation, Currency, ExperimentKey, GoalKind, Seed, SegmentKey, Slot, Span, Timestamp, VariationKey,
+};
 use crate::engine::checkpoint::{EpochState, ExperimentState, RewardCounts};
 use crate::engine::definition::{Goal, Status};
 use crate::engine::event::Shares;
@@ -63,12 +65,14 @@ pub struct Measure {
     pub kind: GoalKind,
     /// Of their values.
     pub currency: Option<Currency>,
+    /// What several of one decision come to.
+    pub aggregation: Aggregation,
 }
 
 impl Measure {
     /// Of a goal as it is defined.
     pub(crate) const fn of(goal: &Goal) -> Self {
-        Self { window: goal.window, kind: goal.kind, currency: goal.currency }
+        Self { window: goal.window, kind: goal.kind, currency: goal.currency, aggregation: goal.aggregation }
     }
 }
 

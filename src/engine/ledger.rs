@@ -1,10 +1,12 @@
-//! Who came first: the ledger's entries and the judgement of activations and rewards against them.
+//! Who came first: the ledger's entries and the judgement of activations, rewards, amendments and retractions against them.
 //!
 //! Judging reads nothing but the event and the entries of its decision that stand at earlier positions of the journal, so
-//! that it says the same live and at every replay, even where the ledger already knows what came later.
+//! that it says the same live and at every replay, even where the ledger already knows what came later. That is why an entry is
+//! never replaced: an amended reward keeps its own, and the amendment is one more.
 
-use crate::domain::{DecisionId, RewardId, Slot};
-use crate::engine::event::{Activated, Event, Rewarded};
+use crate::domain::{Aggregation, DecisionId, RewardId, Slot, Span};
+use crate::engine::contribution::{Change, standing, value_in_force};
+use crate::engine::event::{Activated, DecisionRecord, Event, Rewarded};
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -15,17 +17,19 @@ pub struct Position {
     pub index: u32,
 }
 
-/// What became of an activation or a reward.
+/// What became of an activation, a reward, an amendment or a retraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The first of its kind, in time.
     Recorded,
-    /// Known already; nothing changed.
+    /// Known already, or what it says is in force already; nothing changed.
     Repeated,
-    /// The first of its kind, after the window: kept, not learned.
+    /// The first of its kind, after the window, or a change of what came so: kept, not learned.
     Late,
     /// One too many for its decision: nothing is kept of it.
     Refused,
+    /// An amendment or a retraction of a reward that never came: nothing is kept of it.
+    Unknown,
 }
 
 /// Whether a reward counts as a success or failure of its exposure.
@@ -59,18 +63,39 @@ pub enum Fact {
     Activated {
         /// Whether in time.
         in_time: bool,
+        /// How long after the decision.
+        delay: Span,
     },
     /// A reward arrived.
-    Rewarded {
+    Rewarded(RewardFact),
+    /// A reward was amended or retracted.
+    Corrected {
         /// For which goal.
         goal: Slot,
         /// Under which id.
         reward_id: RewardId,
-        /// Its value, as it is learned.
-        value: i64,
-        /// Whether it counted when it came.
-        standing: Standing,
+        /// Its value from then on; `None`: retracted.
+        value: Option<i64>,
     },
+}
+
+/// See [`Fact::Rewarded`]. What its goal was when it came is part of it: an activation or an amendment later reads it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RewardFact {
+    /// For which goal.
+    pub goal: Slot,
+    /// Under which id.
+    pub reward_id: RewardId,
+    /// Its value.
+    pub value: i64,
+    /// Whether it counted when it came.
+    pub standing: Standing,
+    /// How long after the decision it arrived.
+    pub delay: Span,
+    /// What several rewards of the decision come to.
+    pub aggregation: Aggregation,
+    /// The goal's cap.
+    pub cap: Option<i64>,
 }
 
 /// What an event does beyond what it says itself.
@@ -78,51 +103,52 @@ pub enum Fact {
 pub struct Judgement {
     /// What its sender is told.
     pub outcome: Outcome,
-    /// Whether a reward counts.
+    /// Whether the reward counts that it is or is about.
     pub standing: Standing,
     /// What to remember.
     pub entry: Option<LedgerEntry>,
-    /// Goals whose waiting rewards an activation lets count, and their values.
-    pub released: Vec<(Slot, i64)>,
+    /// How it changes what the decision comes to, by goal.
+    pub changes: Vec<Change>,
 }
 
 impl Judgement {
     /// Of events that cannot repeat or be late.
     pub const PLAIN: Self =
-        Self { outcome: Outcome::Recorded, standing: Standing::Learned, entry: None, released: Vec::new() };
+        Self { outcome: Outcome::Recorded, standing: Standing::Learned, entry: None, changes: Vec::new() };
+
+    fn without_effect(outcome: Outcome, standing: Standing) -> Self {
+        Self { outcome, standing, ..Self::PLAIN }
+    }
 }
 
-/// Most facts remembered about one decision. Whoever holds a receipt chooses the reward ids: without a bound, one receipt
-/// could fill the ledger, and every reward would read it all.
+/// Most facts remembered about one decision. Whoever holds a receipt chooses the reward ids, and can amend without end: without a
+/// bound, one receipt could fill the ledger, and every reward would read it all.
 pub const MAX_FACTS: usize = 64;
 
 /// The decision whose entries [`judge`] needs; `None` if it needs none.
 #[must_use]
 pub fn judged_decision(event: &Event) -> Option<DecisionId> {
-    match event {
-        Event::Activated(activated) => Some(activated.record.decision),
-        Event::Rewarded(rewarded) => Some(rewarded.record.decision),
-        Event::ExperimentSaved(_)
-        | Event::StatusChanged { .. }
-        | Event::ExperimentDeleted { .. }
-        | Event::Exposed(_)
-        | Event::AllocationComputed(_)
-        | Event::PoolFitted(_) => None,
-    }
+    event.feedback_of().map(|record| record.decision)
 }
 
 /// Judges an event at its position. `known` holds at least the entries of [`judged_decision`], in any order; those of other
 /// decisions have no effect, and those at this position or later are of a future the event does not know.
 #[must_use]
 pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgement {
-    let decision = judged_decision(event);
-    let earlier = || {
-        let told = known.iter().filter(|entry| Some(entry.decision) == decision && entry.position < position);
-        told.map(|entry| &entry.fact)
-    };
+    let Some(record) = event.feedback_of() else { return Judgement::PLAIN };
+    let earlier = |entry: &&LedgerEntry| entry.decision == record.decision && entry.position < position;
+    let mut earlier: Vec<&LedgerEntry> = known.iter().filter(earlier).collect();
+    earlier.sort_unstable_by_key(|entry| entry.position);
+    let history = History { record, position, facts: earlier.into_iter().map(|entry| &entry.fact).collect() };
     match event {
-        Event::Activated(activated) => judge_activation(activated, position, earlier),
-        Event::Rewarded(rewarded) => judge_reward(rewarded, position, earlier),
+        Event::Activated(activated) => history.judge_activation(activated),
+        Event::Rewarded(rewarded) => history.judge_reward(rewarded),
+        Event::Amended(amended) => {
+            history.judge_correction(amended.goal, &amended.reward_id, Some(amended.value), amended.deferred)
+        }
+        Event::Retracted(retracted) => {
+            history.judge_correction(retracted.goal, &retracted.reward_id, None, retracted.deferred)
+        }
         Event::ExperimentSaved(_)
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
@@ -132,76 +158,102 @@ pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgem
     }
 }
 
-fn judge_activation<'a, I: Iterator<Item = &'a Fact>>(
-    event: &Activated,
+/// What is known of a decision where an event stands.
+struct History<'a> {
+    record: &'a DecisionRecord,
     position: Position,
-    earlier: impl Fn() -> I,
-) -> Judgement {
-    if earlier().any(|fact| matches!(fact, Fact::Activated { .. })) {
-        return Judgement { outcome: Outcome::Repeated, ..Judgement::PLAIN };
-    }
-    let in_time = event.at <= event.record.decided_at() + event.window;
-    let mut released: Vec<(Slot, i64)> = Vec::new();
-    if in_time {
-        for fact in earlier() {
-            if let Fact::Rewarded { goal, value, standing: Standing::AwaitsActivation, .. } = fact
-                && *value != 0
-                && !released.iter().any(|(known, _)| known == goal)
-            {
-                released.push((*goal, *value));
-            }
-        }
-    }
-    Judgement {
-        outcome: if in_time { Outcome::Recorded } else { Outcome::Late },
-        standing: Standing::Learned,
-        entry: Some(LedgerEntry { decision: event.record.decision, fact: Fact::Activated { in_time }, position }),
-        released,
-    }
+    /// In the order of the journal.
+    facts: Vec<&'a Fact>,
 }
 
-fn judge_reward<'a, I: Iterator<Item = &'a Fact>>(
-    event: &Rewarded,
-    position: Position,
-    earlier: impl Fn() -> I,
-) -> Judgement {
-    let same = earlier().find_map(|fact| match fact {
-        Fact::Rewarded { goal, reward_id, standing, .. } if *goal == event.goal && *reward_id == event.reward_id => {
-            Some(*standing)
+impl History<'_> {
+    fn judge_activation(&self, event: &Activated) -> Judgement {
+        if self.facts.iter().any(|fact| matches!(fact, Fact::Activated { .. })) {
+            return Judgement::without_effect(Outcome::Repeated, Standing::Learned);
         }
-        Fact::Rewarded { .. } | Fact::Activated { .. } => None,
-    });
-    if let Some(standing) = same {
-        return Judgement { outcome: Outcome::Repeated, standing, ..Judgement::PLAIN };
+        let in_time = event.at <= self.record.decided_at() + event.window;
+        let mut goals: Vec<Slot> = Vec::new();
+        for fact in &self.facts {
+            if let Fact::Rewarded(reward) = fact
+                && !goals.contains(&reward.goal)
+            {
+                goals.push(reward.goal);
+            }
+        }
+        let fact = Fact::Activated { in_time, delay: event.at.since(self.record.decided_at()) };
+        let changes = self.changes(&fact, &goals, true);
+        let outcome = if in_time { Outcome::Recorded } else { Outcome::Late };
+        self.remember(outcome, Standing::Learned, fact, changes)
     }
-    if earlier().count() >= MAX_FACTS {
-        return Judgement { outcome: Outcome::Refused, ..Judgement::PLAIN };
+
+    fn judge_reward(&self, event: &Rewarded) -> Judgement {
+        if let Some(known) = self.reward(event.goal, &event.reward_id) {
+            return Judgement::without_effect(Outcome::Repeated, known.standing);
+        }
+        if self.is_full() {
+            return Judgement::without_effect(Outcome::Refused, Standing::Learned);
+        }
+        let decided = self.record.decided_at();
+        let late = event.occurred_at.unwrap_or(event.arrived_at) > decided + event.window;
+        let mut reward = RewardFact {
+            goal: event.goal,
+            reward_id: event.reward_id.clone(),
+            value: event.value,
+            standing: if late { Standing::AfterWindow } else { Standing::Learned },
+            delay: event.arrived_at.since(decided),
+            aggregation: event.aggregation,
+            cap: event.cap,
+        };
+        let fact = Fact::Rewarded(reward.clone());
+        let changes = self.changes(&fact, &[event.goal], event.deferred);
+        reward.standing = standing(&self.with(&fact), &reward, event.deferred);
+        let outcome = if late { Outcome::Late } else { Outcome::Recorded };
+        self.remember(outcome, reward.standing, Fact::Rewarded(reward), changes)
     }
-    let activated = || earlier().any(|fact| matches!(fact, Fact::Activated { in_time: true }));
-    let converted = || {
-        earlier().any(|fact| {
-            matches!(fact, Fact::Rewarded { goal, value, standing, .. }
-                if *goal == event.goal && *value != 0 && matches!(standing, Standing::Learned | Standing::AwaitsActivation))
+
+    /// Of an amendment, or of a retraction where there is no value. The reward's own time says whether it counts.
+    fn judge_correction(&self, goal: Slot, reward_id: &RewardId, value: Option<i64>, deferred: bool) -> Judgement {
+        let Some(reward) = self.reward(goal, reward_id) else {
+            return Judgement::without_effect(Outcome::Unknown, Standing::Learned);
+        };
+        if value_in_force(&self.facts, reward) == value {
+            return Judgement::without_effect(Outcome::Repeated, standing(&self.facts, reward, deferred));
+        }
+        if self.is_full() {
+            return Judgement::without_effect(Outcome::Refused, Standing::Learned);
+        }
+        let fact = Fact::Corrected { goal, reward_id: reward_id.clone(), value };
+        let changes = self.changes(&fact, &[goal], deferred);
+        let standing = standing(&self.with(&fact), reward, deferred);
+        let outcome = if reward.standing == Standing::AfterWindow { Outcome::Late } else { Outcome::Recorded };
+        self.remember(outcome, standing, fact, changes)
+    }
+
+    fn reward(&self, goal: Slot, reward_id: &RewardId) -> Option<&RewardFact> {
+        self.facts.iter().find_map(|fact| match fact {
+            Fact::Rewarded(reward) if reward.goal == goal && reward.reward_id == *reward_id => Some(reward),
+            Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } => None,
         })
-    };
-    let happened = event.occurred_at.unwrap_or(event.arrived_at);
-    let late = happened > event.record.decided_at() + event.window;
-    let standing = if late {
-        Standing::AfterWindow
-    } else if event.value != 0 && converted() {
-        Standing::AlreadyConverted
-    } else if event.deferred && !activated() {
-        Standing::AwaitsActivation
-    } else {
-        Standing::Learned
-    };
-    let fact =
-        Fact::Rewarded { goal: event.goal, reward_id: event.reward_id.clone(), value: event.learned_value(), standing };
-    Judgement {
-        outcome: if late { Outcome::Late } else { Outcome::Recorded },
-        standing,
-        entry: Some(LedgerEntry { decision: event.record.decision, fact, position }),
-        released: Vec::new(),
+    }
+
+    fn is_full(&self) -> bool {
+        self.facts.len() >= MAX_FACTS
+    }
+
+    /// The facts and one more.
+    fn with<'a>(&'a self, fact: &'a Fact) -> Vec<&'a Fact> {
+        self.facts.iter().copied().chain(std::iter::once(fact)).collect()
+    }
+
+    /// What one more fact changes.
+    fn changes(&self, fact: &Fact, goals: &[Slot], deferred: bool) -> Vec<Change> {
+        let after = self.with(fact);
+        goals.iter().filter_map(|goal| Change::between(&self.facts, &after, *goal, deferred)).collect()
+    }
+
+    fn remember(&self, outcome: Outcome, standing: Standing, fact: Fact, changes: Vec<Change>) -> Judgement {
+        let entry = LedgerEntry { decision: self.record.decision, fact, position: self.position };
+        Judgement { outcome, standing, entry: Some(entry), changes }
     }
 }
 

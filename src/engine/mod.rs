@@ -8,6 +8,7 @@ pub mod apply;
 pub mod check;
 pub mod checkpoint;
 mod contextual;
+pub mod contribution;
 pub mod decide;
 pub mod definition;
 mod draw;
@@ -185,4 +186,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -145,11 +145,14 @@ impl Model {
 }
 
 impl Active {
-    /// Learns from an exposure, rewards of the primary goal, or both, where the policy is a contextual one.
+    /// Learns from an exposure, rewards of the primary goal, or both, where the policy is a contextual one. What is
+    /// learned of features is a sum of floats, from which nothing can be taken back to the bit: definitions and amendments that
+    /// would have to are refused.
     pub(crate) fn learn(&self, record: &DecisionRecord, exposure: bool, rewards: &[Learned]) {
         let Some(model) = &self.model else { return };
         let primary = self.settings.primary();
-        let values = rewards.iter().filter(|reward| reward.goal == primary).map(|reward| reward.value as f64);
+        let values =
+            rewards.iter().filter(|reward| reward.goal == primary).map(|reward| (reward.after - reward.before) as f64);
         model.learn(record, exposure, values);
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::allocation::Allocation;
 use crate::engine::event::PoolFitted;
 use crate::engine::experiment::Active;
 use crate::engine::refresh::RefreshJob;
+use crate::engine::segment::Learned;
 
 /// Evidence of all segments grown by less than this part keeps its fit: what it says of a segment changes slowly, and each
 /// segment's own counts are live in between.
@@ -75,9 +76,10 @@ impl Pool {
 }
 
 impl Progress {
-    /// One exposure, rewards, or both.
-    pub(crate) fn count(&mut self, decided: Timestamp, exposure: bool, rewards_count: usize) {
-        self.events += u64::from(exposure) + rewards_count as u64;
+    /// One exposure, changes of what a decision comes to, or both.
+    pub(crate) fn count(&mut self, decided: Timestamp, exposure: bool, changes: &[Learned]) {
+        self.events =
+            changes.iter().fold(self.events + u64::from(exposure), |events, learned| learned.count_into(events));
         self.exposures += u64::from(exposure);
         self.newest = self.newest.max(decided);
     }
@@ -149,7 +151,7 @@ impl Engine {
         let active = experiment.active();
         let Some(epoch) = active.epoch(computed.epoch) else { return };
         if computed.definition == active.settings.version {
-            let unseen = active.settings.allocation(0, None, None, computed.unseen.clone());
+            let unseen = active.settings.without_evidence(computed.unseen.clone());
             epoch.pool.set(Fitted { computed: Arc::clone(computed), unseen });
             experiment.mark_changed();
         }

@@ -25,7 +25,7 @@ pub struct RefreshJob {
 #[derive(Debug, Clone)]
 pub(crate) enum Task {
     /// The allocation of a segment; `None`: of all together.
-    Allocation { segment: Option<SegmentKey>, inputs: Box<Inputs> },
+    Allocation { segment: Option<SegmentKey>, amendments: u64, inputs: Box<Inputs> },
     /// A fit to the arms of all segments, in order of the segments' keys.
     Fit { segments: Vec<Vec<Arm>>, effective: Option<u64>, half_life: Option<Span> },
 }
@@ -39,7 +39,9 @@ impl RefreshJob {
         }
         let fitted = active.fitted();
         let fit = fitted.as_ref().map(|fitted| fitted.id());
-        if tallies.events < tallies.due_at && fit == segment.allocation().fit() {
+        let in_force = segment.allocation();
+        let amended = tallies.amendments != in_force.amendments();
+        if tallies.events < tallies.due_at && fit == in_force.fit() && !amended {
             return None;
         }
         tallies.refreshing = true;
@@ -48,7 +50,11 @@ impl RefreshJob {
             settings: Arc::clone(settings),
             evidence: tallies.events,
             at: tallies.newest.floor_to(settings.definition.bucket),
-            task: Task::Allocation { segment: segment.key().cloned(), inputs: Box::new(inputs) },
+            task: Task::Allocation {
+                segment: segment.key().cloned(),
+                amendments: tallies.amendments,
+                inputs: Box::new(inputs),
+            },
         })
     }
 
@@ -75,12 +81,21 @@ impl RefreshJob {
         let experiment = self.settings.definition.key.clone();
         let (epoch, definition, at, evidence) = (self.settings.epoch, self.settings.version, self.at, self.evidence);
         match &self.task {
-            Task::Allocation { segment, inputs } => {
+            Task::Allocation { segment, amendments, inputs } => {
                 let shares = self.settings.compute(segment.as_ref().map(SegmentKey::as_str), inputs);
                 let (segment, effective, fit) = (segment.clone(), inputs.effective, inputs.fit());
-                let computed =
-                    AllocationComputed { experiment, epoch, definition, segment, at, evidence, effective, fit, shares };
-                Event::AllocationComputed(Arc::new(computed))
+                Event::AllocationComputed(Arc::new(AllocationComputed {
+                    experiment,
+                    epoch,
+                    definition,
+                    segment,
+                    at,
+                    evidence,
+                    effective,
+                    fit,
+                    amendments: *amendments,
+                    shares,
+                }))
             }
             Task::Fit { segments, effective, half_life } => {
                 let fit = fit(self.settings.primary_kind(), segments);

@@ -6,7 +6,7 @@ use crate::domain::ExperimentKey;
 use crate::engine::Engine;
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::{
-    AllocationState, Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
+    Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
 };
 use crate::engine::experiment::{Active, Epoch, Experiment};
 use crate::engine::model::Model;
@@ -131,7 +131,7 @@ impl Engine {
         };
         let settings = Settings::compile(state.definition, state.version, current.number, &slots, self.secret())
             .map_err(|error| RestoreError(format!("experiment {key}: {error}")))?;
-        let initial = settings.allocation(0, None, None, state.initial.clone());
+        let initial = settings.without_evidence(state.initial.clone());
         let epochs = state.epochs.into_iter().map(|epoch| {
             let segments = Arc::new(Table::new());
             let (number, lengths, goals, closed_at) = (epoch.number, epoch.lengths, epoch.goals, epoch.closed_at);
@@ -152,7 +152,7 @@ impl Engine {
         active.all = active.together();
         active.model = active.settings.contextual().map(|contextual| Model::new(contextual, state.model_since));
         if let Some(computed) = state.pool {
-            let unseen = active.settings.allocation(0, None, None, computed.unseen.clone());
+            let unseen = active.settings.without_evidence(computed.unseen.clone());
             active.current().pool.set(Fitted { computed, unseen });
         }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
@@ -170,7 +170,7 @@ impl Engine {
     }
 
     fn restore_segment(&self, state: SegmentState) -> Result<(), RestoreError> {
-        let SegmentState { experiment: key, epoch, segment, learning, control, allocation } = state;
+        let SegmentState { experiment: key, epoch, segment, learning, control, amendments, allocation } = state;
         let experiment = self.experiment(key.as_str()).ok();
         let active = experiment.map(|experiment| experiment.active_full());
         let Some((active, epoch)) = active.as_ref().and_then(|active| active.epoch(epoch).map(|epoch| (active, epoch)))
@@ -180,13 +180,11 @@ impl Engine {
             return Ok(());
         };
         let allocation = match allocation {
-            Some(AllocationState { definition, evidence, effective, fit, shares })
-                if definition == active.settings.version =>
-            {
-                if shares.shares.len() != active.settings.slots_by_key().len() {
+            Some(current) if current.definition == active.settings.version => {
+                if current.shares.shares.len() != active.settings.slots_by_key().len() {
                     return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
                 }
-                active.settings.allocation(evidence, effective, fit, shares)
+                active.settings.allocation(current)
             }
             Some(earlier) => {
                 let floors = vec![0.0; earlier.shares.shares.len()];
@@ -196,13 +194,14 @@ impl Engine {
         };
         match segment {
             Some(segment) => {
-                let restored = Segment::new(Some(segment.clone()), Tallies::restored(learning, control), allocation);
+                let restored =
+                    Segment::new(Some(segment.clone()), Tallies::restored(learning, control, amendments), allocation);
                 restored.take_changed();
                 epoch.segments.insert(segment, restored);
             }
             None => {
                 if let Some(all) = &active.all {
-                    *all.tallies() = Tallies::restored(learning, control);
+                    *all.tallies() = Tallies::restored(learning, control, amendments);
                     all.set_allocation(allocation);
                     all.take_changed();
                 }
@@ -220,6 +219,7 @@ fn segment_state(experiment: &Experiment, epoch: u32, segment: &Segment) -> Stat
         segment: segment.key().cloned(),
         learning: tallies.learning.clone(),
         control: tallies.control.clone(),
+        amendments: tallies.amendments,
         allocation: Some(segment.allocation().state()),
     })
 }

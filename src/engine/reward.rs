@@ -1,28 +1,43 @@
-//! From a receipt to an event: everything about a reward that can be refused is refused here, before it is recorded.
+//! From a receipt to an event: everything about a reward, an amendment or a retraction that can be refused without knowing
+//! what came before is refused here, before it is recorded.
 
 use crate::domain::{Currency, GoalKind, RewardId, Slot, Timestamp, VALUE_MAX};
 use crate::engine::Engine;
 use crate::engine::error::{FieldError, RewardError};
-use crate::engine::event::{Activated, Event, Rewarded};
+use crate::engine::event::{Activated, Amended, Event, Retracted, Rewarded};
 use crate::engine::experiment::{Active, Measure};
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::settings::LATE_SPAN;
 
+/// What is done with a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// It is sent.
+    #[default]
+    Reward,
+    /// It is given another value.
+    Amend,
+    /// It is taken back.
+    Retract,
+}
+
 /// What a site says about a decision's success.
 #[derive(Debug, Clone, Copy)]
 pub struct Reward<'a> {
+    /// What is done: an amendment and a retraction name a reward that was sent before.
+    pub action: Action,
     /// The decision's receipt.
     pub receipt: &'a str,
     /// A goal's key; `None` for the primary one.
     pub goal: Option<&'a str>,
     /// 0 or 1 for a conversion; a whole number of minor units for revenue; a whole number from 0 for a
-    /// count. `None` says that it happened: 1, but for revenue, where it says nothing.
+    /// count. `None` says that it happened: 1, but for revenue, where it says nothing, and in an amendment. A retraction has none.
     pub value: Option<f64>,
     /// Of the value, if the sender says: then it must be the goal's.
     pub currency: Option<&'a str>,
     /// Distinguishes rewards of one decision and goal; the goal's key if absent.
     pub reward_id: Option<&'a RewardId>,
-    /// When it happened, between the decision and now.
+    /// When it happened, between the decision and now; a reward's own word, which nothing amends.
     pub occurred_at: Option<Timestamp>,
 }
 
@@ -60,7 +75,7 @@ impl Engine {
         Ok(receipt.deferred.then_some(Event::Activated(Activated { record: receipt.record, at: now, window })))
     }
 
-    /// The event of a reward, and the id under which it is known.
+    /// The event of a reward, an amendment or a retraction, and the id under which the reward is known.
     ///
     /// # Errors
     /// See [`RewardError`].
@@ -69,8 +84,23 @@ impl Engine {
         let experiment = self.experiment(record.experiment.as_str())?;
         let active = experiment.active();
         let Found { slot: goal, key, measure, cap } = find_goal(&active, reward.goal, record.epoch)?;
-        let value = checked_value(measure.kind, reward.value)?;
+        let reward_id = match reward.reward_id {
+            Some(id) => id.clone(),
+            None => RewardId::new(&key).expect("a goal's key is a valid reward id"),
+        };
+        if reward.action != Action::Reward {
+            check_correction(&active, goal, reward)?;
+        }
         check_currency(measure.currency, reward.currency)?;
+        if reward.action == Action::Retract {
+            let event = Retracted { record, deferred, goal, reward_id: reward_id.clone(), arrived_at: now };
+            return Ok((Event::Retracted(event), reward_id));
+        }
+        let value = checked_value(measure.kind, reward.value)?;
+        if reward.action == Action::Amend {
+            let event = Amended { record, deferred, goal, value, reward_id: reward_id.clone(), arrived_at: now };
+            return Ok((Event::Amended(event), reward_id));
+        }
         if let Some(occurred) = reward.occurred_at.filter(|at| *at < record.decided_at() || *at > now) {
             return Err(FieldError::new(
                 "occurred_at",
@@ -83,10 +113,6 @@ impl Engine {
             )
             .into());
         }
-        let reward_id = match reward.reward_id {
-            Some(id) => id.clone(),
-            None => RewardId::new(&key).expect("a goal's key is a valid reward id"),
-        };
         let occurred_at = reward.occurred_at;
         let event = Rewarded {
             record,
@@ -98,6 +124,7 @@ impl Engine {
             occurred_at,
             window: measure.window,
             cap,
+            aggregation: measure.aggregation,
         };
         Ok((Event::Rewarded(event), reward_id))
     }
@@ -126,6 +153,24 @@ fn find_goal(active: &Active, given: Option<&str>, epoch: u32) -> Result<Found, 
             given: given.unwrap_or_default().to_owned(),
             allowed: goals.iter().map(|goal| goal.key.as_str()).collect::<Vec<_>>().join(", "),
         }),
+    }
+}
+
+/// What an amendment or a retraction must and must not say.
+fn check_correction(active: &Active, goal: Slot, reward: &Reward<'_>) -> Result<(), FieldError> {
+    let word = if reward.action == Action::Amend { "\"amend\"" } else { "\"retract\"" };
+    if goal == active.settings.primary() && active.settings.contextual().is_some() {
+        let allowed = "\"reward\" for the primary goal where the policy learns from features: what it has learned it cannot take back";
+        return Err(FieldError::new("action", word, allowed));
+    }
+    if reward.occurred_at.is_some() {
+        let allowed = format!("nothing beside {word}: the time of the reward itself counts");
+        return Err(FieldError::new("occurred_at", "a time", allowed));
+    }
+    match (reward.action, reward.value) {
+        (Action::Amend, None) => Err(FieldError::new("value", "nothing", "what the reward should have been")),
+        (Action::Retract, Some(value)) => Err(FieldError::new("value", value, "nothing beside \"retract\"")),
+        (Action::Reward | Action::Amend | Action::Retract, _) => Ok(()),
     }
 }
 

@@ -110,7 +110,7 @@ impl Active {
             }
             None => epochs.push(Arc::new(Epoch::new(saved.epoch, &settings))),
         }
-        let initial = settings.allocation(0, None, None, saved.initial.clone());
+        let initial = settings.without_evidence(saved.initial.clone());
         let mut active = Self {
             settings: Arc::new(settings),
             slots: Arc::new(slots),

@@ -35,13 +35,15 @@ pub(crate) struct Tallies {
     pub(crate) newest: Timestamp,
     /// Exposures and conversions that train.
     pub(crate) events: u64,
+    /// Amendments and retractions that changed what trains: an allocation is due where it was computed from fewer.
+    pub(crate) amendments: u64,
     /// The number of events at which the next allocation is due.
     pub(crate) due_at: u64,
     /// An allocation is being computed.
     pub(crate) refreshing: bool,
 }
 
-/// What an exposure or a conversion adds to.
+/// What an exposure or a reward counts in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) variation: Slot,
@@ -50,12 +52,20 @@ pub(crate) struct Place {
     pub(crate) lengths: BucketLengths,
 }
 
-/// A reward that counts, its value not 0.
+/// How what a decision comes to for a goal changes; 0 is nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Learned {
     pub(crate) goal: Slot,
     pub(crate) kind: GoalKind,
-    pub(crate) value: i64,
+    pub(crate) before: i64,
+    pub(crate) after: i64,
+}
+
+impl Learned {
+    /// A number of conversions after the change.
+    pub(crate) const fn count_into(&self, conversions: u64) -> u64 {
+        (conversions + (self.after != 0) as u64).saturating_sub((self.before != 0) as u64)
+    }
 }
 
 impl Tallies {
@@ -69,15 +79,18 @@ impl Tallies {
         }
     }
 
-    pub(crate) fn add_reward(&mut self, place: Place, reward: Learned) {
+    pub(crate) fn change(&mut self, place: Place, learned: Learned) {
+        let Learned { goal, kind, before, after } = learned;
         let (buckets, total) = self.side(place.control);
         for tally in [buckets.at_mut(place.decided, place.lengths), total] {
-            match reward.kind {
-                GoalKind::Conversion => tally.add_conversions(place.variation, reward.goal, 1),
-                GoalKind::Revenue | GoalKind::Count => tally.add_value(place.variation, reward.goal, reward.value),
+            match kind {
+                GoalKind::Conversion => tally.change_conversion(place.variation, goal, before != 0, after != 0),
+                GoalKind::Revenue | GoalKind::Count => tally.change_value(place.variation, goal, before, after),
             }
         }
-        self.events += u64::from(!place.control);
+        if !place.control {
+            self.events = learned.count_into(self.events);
+        }
     }
 
     fn side(&mut self, control: bool) -> (&mut Buckets, &mut Tally) {
@@ -89,11 +102,21 @@ impl Tallies {
     }
 
     /// From buckets read back.
-    pub(crate) fn restored(learning: Buckets, control: Buckets) -> Self {
+    pub(crate) fn restored(learning: Buckets, control: Buckets, amendments: u64) -> Self {
         let newest = learning.as_slice().last().map_or(Timestamp::ZERO, |bucket| bucket.start);
         let (learning_total, control_total) = (learning.total(), control.total());
         let events = learning_total.events();
-        Self { learning, control, learning_total, control_total, newest, events, due_at: 0, refreshing: false }
+        Self {
+            learning,
+            control,
+            learning_total,
+            control_total,
+            newest,
+            events,
+            amendments,
+            due_at: 0,
+            refreshing: false,
+        }
     }
 }
 

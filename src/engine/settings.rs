@@ -316,17 +316,16 @@ impl Settings {
     }
 
     /// Shares as an allocation in force. `effective` is the number of events it rests on where that is not `evidence`.
-    pub(crate) fn allocation(
-        &self,
-        evidence: u64,
-        effective: Option<u64>,
-        fit: Option<AllocationId>,
-        shares: Shares,
-    ) -> Arc<Allocation> {
+    pub(crate) fn allocation(&self, state: AllocationState) -> Arc<Allocation> {
         // Draws cost more than a quadrature, and 5 % decides as well as 1 % (STATISTICS §18).
         let growth = if self.borrows { 20 } else { 100 };
-        let state = AllocationState { definition: self.version, evidence, effective, fit, shares };
         Allocation::new(state, growth, &self.floors)
+    }
+
+    /// An allocation that rests on nothing of its segment.
+    pub(crate) fn without_evidence(&self, shares: Shares) -> Arc<Allocation> {
+        let (definition, evidence, amendments) = (self.version, 0, 0);
+        self.allocation(AllocationState { definition, evidence, effective: None, fit: None, amendments, shares })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The engine as its drivers use it: decide, apply, refresh, restore.
 
+pub(crate) mod corrections;
 mod definitions;
-mod driver;
+pub(crate) mod driver;
 mod folding;
 mod propensities;
 mod rewards;

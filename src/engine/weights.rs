@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{GoalKind, Slot, Span, Timestamp};
+use crate::engine::contribution::Change;
 use crate::engine::definition::{Delay, HalfLife};
 use crate::engine::experiment::Active;
-use crate::engine::segment::Tallies;
+use crate::engine::segment::{Place, Tallies};
 use crate::engine::settings::Settings;
 use crate::policy::Arm;
 use crate::policy::price::{Batch, Budget, Price};
@@ -34,10 +35,28 @@ impl Timing {
         }
     }
 
-    /// A reward of the primary goal came.
-    pub(crate) fn saw_reward(&self, window: Span, variation: Slot, decided: Timestamp, arrived: Timestamp) {
+    /// A reward of the primary goal came in time, whatever its value: how long it took, [`Self::changed`] says.
+    pub(crate) fn saw_reward(&self, window: Span, at: Timestamp) {
+        self.delays().get_or_insert_with(|| Delays::new(window)).advance(at);
+    }
+
+    /// Something else happened that can make a reward count.
+    pub(crate) fn saw_activation(&self, at: Timestamp) {
+        if let Some(delays) = &mut *self.delays() {
+            delays.advance(at);
+        }
+    }
+
+    /// What a decision comes to for the primary goal has changed, and with it how long that took.
+    pub(crate) fn changed(&self, window: Span, place: Place, change: &Change) {
         let mut delays = self.delays();
-        delays.get_or_insert_with(|| Delays::new(window)).add(variation, decided, arrived.since(decided));
+        let delays = delays.get_or_insert_with(|| Delays::new(window));
+        if let Some(before) = change.before {
+            delays.take_back(place.variation, place.decided, before.delay);
+        }
+        if let Some(after) = change.after {
+            delays.add(place.variation, place.decided, after.delay);
+        }
     }
 
     pub(crate) fn delays(&self) -> MutexGuard<'_, Option<Delays>> {

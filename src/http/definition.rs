@@ -6,7 +6,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::GoalKind;
+use crate::domain::{Aggregation, GoalKind};
 use crate::engine::definition::{Delay, Durability, Objective, OnFinish, Role, Status};
 
 pub(crate) use read::read;
@@ -126,6 +126,7 @@ struct GoalBody {
     currency: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cap: Option<i64>,
+    rewards: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worth: Option<f64>,
     delay: Option<String>,
@@ -142,6 +143,8 @@ const KINDS: Words<GoalKind> =
     &[("conversion", GoalKind::Conversion), ("revenue", GoalKind::Revenue), ("count", GoalKind::Count)];
 const ROLES: Words<Role> =
     &[("primary", Role::Primary), ("secondary", Role::Secondary), ("guardrail", Role::Guardrail)];
+const AGGREGATIONS: Words<Aggregation> =
+    &[("first", Aggregation::First), ("sum", Aggregation::Sum), ("last", Aggregation::Last)];
 const DELAYS: Words<Delay> = &[("survival", Delay::Survival), ("wait", Delay::Wait), ("none", Delay::None)];
 const OBJECTIVES: Words<Objective> = &[("goal", Objective::Goal), ("margin", Objective::Margin)];
 const ON_FINISH: Words<OnFinish> = &[("keep", OnFinish::Keep), ("end", OnFinish::End)];

@@ -81,6 +81,15 @@ impl From<RewardError> for Problem {
             RewardError::Experiment(error) => error.into(),
             RewardError::EpochClosed => Self::new(Kind::EpochClosed, error),
             RewardError::TooMany => Self::new(Kind::TooManyRewards, error),
+            RewardError::UnknownReward(ref id) => {
+                let given = format!("{id:?}");
+                Self::field(
+                    Kind::RewardUnknown,
+                    "reward_id",
+                    given,
+                    "the id of a reward that was recorded for this goal",
+                )
+            }
             RewardError::UnknownGoal { given, allowed } => {
                 Self::field(Kind::GoalUnknown, "goal", format!("{given:?}"), allowed)
             }

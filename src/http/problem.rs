@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     EpochClosed,
     /// The decision has as many rewards as are remembered.
     TooManyRewards,
+    /// The decision has no such reward, so that it cannot be amended or retracted.
+    RewardUnknown,
     /// The experiment has no such goal.
     GoalUnknown,
     /// Too much waits to be recorded.
@@ -65,6 +67,7 @@ impl Kind {
             Self::ReceiptExpired => ("receipt-expired", 410, "The receipt has expired"),
             Self::EpochClosed => ("epoch-closed", 410, "The decision's epoch is closed"),
             Self::TooManyRewards => ("too-many-rewards", 409, "The decision has too many rewards"),
+            Self::RewardUnknown => ("reward-unknown", 404, "The decision has no such reward"),
             Self::GoalUnknown => ("goal-unknown", 422, "The experiment has no such goal"),
             Self::Overloaded => ("overloaded", 503, "Too much is waiting to be recorded"),
             Self::Unavailable => ("unavailable", 503, "Nothing can be recorded now"),

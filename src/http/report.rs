@@ -42,7 +42,7 @@ fn to_json(report: &Report) -> Value {
             Value::Object(cell)
         })
         .collect();
-    let newest = report.rewards.newest_learned;
+    let newest = report.rewards.newest;
     json!({
         "experiment": report.experiment.as_str(),
         "definition": report.definition,
@@ -66,6 +66,8 @@ fn to_json(report: &Report) -> Value {
             "repeated": report.rewards.repeated,
             "late": report.rewards.late,
             "capped": report.rewards.capped,
+            "amended": report.rewards.amended,
+            "retracted": report.rewards.retracted,
             "refused": report.refused,
             "refused_unattributed": report.refused_unattributed,
         },

@@ -1,4 +1,4 @@
-//! `POST /v1/reward` (one, or a list under `rewards`) and `POST /v1/activate`.
+//! `POST /v1/reward` (one reward, amendment or retraction, or a list under `rewards`) and `POST /v1/activate`.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{RewardId, Timestamp};
 use crate::engine::ledger::Outcome;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -21,6 +21,7 @@ const MAX_BATCH: usize = 1_000;
 #[serde(deny_unknown_fields)]
 struct RewardBody<'a> {
     #[serde(borrow)]
+    action: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
     goal: Option<Text<'a>>,
     value: Option<f64>,
@@ -39,6 +40,7 @@ struct ActivateBody<'a> {
 
 /// What is checked before the engine sees it.
 struct Checked {
+    action: Action,
     reward_id: Option<RewardId>,
     occurred_at: Option<Timestamp>,
 }
@@ -50,8 +52,8 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
         let rewarding = service.reward(&to_reward(&body, &checked)?).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
     };
-    let beside = [body.receipt.is_some(), body.goal.is_some(), body.value.is_some(), body.reward_id.is_some()];
-    if beside.contains(&true) || body.occurred_at.is_some() {
+    let beside = [body.action.is_some(), body.receipt.is_some(), body.goal.is_some(), body.value.is_some()];
+    if beside.contains(&true) || body.reward_id.is_some() || body.occurred_at.is_some() {
         let allowed = "alone: each reward of a list brings its own receipt";
         return Err(Problem::field(Kind::FieldRefused, "rewards", "rewards beside other fields", allowed));
     }
@@ -98,7 +100,16 @@ fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
     let reward_id =
         body.reward_id.as_ref().map(|Text(id)| RewardId::new(id).map_err(invalid_id("reward_id"))).transpose()?;
     let occurred_at = body.occurred_at.as_ref().map(|Text(at)| parse_time("occurred_at", at)).transpose()?;
-    Ok(Checked { reward_id, occurred_at })
+    let action = match body.action.as_ref().map(|Text(action)| &**action) {
+        None | Some("reward") => Action::Reward,
+        Some("amend") => Action::Amend,
+        Some("retract") => Action::Retract,
+        Some(other) => {
+            let allowed = "\"reward\", \"amend\" or \"retract\"";
+            return Err(Problem::field(Kind::FieldRefused, "action", format!("{other:?}"), allowed));
+        }
+    };
+    Ok(Checked { action, reward_id, occurred_at })
 }
 
 fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<Reward<'a>, Problem> {
@@ -106,6 +117,7 @@ fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<Rewar
         return Err(Problem::field(Kind::Malformed, "receipt", "nothing", "the receipt of a decision, or rewards"));
     };
     Ok(Reward {
+        action: checked.action,
         receipt,
         goal: body.goal.as_ref().map(|Text(goal)| &**goal),
         value: body.value,
@@ -139,7 +151,8 @@ const fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Recorded => "recorded",
         Outcome::Repeated => "repeated",
         Outcome::Late => "late",
-        // Never answered as an outcome: the service makes an error of it.
+        // Never answered as outcomes: the service makes errors of them.
         Outcome::Refused => "refused",
+        Outcome::Unknown => "unknown",
     }
 }

@@ -5,6 +5,7 @@ mod curve;
 mod log_rank;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::domain::{Slot, Span, Timestamp};
 
@@ -86,6 +87,18 @@ impl Counts {
         }
     }
 
+    fn take_back(&mut self, row: u64, bin: u8, over: bool) {
+        if over {
+            let closed = &mut self.closed[usize::from(bin)];
+            *closed = closed.saturating_sub(1);
+        } else if let Entry::Occupied(mut count) = self.open.entry((row, bin)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
     fn merge(&mut self, other: &Self, open_from: u64) {
         self.closed.iter_mut().zip(other.closed).for_each(|(to, from)| *to += from);
         for (&(row, bin), &count) in &other.open {
@@ -118,12 +131,28 @@ impl Delays {
         if delay > self.window {
             return;
         }
-        let row = decided.as_millis() / row_length(self.window);
-        let bin = u8::try_from(bin(delay, self.window)).expect("bins are few");
+        let (row, bin) = self.place(decided, delay);
         let over = row < self.open_from();
         self.all.add(row, bin, 1, over);
         self.of_mut(variation).add(row, bin, 1, over);
         self.advance(decided + delay);
+    }
+
+    /// Takes back a reward that was counted; afterwards only the time it told is left of it.
+    pub fn take_back(&mut self, variation: Slot, decided: Timestamp, delay: Span) {
+        if delay > self.window {
+            return;
+        }
+        let (row, bin) = self.place(decided, delay);
+        let over = row < self.open_from();
+        self.all.take_back(row, bin, over);
+        // Where an earlier version counted, a variation has less than was counted of it.
+        if let Entry::Occupied(mut own) = self.by_variation.entry(variation) {
+            own.get_mut().take_back(row, bin, over);
+            if *own.get() == Counts::NONE {
+                own.remove();
+            }
+        }
     }
 
     /// Adds all of another's rewards.
@@ -193,12 +222,19 @@ impl Delays {
         })
     }
 
+    /// Row of a decision and bin of a delay.
+    fn place(&self, decided: Timestamp, delay: Span) -> (u64, u8) {
+        let row = decided.as_millis() / row_length(self.window);
+        (row, u8::try_from(bin(delay, self.window)).expect("bins are few"))
+    }
+
     fn of_mut(&mut self, variation: Slot) -> &mut Counts {
         self.by_variation.entry(variation).or_insert(Counts::NONE)
     }
 
-    /// Folds rows whose window is over by a time.
-    fn advance(&mut self, to: Timestamp) {
+    /// Says what time it is: rows whose window is over by then are folded. Who takes rewards back says so of every reward,
+    /// whatever its value: else what is left of one that was taken back would tell that it came.
+    pub fn advance(&mut self, to: Timestamp) {
         self.latest = self.latest.max(to);
         let open_from = self.open_from();
         // Whatever is open of a variation is open of all.

@@ -87,14 +87,27 @@ impl Tally {
 
     /// One more reward with a value: a conversion that is worth something. A value of 0 is no conversion.
     pub fn add_value(&mut self, variation: Slot, goal: Slot, value: i64) {
-        if value == 0 {
-            return;
+        if value != 0 {
+            self.change_value(variation, goal, 0, value);
         }
-        self.add_conversions(variation, goal, 1);
+    }
+
+    /// What one trial came to has become another value: counted as if it had come to that at once. 0 is no conversion.
+    pub fn change_value(&mut self, variation: Slot, goal: Slot, before: i64, after: i64) {
+        self.change_conversion(variation, goal, before != 0, after != 0);
         self.moments.resize(self.variations() * self.goals, Moments::default());
+        let (before, after) = (i128::from(before), i128::from(after));
         let at = variation.index() * self.goals + goal.index();
-        self.moments[at].sum += i128::from(value);
-        self.moments[at].squares += i128::from(value) * i128::from(value);
+        self.moments[at].sum += after - before;
+        self.moments[at].squares += after * after - before * before;
+    }
+
+    /// The same where a conversion is all that counts.
+    pub fn change_conversion(&mut self, variation: Slot, goal: Slot, before: bool, after: bool) {
+        self.reach(variation.index() + 1, goal.index() + 1);
+        let at = variation.index() * self.stride() + 1 + goal.index();
+        // What is taken back was counted: a journal that lost an exposure has not lost its rewards.
+        self.counts[at] = (self.counts[at] + u64::from(after)).saturating_sub(u64::from(before));
     }
 
     /// Adds all of another tally.
@@ -258,6 +271,13 @@ mod tests {
         tally.add_value(Slot(2), Slot(4), 7);
         assert_eq!(tally.moments(Slot(1), Slot(1)), Moments { sum: -5, squares: 25 });
         assert_eq!((tally.moments(Slot(2), Slot(4)).sum, tally.conversions(Slot(2), Slot(4))), (7, 1));
+        tally.change_value(Slot(2), Slot(4), 7, -2);
+        tally.change_value(Slot(1), Slot(1), -5, 0);
+        tally.change_conversion(Slot(0), Slot(3), true, false);
+        let (amended, retracted) = (tally.moments(Slot(2), Slot(4)), tally.moments(Slot(1), Slot(1)));
+        assert_eq!((amended, retracted), (Moments { sum: -2, squares: 4 }, Moments::default()));
+        let conversions = |v, g| tally.conversions(Slot(v), Slot(g));
+        assert_eq!((conversions(2, 4), conversions(1, 1), conversions(0, 3)), (1, 0, 0));
         assert_eq!(Tally::from_parts(2, vec![1, 2], vec![]), None);
         assert_eq!(Tally::from_parts(1, vec![1, 2], vec![Moments::default(); 2]), None);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::{Context, ExperimentKey, GoalKey, Seed, Span, Timestamp, Value, VariationKey};
 use crate::engine::definition::*;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
@@ -78,6 +78,7 @@ impl Site {
             let rate = [0.05, 0.2, 0.4][answer.variation];
             let value = if seed.child(1).uniform() < rate { 1.0 } else { 0.0 };
             let reward = Reward {
+                action: Action::Reward,
                 receipt: &receipt,
                 goal: None,
                 value: Some(value),

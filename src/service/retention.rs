@@ -198,6 +198,8 @@ fn time_of(event: &Event) -> Option<Timestamp> {
         Event::Exposed(exposed) => Some(exposed.record.decided_at()),
         Event::Activated(activated) => Some(activated.at),
         Event::Rewarded(rewarded) => Some(rewarded.arrived_at),
+        Event::Amended(amended) => Some(amended.arrived_at),
+        Event::Retracted(retracted) => Some(retracted.arrived_at),
         // Computed for the time of what it was computed from.
         Event::AllocationComputed(_) | Event::PoolFitted(_) => None,
     }

@@ -1,15 +1,15 @@
-//! Rewards and activations: checked, recorded, judged, answered.
+//! Rewards, amendments, retractions and activations: checked, recorded, judged, answered.
 
 use crate::domain::{ExperimentKey, RewardId};
 use crate::engine::error::RewardError;
-use crate::engine::event::{Event, Rewarded};
+use crate::engine::event::DecisionRecord;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::reward::Reward;
 use crate::service::Service;
 use crate::service::committer::Pending;
 use crate::service::error::FeedbackError;
 
-/// What became of a reward.
+/// What became of a reward, an amendment or a retraction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewarding {
     /// Recorded, repeated or late.
@@ -27,7 +27,7 @@ pub enum Unlearned {
     AfterWindow,
     /// Its deferred decision was not activated; it counts once that happens.
     AwaitsActivation,
-    /// The decision had converted for this goal already.
+    /// Another reward of the decision is the first for this goal.
     AlreadyConverted,
     /// The visitor is in the control group: it counts there.
     Control,
@@ -47,7 +47,7 @@ struct Submitted {
 }
 
 impl Service {
-    /// Takes one reward; answers once it is on disk.
+    /// Takes one reward, amendment or retraction; answers once it is on disk.
     ///
     /// # Errors
     /// If it is refused, or could not be recorded.
@@ -56,7 +56,7 @@ impl Service {
         self.settled(submitted).await
     }
 
-    /// Takes several rewards at the price of one sync; answers in order.
+    /// Takes several at the price of one sync; answers in order.
     pub async fn rewards(&self, rewards: &[Reward<'_>]) -> Vec<Result<Rewarding, FeedbackError>> {
         let submitted: Vec<_> = rewards.iter().map(|reward| self.submit_reward(reward)).collect();
         let mut settled = Vec::with_capacity(submitted.len());
@@ -85,16 +85,21 @@ impl Service {
     fn submit_reward(&self, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
         let checked = self.engine.reward(reward, self.clock.now());
         let (event, reward_id) = checked.inspect_err(|_| self.count_refusal(reward.receipt))?;
-        let Event::Rewarded(rewarded) = &event else { unreachable!("the engine makes a reward of a reward") };
-        let (experiment, aside) = (rewarded.record.experiment.clone(), self.aside(rewarded));
+        let record = event.feedback_of().expect("the engine makes feedback of a reward");
+        let (experiment, aside) = (record.experiment.clone(), self.aside(record));
         Ok(Submitted { pending: self.queue.submit(event)?, experiment, reward_id, aside })
     }
 
     async fn settled(&self, submitted: Submitted) -> Result<Rewarding, FeedbackError> {
         let Judgement { outcome, standing, .. } = submitted.pending.done().await?;
-        if outcome == Outcome::Refused {
+        let refused = match outcome {
+            Outcome::Refused => Some(RewardError::TooMany),
+            Outcome::Unknown => Some(RewardError::UnknownReward(submitted.reward_id.to_string())),
+            Outcome::Recorded | Outcome::Repeated | Outcome::Late => None,
+        };
+        if let Some(error) = refused {
             self.count_refused(Some(submitted.experiment));
-            return Err(RewardError::TooMany.into());
+            return Err(error.into());
         }
         let unlearned = match standing {
             Standing::AfterWindow => Some(Unlearned::AfterWindow),
@@ -106,15 +111,15 @@ impl Service {
     }
 
     /// Where a reward counts without being learned from, as far as its decision alone says.
-    fn aside(&self, rewarded: &Rewarded) -> Option<Unlearned> {
-        let experiment = self.engine.experiment(rewarded.record.experiment.as_str()).ok()?;
+    fn aside(&self, record: &DecisionRecord) -> Option<Unlearned> {
+        let experiment = self.engine.experiment(record.experiment.as_str()).ok()?;
         let settings = &experiment.active().settings;
-        if rewarded.record.control {
+        if record.control {
             Some(Unlearned::Control)
-        } else if settings.variation_of(rewarded.record.variation).is_none() {
+        } else if settings.variation_of(record.variation).is_none() {
             Some(Unlearned::VariationTombstoned)
         } else {
-            (rewarded.record.epoch != settings.epoch).then_some(Unlearned::EarlierEpoch)
+            (record.epoch != settings.epoch).then_some(Unlearned::EarlierEpoch)
         }
     }
 

@@ -1,5 +1,7 @@
 //! The service without HTTP: a store that can be told to refuse, a clock that stands.
 
+mod corrections;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use crate::domain::{Context, ExperimentKey, GoalKey, Span, Timestamp, VariationK
 use crate::engine::decide::Reason;
 use crate::engine::definition::*;
 use crate::engine::ledger::Outcome;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
@@ -26,6 +28,8 @@ struct Moody {
     inner: MemoryStore,
     refuses: AtomicBool,
     holds: Mutex<bool>,
+    /// The writer has come and waits.
+    waits: AtomicBool,
     released: Condvar,
 }
 
@@ -42,6 +46,7 @@ impl Moody {
     fn mood(&self) -> Result<(), StoreError> {
         let mut holds = self.holds.lock().expect("whole");
         while *holds {
+            self.waits.store(true, Ordering::SeqCst);
             holds = self.released.wait(holds).expect("whole");
         }
         if self.refuses.load(Ordering::SeqCst) {
@@ -137,7 +142,15 @@ fn decide(service: &Service) -> Arc<Answer> {
 }
 
 fn reward(service: &Service, receipt: &str) -> Result<Outcome, FeedbackError> {
-    let reward = Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
+    let reward = Reward {
+        action: Action::Reward,
+        receipt,
+        goal: None,
+        value: None,
+        currency: None,
+        reward_id: None,
+        occurred_at: None,
+    };
     run(service.reward(&reward)).map(|rewarding| rewarding.outcome)
 }
 
@@ -203,6 +216,11 @@ fn a_full_queue_answers_the_default_and_refuses_rewards() {
     let receipt = decide(&service).receipt.clone().expect("recorded");
     until("the first exposure", || exposures(&service) == 1);
     store.hold(true);
+    // A queue that is full before its reader waits does not stay full.
+    until("a writer that waits", || {
+        decide(&service);
+        store.waits.load(Ordering::SeqCst)
+    });
     until("a full queue", || decide(&service).why == Why::Overloaded);
     let fallen = decide(&service);
     assert_eq!((fallen.variation, fallen.receipt.as_ref(), fallen.propensity.to_bits()), (0, None, 1.0_f64.to_bits()));

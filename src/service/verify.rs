@@ -144,7 +144,9 @@ impl Verified {
             | Event::ExperimentDeleted { .. }
             | Event::Exposed(_)
             | Event::Activated(_)
-            | Event::Rewarded(_) => None,
+            | Event::Rewarded(_)
+            | Event::Amended(_)
+            | Event::Retracted(_) => None,
         };
         if let Some((key, evidence, shares)) = asked {
             let kept = jobs.remove(&key).unwrap_or_default();
@@ -195,7 +197,9 @@ fn shares_of(event: Event) -> Option<Shares> {
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
         | Event::Activated(_)
-        | Event::Rewarded(_) => None,
+        | Event::Rewarded(_)
+        | Event::Amended(_)
+        | Event::Retracted(_) => None,
     }
 }
 

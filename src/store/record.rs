@@ -11,6 +11,7 @@ mod event;
 mod fact;
 mod pool;
 mod state;
+mod version_3;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
@@ -37,7 +38,8 @@ type Checked<T> = Result<T, String>;
 
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
 pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
-    write(&event::StoredEvent::from(event), &additions::EventAdditions::from(event), &(), into);
+    let additions = (additions::EventAdditions::from(event), version_3::EventAdditions::from(event));
+    write(&event::StoredEvent::from(event), &additions, into);
 }
 
 /// Reads all events of a block's payload, in order. After the first error nothing more is read: where the next event
@@ -52,12 +54,11 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
         if rest.is_empty() {
             return None;
         }
-        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, ()>(rest).and_then(
-            |(stored, more, (), length)| {
+        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, version_3::EventAdditions>(rest)
+            .and_then(|(stored, (second, third), length)| {
                 rest = &rest[length..];
-                more.add_to(Event::try_from(stored)?)
-            },
-        );
+                third.add_to(second.add_to(Event::try_from(stored)?)?)
+            });
         let event = event.map_err(|flaw| {
             rest = &[];
             StoreError::Damaged(format!("event {index} of a block: {flaw}"))
@@ -71,7 +72,7 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
-    write(&fact::StoredEntry::from(entry), &(), &(), &mut value);
+    write(&fact::StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry)), &mut value);
     Row { space: Space::Ledger, key: fact::key(entry), value: Some(value) }
 }
 
@@ -82,8 +83,8 @@ pub fn encode_ledger(entry: &LedgerEntry) -> Row {
 pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError> {
     let decision = key.first_chunk().map(|bytes| DecisionId::from_bytes(*bytes));
     let decision = decision.ok_or_else(|| StoreError::Damaged("a ledger row has a key that is none".into()))?;
-    read_whole::<fact::StoredEntry<'_>, (), ()>(value)
-        .and_then(|(stored, (), ())| stored.restore(decision))
+    read_whole::<fact::StoredEntry<'_>, (), version_3::EntryAdditions>(value)
+        .and_then(|(stored, ((), more))| more.add_to(stored.restore(decision)?))
         .and_then(|entry| match fact::key(&entry) == key {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),
@@ -113,8 +114,8 @@ pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
 #[must_use]
 pub fn encode_state(record: &StateRecord) -> StateRow {
     let mut value = Vec::with_capacity(256);
-    let (additions, later) = (additions::StateAdditions::from(record), additions::DelaysByVariation::from(record));
-    write(&state::StoredState::from(record), &additions, &later, &mut value);
+    let additions = (additions::StateAdditions::from(record), version_3::StateAdditions::from(record));
+    write(&state::StoredState::from(record), &additions, &mut value);
     StateRow { key: state::key(record), value: Some(value) }
 }
 
@@ -129,8 +130,8 @@ pub fn encode_gone(name: &RowName) -> StateRow {
 /// # Errors
 /// [`StoreError::Damaged`] names the row and what is wrong.
 pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError> {
-    read_whole::<state::StoredState<'_>, additions::StateAdditions, additions::DelaysByVariation>(value)
-        .and_then(|(stored, more, later)| later.add_to(more.add_to(StateRecord::try_from(stored)?)?))
+    read_whole::<state::StoredState<'_>, additions::StateAdditions, version_3::StateAdditions>(value)
+        .and_then(|(stored, (second, third))| third.add_to(second.add_to(StateRecord::try_from(stored)?)?))
         .and_then(|record| match state::key(&record) == key {
             true => Ok(record),
             false => Err("it stands under the key of another row".into()),
@@ -138,64 +139,61 @@ pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError>
         .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
 }
 
-/// Writes a record, what version 2 adds and what version 3 adds, up to the last that adds anything.
-fn write<A, L>(stored: &impl Encode, additions: &A, later: &L, into: &mut Vec<u8>)
+/// Writes a record, and behind it what each later version adds, up to the last that has something to add.
+fn write<A, B>(stored: &impl Encode, (second, third): &(A, B), into: &mut Vec<u8>)
 where
     A: Encode + Default + PartialEq,
-    L: Encode + Default + PartialEq,
+    B: Encode + Default + PartialEq,
 {
     const NEVER: &str = "a vector takes every byte, and no mirror refuses";
-    let version = if *later != L::default() {
-        3
-    } else if *additions != A::default() {
-        2
-    } else {
-        1
+    let version = match (*second != A::default(), *third != B::default()) {
+        (_, true) => VERSION,
+        (true, false) => 2,
+        (false, false) => 1,
     };
     into.push(version);
     bincode::encode_into_std_write(stored, into, FORM).expect(NEVER);
     if version >= 2 {
-        bincode::encode_into_std_write(additions, into, FORM).expect(NEVER);
+        bincode::encode_into_std_write(second, into, FORM).expect(NEVER);
     }
     if version >= 3 {
-        bincode::encode_into_std_write(later, into, FORM).expect(NEVER);
+        bincode::encode_into_std_write(third, into, FORM).expect(NEVER);
     }
 }
 
-/// The record at the beginning of the bytes, what versions 2 and 3 added to it, and how many bytes they took, version included.
-fn read<'a, T, A, L>(bytes: &'a [u8]) -> Checked<(T, A, L, usize)>
+/// The record at the beginning of the bytes, what later versions added to it, and how many bytes they took, version included.
+fn read<'a, T, A, B>(bytes: &'a [u8]) -> Checked<(T, (A, B), usize)>
 where
     T: BorrowDecode<'a, ()>,
     A: BorrowDecode<'a, ()> + Default,
-    L: BorrowDecode<'a, ()> + Default,
+    B: BorrowDecode<'a, ()> + Default,
 {
-    let version = *bytes.first().ok_or("it is empty")?;
-    if !(1..=VERSION).contains(&version) {
+    let (version, rest) = bytes.split_first().ok_or("it is empty")?;
+    if !(1..=VERSION).contains(version) {
         return Err(format!("its version is {version}, this program reads up to {VERSION}"));
     }
-    let mut length = 1;
-    let stored = part(bytes, &mut length)?;
-    let additions = if version >= 2 { part(bytes, &mut length)? } else { A::default() };
-    let later = if version >= 3 { part(bytes, &mut length)? } else { L::default() };
-    Ok((stored, additions, later, length))
+    let (stored, length) = bincode::borrow_decode_from_slice(rest, FORM).map_err(|error| error.to_string())?;
+    let (second, second_length) = added(*version >= 2, &rest[length..])?;
+    let (third, third_length) = added(*version >= 3, &rest[length + second_length..])?;
+    Ok((stored, (second, third), 1 + length + second_length + third_length))
 }
 
-/// What stands behind the first so many bytes, and moves on by its own.
-fn part<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8], length: &mut usize) -> Checked<T> {
-    let (read, more) = bincode::borrow_decode_from_slice(&bytes[*length..], FORM).map_err(|error| error.to_string())?;
-    *length += more;
-    Ok(read)
+fn added<'a, A: BorrowDecode<'a, ()> + Default>(is_there: bool, bytes: &'a [u8]) -> Checked<(A, usize)> {
+    if !is_there {
+        return Ok((A::default(), 0));
+    }
+    bincode::borrow_decode_from_slice(bytes, FORM).map_err(|error| error.to_string())
 }
 
-fn read_whole<'a, T, A, L>(bytes: &'a [u8]) -> Checked<(T, A, L)>
+fn read_whole<'a, T, A, B>(bytes: &'a [u8]) -> Checked<(T, (A, B))>
 where
     T: BorrowDecode<'a, ()>,
     A: BorrowDecode<'a, ()> + Default,
-    L: BorrowDecode<'a, ()> + Default,
+    B: BorrowDecode<'a, ()> + Default,
 {
-    let (stored, additions, later, length) = read(bytes)?;
+    let (stored, additions, length) = read(bytes)?;
     if length == bytes.len() {
-        Ok((stored, additions, later))
+        Ok((stored, additions))
     } else {
         Err(format!("{} bytes follow it", bytes.len() - length))
     }

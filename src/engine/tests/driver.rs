@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    AttributeName, Context, ExperimentKey, GoalKey, Probability, RewardId, Seed, Slot, Span, Timestamp, VariationKey,
+    Aggregation, AttributeName, Context, ExperimentKey, GoalKey, Probability, RewardId, Seed, Slot, Span, Timestamp,
+    VariationKey,
 };
 use crate::engine::Engine;
 use crate::engine::decide::{Decision, Explain, Request, RequestId};
@@ -97,6 +98,7 @@ impl Driver {
                 occurred_at: None,
                 window: Span::DAY,
                 cap: None,
+                aggregation: Aggregation::First,
             }));
         }
         decision

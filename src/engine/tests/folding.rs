@@ -21,7 +21,7 @@ fn device(index: u64) -> Context<'static> {
 }
 
 /// Everything an engine holds, as plain data.
-fn state(engine: &Engine) -> Vec<StateRecord> {
+pub(crate) fn state(engine: &Engine) -> Vec<StateRecord> {
     for experiment in engine.experiments() {
         experiment.mark_changed();
         experiment.active().segments().iter().for_each(|segment| segment.mark_changed());
@@ -107,6 +107,7 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
         occurred_at: None,
         window: Span::DAY,
         cap: None,
+        aggregation: crate::domain::Aggregation::First,
     };
     driver.apply(crate::engine::event::Event::Rewarded(reward));
     let active = experiment.active();

@@ -1,11 +1,12 @@
 //! Rewards by receipt: what is refused, by name, and what is taken.
 
-use crate::domain::{Context, Span, Timestamp};
+use crate::domain::{Aggregation, Context, GoalKey, GoalKind, Span, Timestamp};
 use crate::engine::Engine;
+use crate::engine::definition::{Definition, Goal, Role, Status};
 use crate::engine::error::RewardError;
 use crate::engine::event::Event;
 use crate::engine::receipt::ReceiptError;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::secret::Secret;
 use crate::engine::settings::LATE_SPAN;
 use crate::engine::tests::driver::{Driver, START, definition};
@@ -18,7 +19,15 @@ fn sealed(driver: &Driver) -> (String, Timestamp) {
 }
 
 fn reward(receipt: &str) -> Reward<'_> {
-    Reward { receipt, goal: None, value: None, currency: None, reward_id: None, occurred_at: None }
+    Reward {
+        action: Action::Reward,
+        receipt,
+        goal: None,
+        value: None,
+        currency: None,
+        reward_id: None,
+        occurred_at: None,
+    }
 }
 
 fn refused(engine: &Engine, reward: &Reward<'_>, now: Timestamp) -> String {
@@ -65,4 +74,73 @@ fn every_refusal_names_what_is_wrong() {
             .save(definition("uniform", Parameters::new()), crate::engine::definition::Status::Draft, now)
             .is_err()
     );
+}
+
+#[test]
+fn an_amendment_names_its_value_and_nothing_of_its_time() {
+    let driver = Driver::with(definition("uniform", Parameters::new()));
+    let (receipt, decided) = sealed(&driver);
+    let now = decided + Span::HOUR;
+    let amend = Reward { action: Action::Amend, ..reward(&receipt) };
+    let retract = Reward { action: Action::Retract, ..reward(&receipt) };
+    for (reward, field) in [
+        (amend, "value: nothing"),
+        (Reward { value: Some(2.0), ..amend }, "value: 2"),
+        (Reward { value: Some(1.0), occurred_at: Some(now), ..amend }, "occurred_at"),
+        (Reward { occurred_at: Some(now), ..retract }, "occurred_at"),
+        (Reward { value: Some(0.0), ..retract }, "value: 0"),
+    ] {
+        let message = refused(&driver.engine, &reward, now);
+        assert!(message.starts_with(field), "{message}");
+    }
+    let (event, id) = driver.engine.reward(&Reward { value: Some(0.0), ..amend }, now).expect("allowed");
+    assert!(matches!(event, Event::Amended(amended) if amended.value == 0 && amended.reward_id == id));
+    assert!(matches!(driver.engine.reward(&retract, now), Ok((Event::Retracted(_), _))));
+}
+
+#[test]
+fn what_was_learned_of_features_is_not_taken_back() {
+    let mut features = definition("linear-thompson", Parameters::new());
+    let refused_rewards = |definition: &Definition| {
+        let driver = Driver::new();
+        let saved = driver.engine.save(definition.clone(), Status::Running, START);
+        saved.expect_err("refused").to_string()
+    };
+    features.goals[0].kind = GoalKind::Count;
+    features.goals[0].aggregation = Aggregation::Sum;
+    let message = refused_rewards(&features);
+    assert!(message.starts_with("goals[0].rewards") && message.contains("first"), "{message}");
+    features.goals[0].aggregation = Aggregation::First;
+    let key = GoalKey::new("clicks").expect("a key");
+    let kind = GoalKind::Count;
+    let clicks = Goal { kind, aggregation: Aggregation::Sum, ..Goal::conversion(key, Role::Secondary, Span::DAY) };
+    features.goals.push(clicks);
+    let driver = Driver::with(features);
+    let (receipt, decided) = sealed(&driver);
+    let now = decided + Span::HOUR;
+    for action in [Action::Amend, Action::Retract] {
+        let given = Reward { action, value: Some(1.0).filter(|_| action == Action::Amend), ..reward(&receipt) };
+        let message = refused(&driver.engine, &given, now);
+        assert!(message.starts_with("action") && message.contains("features"), "{message}");
+        assert!(
+            driver.engine.reward(&Reward { goal: Some("clicks"), ..given }, now).is_ok(),
+            "no model learns from it"
+        );
+    }
+}
+
+#[test]
+fn a_conversion_is_not_summed_and_another_aggregation_begins_an_epoch() {
+    let counted = |kind, aggregation| {
+        let mut definition = definition("thompson", Parameters::new());
+        definition.goals[0].kind = kind;
+        definition.goals[0].aggregation = aggregation;
+        definition
+    };
+    let mut driver = Driver::with(counted(GoalKind::Count, Aggregation::First));
+    let sum = counted(GoalKind::Conversion, Aggregation::Sum);
+    let message = driver.engine.save(sum, Status::Running, START).expect_err("refused").to_string();
+    assert!(message.starts_with("goals[0].rewards") && message.contains("first"), "{message}");
+    driver.save(counted(GoalKind::Count, Aggregation::Sum), START);
+    assert_eq!(driver.engine.experiment("hero").expect("there").active().settings.epoch, 1);
 }

@@ -3,7 +3,7 @@
 use crate::domain::{Context, Currency, GoalKind, Slot, Timestamp, VALUE_MAX};
 use crate::engine::definition::*;
 use crate::engine::event::Event;
-use crate::engine::reward::Reward;
+use crate::engine::reward::{Action, Reward};
 use crate::engine::tests::driver::{Driver, definition};
 use crate::policy::Parameters;
 use crate::posterior::tally::Moments;
@@ -33,7 +33,15 @@ impl Sale {
     }
 
     fn reward(&self, value: Option<f64>, currency: Option<&str>) -> Result<Event, String> {
-        let reward = Reward { receipt: &self.receipt, goal: None, value, currency, reward_id: None, occurred_at: None };
+        let reward = Reward {
+            action: Action::Reward,
+            receipt: &self.receipt,
+            goal: None,
+            value,
+            currency,
+            reward_id: None,
+            occurred_at: None,
+        };
         self.driver.engine.reward(&reward, self.now).map(|(event, _)| event).map_err(|error| error.to_string())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, VariationKey,
+    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, VariationKey,
 };
 use crate::engine::definition::{
     Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, HalfLife, Objective, OnFinish, PolicyChoice,
@@ -14,8 +14,8 @@ use crate::engine::definition::{
 use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
 use crate::http::definition::{
-    AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES,
-    RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
+    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES,
+    ON_FINISH, ROLES, RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
 };
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -162,6 +162,7 @@ fn goal(index: usize, body: GoalBody, default_role: Role, contextual: bool) -> R
         kind: one_of(&field("kind"), body.kind.as_deref(), KINDS, GoalKind::Conversion)?,
         currency: body.currency.map(currency).transpose()?,
         cap: body.cap,
+        aggregation: one_of(&field("rewards"), body.rewards.as_deref(), AGGREGATIONS, Aggregation::First)?,
         worth: body.worth,
         delay: one_of(&field("delay"), body.delay.as_deref(), DELAYS, default_delay)?,
         typical_delay: body.typical_delay.as_deref().map(typical).transpose()?,

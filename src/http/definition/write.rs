@@ -7,8 +7,8 @@ use crate::engine::definition::{
 };
 use crate::http::body::rfc3339;
 use crate::http::definition::{
-    AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES, ON_FINISH, ROLES,
-    RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
+    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES,
+    ON_FINISH, ROLES, RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
 };
 use crate::policy::Parameter;
 
@@ -73,6 +73,7 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
                 window: Some(goal.window.to_string()),
                 currency: goal.currency.map(|currency| currency.to_string()),
                 cap: goal.cap,
+                rewards: Some(word(AGGREGATIONS, &goal.aggregation).into()),
                 worth: goal.worth,
                 delay: Some(word(DELAYS, &goal.delay).into()),
                 typical_delay: goal.typical_delay.map(|typical| typical.to_string()),

@@ -32,6 +32,22 @@ fn rewards() -> impl Strategy<Value = Vec<(u16, u64, u64)>> {
 
 proptest! {
     #[test]
+    fn what_is_taken_back_leaves_only_the_time_it_told(kept in rewards(), taken in rewards(), late in rewards()) {
+        let mut delays = counted(&[kept.clone(), taken.clone()].concat());
+        let mut without = counted(&kept);
+        delays.merge(&counted(&late));
+        without.merge(&counted(&late));
+        for (variation, decided, delay) in taken {
+            let (decided, delay) = (START + Span::SECOND.times(decided), Span::SECOND.times(delay));
+            delays.take_back(Slot(variation), decided, delay);
+            if delay <= WEEK {
+                without.advance(decided + delay);
+            }
+        }
+        prop_assert_eq!(delays, without);
+    }
+
+    #[test]
     fn equal_rewards_make_an_equal_state_in_any_order(a in rewards(), b in rewards(), c in rewards()) {
         let joined = |parts: &[&Delays]| {
             parts.iter().fold(Delays::new(WEEK), |mut sum, part| {

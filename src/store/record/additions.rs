@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, Features, GoalKind, Span, Timestamp};
+use crate::domain::{AllocationId, Features, GoalKind, Timestamp};
 use crate::engine::checkpoint::{EpochState, StateRecord};
 use crate::engine::event::{DecisionRecord, Event};
 use crate::engine::experiment::Measure;
@@ -56,6 +56,8 @@ impl From<&Event> for EventAdditions {
             Event::Rewarded(rewarded) => {
                 Self { cap: rewarded.cap, features: entries(&rewarded.record), ..Self::default() }
             }
+            Event::Amended(amended) => Self { features: entries(&amended.record), ..Self::default() },
+            Event::Retracted(retracted) => Self { features: entries(&retracted.record), ..Self::default() },
             Event::Exposed(exposed) => Self { features: entries(&exposed.record), ..Self::default() },
             Event::Activated(activated) => Self { features: entries(&activated.record), ..Self::default() },
             Event::AllocationComputed(computed) => {
@@ -102,6 +104,14 @@ impl EventAdditions {
                 activated.record.features = features;
                 Event::Activated(activated)
             }
+            Event::Amended(mut amended) => {
+                amended.record.features = features;
+                Event::Amended(amended)
+            }
+            Event::Retracted(mut retracted) => {
+                retracted.record.features = features;
+                Event::Retracted(retracted)
+            }
             Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => event,
         })
     }
@@ -111,9 +121,9 @@ impl From<&StateRecord> for StateAdditions {
     fn from(record: &StateRecord) -> Self {
         match record {
             StateRecord::Experiment(experiment) => {
-                let plain = Measure { window: Span::default(), kind: GoalKind::Conversion, currency: None };
-                let known = experiment.epochs.iter().flat_map(|epoch| &epoch.goals);
-                let all_plain = known.clone().all(|(_, measure)| Measure { window: plain.window, ..*measure } == plain);
+                let mut known = experiment.epochs.iter().flat_map(|epoch| &epoch.goals);
+                let plain = |measure: &Measure| measure.kind == GoalKind::Conversion && measure.currency.is_none();
+                let all_plain = known.all(|(_, measure)| plain(measure));
                 let measures = experiment
                     .epochs
                     .iter()

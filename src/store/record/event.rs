@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
+use crate::domain::{
+    Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
+};
 use crate::engine::event::{
-    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Exposed, Rewarded, Shares,
+    Activated, AllocationComputed, Amended, DecisionRecord, Event, ExperimentSaved, Exposed, Retracted, Rewarded,
+    Shares,
 };
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus};
@@ -60,6 +63,21 @@ pub(super) enum StoredEvent<'a> {
         at: u64,
     },
     PoolFitted(Box<StoredPool>),
+    Amended {
+        record: StoredDecision<'a>,
+        deferred: bool,
+        goal: u16,
+        value: i64,
+        reward_id: &'a str,
+        arrived_at: u64,
+    },
+    Retracted {
+        record: StoredDecision<'a>,
+        deferred: bool,
+        goal: u16,
+        reward_id: &'a str,
+        arrived_at: u64,
+    },
 }
 
 /// Ids are hashes and times with random tails: as plain bytes they are shorter than as numbers of variable length.
@@ -103,6 +121,21 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
                 arrived_at: rewarded.arrived_at.as_millis(),
                 occurred_at: rewarded.occurred_at.map(Timestamp::as_millis),
                 window: rewarded.window.as_millis(),
+            },
+            Event::Amended(amended) => Self::Amended {
+                record: (&amended.record).into(),
+                deferred: amended.deferred,
+                goal: amended.goal.0,
+                value: amended.value,
+                reward_id: amended.reward_id.as_str(),
+                arrived_at: amended.arrived_at.as_millis(),
+            },
+            Event::Retracted(retracted) => Self::Retracted {
+                record: (&retracted.record).into(),
+                deferred: retracted.deferred,
+                goal: retracted.goal.0,
+                reward_id: retracted.reward_id.as_str(),
+                arrived_at: retracted.arrived_at.as_millis(),
             },
             Event::AllocationComputed(computed) => Self::AllocationComputed {
                 experiment: computed.experiment.as_str(),
@@ -151,13 +184,29 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     deferred,
                     goal: Slot(goal),
                     value,
-                    reward_id: RewardId::new(reward_id).map_err(|invalid| invalid.to_string())?,
+                    reward_id: known_id(reward_id)?,
                     arrived_at: Timestamp::from_millis(arrived_at),
                     occurred_at: occurred_at.map(Timestamp::from_millis),
                     window: Span::from_millis(window),
                     cap: None,
+                    aggregation: Aggregation::First,
                 })
             }
+            StoredEvent::Amended { record, deferred, goal, value, reward_id, arrived_at } => Self::Amended(Amended {
+                record: record.try_into()?,
+                deferred,
+                goal: Slot(goal),
+                value,
+                reward_id: known_id(reward_id)?,
+                arrived_at: Timestamp::from_millis(arrived_at),
+            }),
+            StoredEvent::Retracted { record, deferred, goal, reward_id, arrived_at } => Self::Retracted(Retracted {
+                record: record.try_into()?,
+                deferred,
+                goal: Slot(goal),
+                reward_id: known_id(reward_id)?,
+                arrived_at: Timestamp::from_millis(arrived_at),
+            }),
             StoredEvent::AllocationComputed { experiment, epoch, definition, segment, at, evidence, shares } => {
                 Self::AllocationComputed(Arc::new(AllocationComputed {
                     experiment: experiment_key(experiment)?,
@@ -168,6 +217,7 @@ impl TryFrom<StoredEvent<'_>> for Event {
                     evidence,
                     effective: None,
                     fit: None,
+                    amendments: 0,
                     shares: shares.try_into()?,
                 }))
             }
@@ -256,6 +306,10 @@ impl TryFrom<StoredShares> for Shares {
             shares: stored.shares.into_boxed_slice(),
         })
     }
+}
+
+pub(super) fn known_id(text: &str) -> Checked<RewardId> {
+    RewardId::new(text).map_err(|invalid| invalid.to_string())
 }
 
 pub(super) fn experiment_key(text: &str) -> Checked<ExperimentKey> {

@@ -8,7 +8,7 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{ExperimentKey, GoalKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{Aggregation, ExperimentKey, GoalKey, GoalKind, SegmentKey, Slot, Span, Timestamp, VariationKey};
 use crate::engine::checkpoint::{
     AllocationState, EpochState, ExperimentState, ModelState, RewardCounts, RowName, SegmentState, StateRecord,
 };
@@ -163,7 +163,7 @@ impl<'a> From<&'a StateRecord> for StoredState<'a> {
                 recorded: experiment.rewards.recorded,
                 repeated: experiment.rewards.repeated,
                 late: experiment.rewards.late,
-                newest_learned: experiment.rewards.newest_learned.map(Timestamp::as_millis),
+                newest_learned: experiment.rewards.newest.map(Timestamp::as_millis),
             },
             StateRecord::Segment(segment) => Self::Segment {
                 experiment: segment.experiment.as_str(),
@@ -218,7 +218,9 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     repeated,
                     late,
                     capped: 0,
-                    newest_learned: newest_learned.map(Timestamp::from_millis),
+                    amended: 0,
+                    retracted: 0,
+                    newest: newest_learned.map(Timestamp::from_millis),
                 },
                 model_since: 0,
                 pool: None,
@@ -230,6 +232,7 @@ impl TryFrom<StoredState<'_>> for StateRecord {
                     segment: segment.map(segment_key).transpose()?,
                     learning: learning.try_into()?,
                     control: control.try_into()?,
+                    amendments: 0,
                     allocation: allocation.map(StoredAllocation::restore).transpose()?,
                 })
             }
@@ -280,7 +283,8 @@ impl StoredEpoch {
 
 /// What every goal of version 1 measures.
 const fn converting(window: u64) -> Measure {
-    Measure { window: Span::from_millis(window), kind: GoalKind::Conversion, currency: None }
+    let (kind, aggregation) = (GoalKind::Conversion, Aggregation::First);
+    Measure { window: Span::from_millis(window), kind, currency: None, aggregation }
 }
 
 impl<'a> From<&'a Buckets> for StoredBuckets<'a> {
@@ -324,6 +328,7 @@ impl From<&AllocationState> for StoredAllocation {
 impl StoredAllocation {
     fn restore(self) -> Checked<AllocationState> {
         let shares = self.shares.try_into()?;
-        Ok(AllocationState { definition: self.definition, evidence: self.evidence, effective: None, fit: None, shares })
+        let (definition, evidence, amendments) = (self.definition, self.evidence, 0);
+        Ok(AllocationState { definition, evidence, effective: None, fit: None, amendments, shares })
     }
 }

@@ -3,7 +3,7 @@
 mod examples;
 mod shapes;
 
-use crate::domain::{RewardId, Slot};
+use crate::domain::{Aggregation, RewardId, Slot, Span};
 use crate::engine::checkpoint::StateRecord;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
@@ -111,24 +111,22 @@ fn reading_ends_at_the_first_error() {
 
 #[test]
 fn facts_about_different_things_have_different_keys() {
-    let rewarded = |goal: u16, id: &str| Fact::Rewarded {
-        goal: Slot(goal),
-        reward_id: RewardId::new(id).expect("allowed"),
-        value: 1,
-        standing: Standing::Learned,
-    };
-    let facts = [Fact::Activated { in_time: true }, rewarded(0, "a"), rewarded(1, "a"), rewarded(0, "b")];
-    let keys: Vec<_> = facts
-        .map(|fact| encode_ledger(&LedgerEntry { decision: decision(1), fact, position: Position::default() }).key)
-        .to_vec();
+    let rewarded = |goal: u16, id: &str| Fact::Rewarded(reward_example(goal, id, Standing::Learned));
+    let corrected =
+        |value: Option<i64>| Fact::Corrected { goal: Slot(0), reward_id: RewardId::new("a").expect("allowed"), value };
+    let activated = |in_time: bool| Fact::Activated { in_time, delay: Span::ZERO };
+    let facts = [activated(true), rewarded(0, "a"), rewarded(1, "a"), rewarded(0, "b"), corrected(Some(2))];
+    let entry = |fact, index| LedgerEntry { decision: decision(1), fact, position: Position { block: 1, index } };
+    let mut keys: Vec<_> = facts.map(|fact| encode_ledger(&entry(fact, 0)).key).to_vec();
+    // Each amendment and retraction has a row of its own, so that none replaces what a replay judges by.
+    keys.extend([2, 3].map(|index| encode_ledger(&entry(corrected(None), index)).key));
     let mut unique = keys.clone();
     unique.sort_unstable();
     unique.dedup();
     assert_eq!(unique.len(), keys.len());
     // An activation in time and one too late are about the same thing.
-    let late =
-        LedgerEntry { decision: decision(1), fact: Fact::Activated { in_time: false }, position: Position::default() };
-    assert_eq!(encode_ledger(&late).key, keys[0]);
+    assert_eq!(encode_ledger(&entry(activated(false), 9)).key, keys[0]);
+    assert_eq!(encode_ledger(&entry(rewarded(0, "a"), 9)).key, keys[1]);
 }
 
 #[test]
@@ -138,6 +136,22 @@ fn a_row_under_another_key_is_damaged() {
     let experiment = encode_state(&StateRecord::Experiment(experiment_example()));
     let deleted = encode_state(&StateRecord::Deleted(experiment_example().definition.key.clone()));
     assert_eq!(experiment.key, deleted.key);
+}
+
+/// What a later version adds stands behind what the earlier ones wrote, byte for byte, and is left out where there is nothing.
+#[test]
+fn a_record_is_of_the_first_version_that_can_say_it() {
+    let rewarded = |cap: Option<i64>, aggregation: Aggregation| {
+        let Event::Rewarded(mut rewarded) = examples().remove(2) else { panic!("the third example is a reward") };
+        (rewarded.cap, rewarded.aggregation) = (cap, aggregation);
+        encoded(&[Event::Rewarded(rewarded)])
+    };
+    let first = rewarded(None, Aggregation::First);
+    let said = &first[1..];
+    assert_eq!(first[0], 1);
+    assert_eq!(rewarded(Some(9), Aggregation::First), [&[2], said, &[1, 18, 0, 0, 0, 0]].concat());
+    assert_eq!(rewarded(Some(9), Aggregation::Sum), [&[3], said, &[1, 18, 0, 0, 0, 0], &[1, 0, 0]].concat());
+    assert_eq!(rewarded(None, Aggregation::Last), [&[3], said, &[0, 0, 0, 0, 0], &[2, 0, 0]].concat());
 }
 
 /// The bytes of version 1, one line per example. Later versions go on reading them; these lines never change.

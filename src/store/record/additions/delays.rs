@@ -3,7 +3,7 @@
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{Slot, Span, Timestamp};
-use crate::engine::checkpoint::{EpochState, StateRecord};
+use crate::engine::checkpoint::{EpochState, ExperimentState};
 use crate::posterior::delay::{Counts, Delays, OpenCount};
 use crate::store::record::Checked;
 
@@ -23,7 +23,7 @@ struct StoredDelays {
     open: Vec<(u64, u8, u64)>,
 }
 
-/// What version 3 adds to a checkpoint row: delays by variation. Where an earlier version counted, variations have less than all
+/// What version 3 adds to an experiment's checkpoint row: delays by variation. Where an earlier version counted, variations have less than all
 /// together.
 #[derive(Encode, BorrowDecode, Default, PartialEq)]
 pub(in crate::store::record) struct DelaysByVariation {
@@ -70,10 +70,9 @@ impl StoredDelays {
     }
 }
 
-impl From<&StateRecord> for DelaysByVariation {
+impl From<&ExperimentState> for DelaysByVariation {
     /// Nothing where no variation has a delay.
-    fn from(record: &StateRecord) -> Self {
-        let StateRecord::Experiment(experiment) = record else { return Self::default() };
+    fn from(experiment: &ExperimentState) -> Self {
         let of = |(variation, counts): (Slot, &Counts)| StoredCounts {
             variation: variation.0,
             closed: counts.closed().to_vec(),
@@ -86,20 +85,18 @@ impl From<&StateRecord> for DelaysByVariation {
 }
 
 impl DelaysByVariation {
-    /// The part of the state as it was.
-    pub(in crate::store::record) fn add_to(self, mut record: StateRecord) -> Checked<StateRecord> {
-        if let StateRecord::Experiment(experiment) = &mut record {
-            for (epoch, stored) in experiment.epochs.iter_mut().zip(self.epochs) {
-                let restore = |of: StoredCounts| counts(&of.closed, of.open).map(|own| (Slot(of.variation), own));
-                if let (Some(delays), false) = (&epoch.delays, stored.is_empty()) {
-                    let own: Option<Vec<(Slot, Counts)>> = stored.into_iter().map(restore).collect();
-                    let all = delays.all().clone();
-                    let whole = own.and_then(|own| Delays::from_parts(delays.window(), delays.latest(), all, own));
-                    epoch.delays = Some(whole.ok_or("delays of variations that do not fit those of all")?);
-                }
+    /// The experiment as it was.
+    pub(in crate::store::record) fn add_to(self, experiment: &mut ExperimentState) -> Checked<()> {
+        for (epoch, stored) in experiment.epochs.iter_mut().zip(self.epochs) {
+            let restore = |of: StoredCounts| counts(&of.closed, of.open).map(|own| (Slot(of.variation), own));
+            if let (Some(delays), false) = (&epoch.delays, stored.is_empty()) {
+                let own: Option<Vec<(Slot, Counts)>> = stored.into_iter().map(restore).collect();
+                let all = delays.all().clone();
+                let whole = own.and_then(|own| Delays::from_parts(delays.window(), delays.latest(), all, own));
+                epoch.delays = Some(whole.ok_or("delays of variations that do not fit those of all")?);
             }
         }
-        Ok(record)
+        Ok(())
     }
 }
 

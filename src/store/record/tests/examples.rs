@@ -77,6 +77,7 @@ pub(super) fn examples() -> Vec<Event> {
             occurred_at: Some(at),
             window: Span::DAY,
             cap: None,
+            aggregation: Aggregation::First,
         }),
         Event::AllocationComputed(Arc::new(AllocationComputed {
             experiment: experiment_key("hero"),
@@ -87,6 +88,7 @@ pub(super) fn examples() -> Vec<Event> {
             evidence: 1_000,
             effective: None,
             fit: None,
+            amendments: 0,
             shares: shares_example(),
         })),
         Event::ExperimentSaved(Arc::new(ExperimentSaved {
@@ -104,15 +106,27 @@ pub(super) fn examples() -> Vec<Event> {
 
 pub(super) fn entry_examples() -> Vec<LedgerEntry> {
     let position = Position { block: 300, index: 4 };
-    let rewarded = Fact::Rewarded {
-        goal: Slot(1),
-        reward_id: RewardId::new("order-991").expect("allowed"),
-        value: 1,
-        standing: Standing::AwaitsActivation,
-    };
-    [Fact::Activated { in_time: true }, rewarded]
+    let rewarded = Fact::Rewarded(reward_example(1, "order-991", Standing::AwaitsActivation));
+    [Fact::Activated { in_time: true, delay: Span::ZERO }, rewarded]
         .map(|fact| LedgerEntry { decision: decision(7), fact, position })
         .to_vec()
+}
+
+/// Of version 1, which does not say how long it took.
+pub(super) fn reward_example(goal: u16, id: &str, standing: Standing) -> RewardFact {
+    RewardFact {
+        goal: Slot(goal),
+        reward_id: RewardId::new(id).expect("allowed"),
+        value: 1,
+        standing,
+        delay: Span::ZERO,
+        aggregation: Aggregation::First,
+        cap: None,
+    }
+}
+
+fn converting() -> Measure {
+    Measure { window: Span::DAY, kind: GoalKind::Conversion, currency: None, aggregation: Aggregation::First }
 }
 
 pub(super) fn experiment_example() -> ExperimentState {
@@ -126,7 +140,7 @@ pub(super) fn experiment_example() -> ExperimentState {
             number: 1,
             lengths: BucketLengths { fine: Span::HOUR, settled: Span::DAY },
             closed_at: None,
-            goals: vec![(Slot(0), Measure { window: Span::DAY, kind: GoalKind::Conversion, currency: None })],
+            goals: vec![(Slot(0), converting())],
             newest: Timestamp::ZERO,
             delays: None,
         }],
@@ -136,7 +150,9 @@ pub(super) fn experiment_example() -> ExperimentState {
             repeated: 2,
             late: 1,
             capped: 0,
-            newest_learned: Some(Timestamp::from_millis(1_800_000_000_000)),
+            amended: 0,
+            retracted: 0,
+            newest: Some(Timestamp::from_millis(1_800_000_000_000)),
         },
         model_since: 0,
         pool: None,
@@ -150,11 +166,13 @@ pub(super) fn segment_example(epoch: u32) -> SegmentState {
         segment: Some(SegmentKey::new("new")),
         learning: buckets_of(&[(0, Some(0), 3), (30, None, 300), (30, Some(1), 2)]),
         control: Buckets::default(),
+        amendments: 0,
         allocation: Some(AllocationState {
             definition: 3,
             evidence: 300,
             effective: None,
             fit: None,
+            amendments: 0,
             shares: shares_example(),
         }),
     }

@@ -14,6 +14,8 @@ use crate::posterior::pooling::fit;
 use crate::store::record::tests::examples::*;
 use proptest::prelude::*;
 
+const AGGREGATIONS: [Aggregation; 3] = [Aggregation::First, Aggregation::Sum, Aggregation::Last];
+
 fn key() -> impl Strategy<Value = ExperimentKey> {
     "[A-Za-z0-9._-]{1,64}".prop_map(|text| experiment_key(&text))
 }
@@ -102,6 +104,7 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
             goal.delay = [Delay::None, Delay::Wait, Delay::Survival][usize::from(pick_of(index + 1))];
             goal.currency = Currency::new(["EUR", "USD", "eur"][usize::from(index)]);
             (goal.cap, goal.worth) = (margin.then_some(cap), Some(worth));
+            goal.aggregation = AGGREGATIONS[usize::from(pick_of(index))];
             goal.typical_delay = margin.then_some(Span::HOUR);
         }
         let policy = &mut definition.policy;
@@ -133,8 +136,31 @@ fn rewarded() -> impl Strategy<Value = Event> {
     let capped = (any::<(bool, u16, i64, u64)>(), proptest::option::of(1_i64..));
     (record(), capped, reward_id(), moment(), occurred).prop_map(
         |(record, ((deferred, goal, value, window), cap), reward_id, arrived_at, occurred_at)| {
-            let (goal, window) = (Slot(goal), Span::from_millis(window));
-            Event::Rewarded(Rewarded { record, deferred, goal, value, reward_id, arrived_at, occurred_at, window, cap })
+            Event::Rewarded(Rewarded {
+                record,
+                deferred,
+                goal: Slot(goal),
+                value,
+                reward_id,
+                arrived_at,
+                occurred_at,
+                window: Span::from_millis(window),
+                cap,
+                aggregation: AGGREGATIONS[usize::from(goal % 3)],
+            })
+        },
+    )
+}
+
+/// An amendment, or a retraction where there is no value.
+fn corrected() -> impl Strategy<Value = Event> {
+    (record(), any::<(bool, u16, Option<i64>)>(), reward_id(), moment()).prop_map(
+        |(record, (deferred, goal, value), reward_id, arrived_at)| {
+            let goal = Slot(goal);
+            match value {
+                Some(value) => Event::Amended(Amended { record, deferred, goal, value, reward_id, arrived_at }),
+                None => Event::Retracted(Retracted { record, deferred, goal, reward_id, arrived_at }),
+            }
         },
     )
 }
@@ -150,6 +176,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             Event::Activated(Activated { record, at, window: Span::from_millis(window) })
         }),
         rewarded(),
+        corrected(),
         computed.prop_map(|(experiment, (epoch, definition, evidence), segment, at, shares)| {
             let fit = (evidence % 2 == 0).then_some(AllocationId(evidence));
             let computed = AllocationComputed {
@@ -161,6 +188,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
                 evidence,
                 effective: fit.map(|id| id.0),
                 fit,
+                amendments: evidence / 5,
                 shares,
             };
             Event::AllocationComputed(Arc::new(computed))
@@ -204,9 +232,17 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
         Just(Standing::AlreadyConverted)
     ];
     let fact = prop_oneof![
-        any::<bool>().prop_map(|in_time| Fact::Activated { in_time }),
-        (any::<u16>(), reward_id(), any::<i64>(), standing).prop_map(|(goal, reward_id, value, standing)| {
-            Fact::Rewarded { goal: Slot(goal), reward_id, value, standing }
+        any::<(bool, u64)>().prop_map(|(in_time, delay)| Fact::Activated { in_time, delay: Span::from_millis(delay) }),
+        (any::<(u16, i64, u64)>(), reward_id(), standing, proptest::option::of(1_i64..)).prop_map(
+            |((goal, value, delay), reward_id, standing, cap)| {
+                let (aggregation, delay) = (AGGREGATIONS[usize::from(goal % 3)], Span::from_millis(delay));
+                Fact::Rewarded(RewardFact { goal: Slot(goal), reward_id, value, standing, delay, aggregation, cap })
+            }
+        ),
+        (any::<u16>(), reward_id(), any::<Option<i64>>()).prop_map(|(goal, reward_id, value)| Fact::Corrected {
+            goal: Slot(goal),
+            reward_id,
+            value
         }),
     ];
     (any::<u128>(), fact, any::<(u64, u32)>()).prop_map(|(decision, fact, (block, index))| LedgerEntry {
@@ -222,7 +258,8 @@ fn timed_epochs(number: u64) -> Vec<EpochState> {
     let mut delays = Delays::new(Span::DAY);
     delays.add(Slot(0), newest, Span::HOUR);
     delays.add(Slot(1), newest + Span::DAY.times(3), Span::from_millis(number % 86_400_000));
-    let epoch = experiment_example().epochs.remove(0);
+    let mut epoch = experiment_example().epochs.remove(0);
+    epoch.goals[0].1.aggregation = AGGREGATIONS[usize::try_from(number % 3).expect("small")];
     vec![EpochState { newest, delays: Some(delays).filter(|_| number < 1 << 50), ..epoch }]
 }
 
@@ -259,6 +296,7 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 evidence,
                 effective: (evidence % 3 == 0).then_some(evidence),
                 fit: (evidence % 2 == 0).then_some(AllocationId(evidence)),
+                amendments: evidence / 5,
                 shares,
             }
         }));
@@ -271,7 +309,15 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
                 version,
                 status,
                 initial,
-                rewards: RewardCounts { recorded, repeated, late, capped: recorded / 2, newest_learned: None },
+                rewards: RewardCounts {
+                    recorded,
+                    repeated,
+                    late,
+                    capped: recorded / 2,
+                    amended: late / 3,
+                    retracted: late / 4,
+                    newest: None,
+                },
                 pool,
                 model_since: version / 2,
                 epochs: timed_epochs(recorded),
@@ -280,7 +326,16 @@ pub(super) fn state() -> impl Strategy<Value = StateRecord> {
         }),
         (key(), any::<u32>(), proptest::option::of(segment()), buckets.clone(), buckets, allocation).prop_map(
             |(experiment, epoch, segment, learning, control, allocation)| {
-                StateRecord::Segment(SegmentState { experiment, epoch, segment, learning, control, allocation })
+                let amendments = u64::from(epoch / 2);
+                StateRecord::Segment(SegmentState {
+                    experiment,
+                    epoch,
+                    segment,
+                    learning,
+                    control,
+                    amendments,
+                    allocation,
+                })
             }
         ),
         key().prop_map(StateRecord::Deleted),
