@@ -9,8 +9,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mabel::domain::{AllocationId, DecisionId, ExperimentKey, SegmentKey, Slot, Timestamp};
 use mabel::engine::event::{DecisionRecord, Event, Exposed};
-use mabel::store::disk::DiskOptions;
-use mabel::store::{Block, Head, Location, Row, Space, Store, record};
+use mabel::store::{Block, DiskOptions, Head, Location, Row, Space, Store, record};
 
 /// Payloads are cut into blocks once they are this long: blocks of 4 to 8 kB.
 const BLOCK_BYTES: usize = 4_096;

@@ -5,7 +5,6 @@
 //! committed, see `head_file`), and what a repair set aside.
 
 mod guard;
-mod head_file;
 mod journal;
 mod layout;
 mod open;
@@ -15,29 +14,15 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::store::disk::guard::{guarded, refused};
-use crate::store::disk::head_file::HeadWriter;
+use crate::store::disk::guard::guarded;
 use crate::store::disk::layout::*;
+use crate::store::guard::refused;
+use crate::store::head_file::HeadWriter;
+use crate::store::stored::{base_value, block_value};
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
-    heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, Row, Rows, Space, StateRow, Store, StoreError,
+    check_rows, heads_after,
 };
-
-/// How a store on disk is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskOptions {
-    /// Memory for sled's cache of pages, in bytes.
-    pub cache_bytes: u64,
-    /// Go on without blocks that are known to have been committed and are not there. What is not whole is set aside.
-    pub accept_loss: bool,
-}
-
-impl Default for DiskOptions {
-    /// 64 MiB, and no loss.
-    fn default() -> Self {
-        Self { cache_bytes: 64 << 20, accept_loss: false }
-    }
-}
 
 /// What opening gives.
 #[derive(Debug)]

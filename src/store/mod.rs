@@ -4,14 +4,19 @@
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
 
 pub mod disk;
+mod guard;
+mod head_file;
 pub mod memory;
 pub mod record;
+pub mod redb;
+mod stored;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::store::disk::{DiskOptions, DiskStore};
+use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
+use crate::store::redb::RedbStore;
 
 /// A store's failure, by what its caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -209,25 +214,48 @@ pub const MAX_KEY_BYTES: usize = 64;
 pub enum Location {
     /// In memory, gone with the process.
     Memory,
-    /// In a directory on disk.
+    /// In a directory on disk, in sled.
     Directory(PathBuf),
+    /// In a directory on disk, in redb.
+    Redb(PathBuf),
 }
 
 impl From<&str> for Location {
-    /// `memory`, or else the path of a directory.
+    /// `memory`, `redb:` and the path of a directory, or else the path of a directory.
     fn from(text: &str) -> Self {
-        if text == "memory" { Self::Memory } else { Self::Directory(text.into()) }
+        match (text, text.strip_prefix("redb:")) {
+            ("memory", _) => Self::Memory,
+            (_, Some(path)) => Self::Redb(path.into()),
+            (path, None) => Self::Directory(path.into()),
+        }
+    }
+}
+
+/// How a store on disk is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Memory for the database's cache of pages, in bytes.
+    pub cache_bytes: u64,
+    /// Go on without blocks that are known to have been committed and are not there. What is not whole is set aside.
+    pub accept_loss: bool,
+}
+
+impl Default for DiskOptions {
+    /// 64 MiB, and no loss.
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, accept_loss: false }
     }
 }
 
 /// Opens the store of a location, new if there is none. Whatever a recovery did is logged as a warning.
 ///
 /// # Errors
-/// As [`DiskStore::open`] says.
+/// As [`DiskStore::open`] and [`RedbStore::open`] say.
 pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         Location::Memory => Arc::new(MemoryStore::new()),
         Location::Directory(directory) => Arc::new(DiskStore::open(directory, options)?.store_with_notes_logged()),
+        Location::Redb(directory) => Arc::new(RedbStore::open(directory, options)?.store_with_notes_logged()),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::contract::{append, chain, noise, read};
 use crate::store::disk::*;
+use crate::store::head_file;
 
 fn open(directory: &Path) -> Result<Opened, StoreError> {
     DiskStore::open(directory, DiskOptions::default())
