@@ -9,6 +9,7 @@ mod rows;
 use std::sync::Arc;
 
 use crate::store::disk::DiskStore;
+use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
 use crate::store::redb::RedbStore;
 use crate::store::*;
@@ -19,10 +20,12 @@ pub(super) enum Kind {
     Memory,
     Disk,
     Redb,
+    /// Around memory, told nothing.
+    Faulty,
 }
 
 /// Every store there is.
-pub(super) const KINDS: [Kind; 3] = [Kind::Memory, Kind::Disk, Kind::Redb];
+pub(super) const KINDS: [Kind; 4] = [Kind::Memory, Kind::Disk, Kind::Redb, Kind::Faulty];
 
 /// A store and what it takes to restart it.
 pub(super) struct Bench {
@@ -44,7 +47,7 @@ impl Bench {
     }
 
     fn survives(&self) -> bool {
-        self.kind != Kind::Memory
+        matches!(self.kind, Kind::Disk | Kind::Redb)
     }
 
     /// Closes and opens again, as a new process would. Memory does not survive that and is left alone.
@@ -62,6 +65,7 @@ impl Bench {
         let (path, options) = (self.directory.path(), DiskOptions::default());
         let (store, notes): (Arc<dyn Store>, _) = match self.kind {
             Kind::Memory => (Arc::new(MemoryStore::new()), Vec::new()),
+            Kind::Faulty => (Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()))), Vec::new()),
             Kind::Disk => {
                 let opened = DiskStore::open(path, options).expect("it opens");
                 (Arc::new(opened.store), opened.notes)

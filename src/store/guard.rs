@@ -50,9 +50,11 @@ pub(super) fn refused(action: &'static str, error: &io::Error) -> StoreError {
 
 /// An error of the file system, as a database passed it on.
 pub(super) fn passed_on<E: Failure>(action: &'static str, error: &io::Error) -> StoreError {
-    // What the system says of the medium has a number. What the database or the standard library made up while reading has
-    // none, and an invalid argument is an offset read from damaged bytes.
-    match error.raw_os_error().is_some() && error.kind() != ErrorKind::InvalidInput {
+    // What the system says of the medium has a number, or kept its kind where it was copied. What the database or the standard
+    // library made up while reading has neither, and an invalid argument is an offset read from damaged bytes.
+    let copied =
+        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied];
+    match error.raw_os_error().is_some() && error.kind() != ErrorKind::InvalidInput || copied.contains(&error.kind()) {
         true => refused(action, error),
         false => damaged::<E>(action, error),
     }
@@ -66,6 +68,17 @@ pub(super) fn damaged<E: Failure>(action: &'static str, error: impl std::fmt::Di
 /// Whoever else holds the medium keeps this opening out.
 pub(super) fn held(action: &'static str) -> StoreError {
     StoreError::Unavailable { action, detail: "another process, or another store of this one, has it open".into() }
+}
+
+/// Closed, or between two openings.
+pub(super) fn not_open(action: &'static str) -> StoreError {
+    StoreError::Unavailable { action, detail: "it is closed".into() }
+}
+
+/// No change is taken after one of unknown fate.
+pub(super) fn uncertain(action: &'static str) -> StoreError {
+    let detail = "an earlier change failed and may or may not be on disk; it must be opened anew first".into();
+    StoreError::Unavailable { action, detail }
 }
 
 /// A panic that is caught and reported as an error need not be printed as well. The hook that was there goes on serving

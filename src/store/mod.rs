@@ -4,6 +4,7 @@
 //! Invariant: a store interprets nothing it keeps; what bytes mean is in `record` alone. No async, no clock.
 
 pub mod disk;
+pub mod faulty;
 mod guard;
 mod head_file;
 pub mod memory;
@@ -139,10 +140,11 @@ pub trait Store: Send + Sync {
 
     /// Appends blocks and changes rows as one atomic batch that is durable (survives power loss) on return. The first
     /// block continues [`Self::head`], each next one the one before; of several changes of one row the last counts.
+    /// Without blocks and rows a store on a medium writes something all the same: success says that it takes changes.
     /// Cost: one sync, however many blocks.
     ///
     /// # Errors
-    /// Then either nothing was recorded, or the store refuses every further append until it is opened again, because it
+    /// Then either nothing was recorded, or the store refuses every further change until [`Self::recover`], because it
     /// cannot know.
     ///
     /// # Panics
@@ -194,6 +196,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If it cannot be read or is not whole.
     fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError>;
+
+    /// Makes certain what failed changes left, without a restart: where it has to, it opens the medium anew, during which
+    /// reads may be refused. The head is then what survived, a failed append included as a whole or not at all, and changes
+    /// are taken again. Does nothing where nothing is uncertain.
+    ///
+    /// # Errors
+    /// If the medium still refuses: then it may be called again, and until it succeeds changes are refused. As at an opening,
+    /// if what is there is damaged or less than had been appended.
+    fn recover(&self) -> Result<Head, StoreError>;
 
     /// Makes everything durable and lets go of the medium. Called once, last.
     ///

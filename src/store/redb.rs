@@ -9,18 +9,19 @@ mod open;
 mod tables;
 
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
+use crate::store::guard::{not_open, uncertain};
 use crate::store::head_file::HeadWriter;
 use crate::store::redb::guard::guarded;
 use crate::store::redb::tables::*;
 use crate::store::stored::{base_value, block_value};
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, Row, Rows, Space, StateRow, Store, StoreError,
-    check_rows, heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Row, Rows, Space, StateRow, Store,
+    StoreError, check_rows, heads_after,
 };
 
 /// What opening gives.
@@ -35,7 +36,9 @@ pub struct Opened {
 /// A store in one file of a directory. Locks, in order: `writer` for the length of a change, then `db` for the same length to
 /// read, then `head` or `base` for a moment.
 pub struct RedbStore {
-    /// `None` once closed.
+    directory: PathBuf,
+    options: DiskOptions,
+    /// `None` once closed, and while it is opened anew.
     db: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
     head: Mutex<Head>,
@@ -44,6 +47,7 @@ pub struct RedbStore {
 }
 
 struct Writer {
+    closed: bool,
     /// A change failed and nobody knows how much of it will be there at the next open.
     uncertain: bool,
 }
@@ -56,13 +60,15 @@ impl RedbStore {
     /// what is there is not whole, [`StoreError::Loss`] if blocks are missing: then everything is left as redb left it, and
     /// the message says the way out.
     pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
-        let open::Opened { db, head, base, known, notes } = open::open(directory, options)?;
+        let open::Opened { db, head, base, written, notes } = open::open(directory, options, None)?;
         let store = Self {
+            directory: directory.to_path_buf(),
+            options,
             db: RwLock::new(Some(db)),
-            writer: Mutex::new(Writer { uncertain: false }),
+            writer: Mutex::new(Writer { closed: false, uncertain: false }),
             head: Mutex::new(head),
             base: Mutex::new(base),
-            head_writer: HeadWriter::start(directory, head, known)?,
+            head_writer: HeadWriter::start(directory, head, written)?,
         };
         Ok(Opened { store, notes })
     }
@@ -70,7 +76,7 @@ impl RedbStore {
     /// What is there now; changes made later are not seen.
     fn read(&self, action: &'static str) -> Result<ReadTransaction, StoreError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_ref().ok_or_else(|| closed(action))?;
+        let db = db.as_ref().ok_or_else(|| not_open(action))?;
         guarded(action, || Ok(db.begin_read()?))
     }
 
@@ -78,8 +84,7 @@ impl RedbStore {
     fn writer(&self, action: &'static str) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.uncertain {
-            let detail = "an earlier change failed and may or may not be on disk; it must be opened again first".into();
-            return Err(StoreError::Unavailable { action, detail });
+            return Err(uncertain(action));
         }
         Ok(writer)
     }
@@ -93,7 +98,7 @@ impl RedbStore {
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_ref().ok_or_else(|| closed(action))?;
+        let db = db.as_ref().ok_or_else(|| not_open(action))?;
         writer.uncertain = true;
         let done = guarded(action, || {
             let mut write = db.begin_write()?;
@@ -105,10 +110,6 @@ impl RedbStore {
         writer.uncertain = false;
         Ok(done)
     }
-}
-
-fn closed(action: &'static str) -> StoreError {
-    StoreError::Unavailable { action, detail: "it has been closed".into() }
 }
 
 impl Opened {
@@ -149,6 +150,9 @@ impl Store for RedbStore {
                         None => table.remove(key.as_slice())?,
                     };
                 }
+            }
+            if blocks.is_empty() && rows.is_empty() {
+                write.open_table(SINGLE)?.insert(PROBE, [0; MAX_VALUE_BYTES].as_slice())?;
             }
             Ok(())
         })?;
@@ -254,9 +258,38 @@ impl Store for RedbStore {
         load_checkpoint(&self.read("read the checkpoint")?, kind)
     }
 
+    fn recover(&self) -> Result<Head, StoreError> {
+        let action = "open the database anew";
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.closed {
+            return Err(not_open(action));
+        }
+        if !writer.uncertain {
+            return Ok(self.head());
+        }
+        if let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take()
+            && let Err(error) = guarded(action, || Ok(db.close()?))
+        {
+            tracing::warn!(%error, "letting go of a database that failed");
+        }
+        let options = DiskOptions { accept_loss: false, ..self.options };
+        let opened = open::open(&self.directory, options, Some(self.head()))?;
+        opened.notes.iter().for_each(|note| tracing::warn!("{note}"));
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.db);
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = opened.base;
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = opened.head;
+        self.head_writer.committed(opened.head);
+        writer.uncertain = false;
+        Ok(opened.head)
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         let action = "close the database";
-        let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.closed = true;
+        let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take() else {
+            return self.head_writer.stop();
+        };
         // What was forgotten without a sync becomes durable with the next change that is synced, and here is the last.
         let flushed = guarded(action, || Ok(db.begin_write()?.commit()?));
         let gone = guarded(action, || Ok(db.close()?));

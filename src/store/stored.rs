@@ -121,6 +121,11 @@ impl Examined {
     }
 }
 
+/// What an open asks a journal to hold: what the head file says, or what this process saw committed since.
+pub(super) fn newer(written: Option<Head>, seen: Option<Head>) -> Option<Head> {
+    [written, seen].into_iter().flatten().max_by_key(|head| head.number)
+}
+
 /// An error if blocks are missing that had been committed.
 pub(super) fn loss(found: u64, expected: u64) -> Result<(), StoreError> {
     if found < expected { Err(StoreError::Loss { found, expected }) } else { Ok(()) }

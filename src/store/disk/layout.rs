@@ -8,6 +8,8 @@ pub(super) const LAYOUT_VERSION: u8 = 1;
 pub(super) const LAYOUT_KEY: &[u8] = b"v";
 /// The last block that was dropped, see [`crate::store::stored::base_value`].
 pub(super) const BASE_KEY: &[u8] = b"f";
+/// Written where nothing else is, to see whether the medium takes it.
+pub(super) const PROBE_KEY: &[u8] = b"p";
 pub(super) const BLOCK_PREFIX: u8 = b'b';
 
 /// Where a checkpoint stands: its mark under a byte of its own, its rows behind another.

@@ -11,7 +11,7 @@ use crate::store::disk::journal::{examine, stored_hash};
 use crate::store::disk::layout::*;
 use crate::store::guard::refused;
 use crate::store::head_file;
-use crate::store::stored::{EXAMINED_BLOCKS, Examined, create_directory, loss, sync_directory};
+use crate::store::stored::{EXAMINED_BLOCKS, Examined, create_directory, loss, newer, sync_directory};
 use crate::store::{CheckpointKind, DiskOptions, Head, StoreError};
 
 /// sled's own threads let go of the lock a moment after the store was closed.
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) db: sled::Db,
     pub(super) head: Head,
     /// What the head file says; `None` if it says nothing.
-    pub(super) known: Option<Head>,
+    pub(super) written: Option<Head>,
     pub(super) notes: Vec<String>,
 }
 
@@ -42,33 +42,35 @@ enum Dropping {
     WhatIsNotWhole,
 }
 
-pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
+/// Opens a directory's database. `seen` is the head that this very process saw committed, if it had it open before.
+pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -> Result<Opened, StoreError> {
     create_directory(directory)?;
     let live = directory.join(LIVE);
     let mut notes = Vec::new();
     finish_interrupted_repair(directory, &mut notes)?;
     note_unfinished_copies(directory, &mut notes)?;
-    let known = head_file::known(directory, options.accept_loss, &mut notes)?;
+    let written = head_file::known(directory, options.accept_loss, &mut notes)?;
+    let known = newer(written, seen);
     if !live.exists() && !options.accept_loss {
         // Before a new, empty database is made where one should be.
         known.map_or(Ok(()), |head| loss(0, head.number))?;
     }
     let problem = match attempt(&live, options, known) {
-        Ok((db, head)) => return Ok(Opened { db, head, known, notes }),
+        Ok((db, head)) => return Ok(Opened { db, head, written, notes }),
         Err(problem @ StoreError::Unavailable { .. }) => return Err(problem),
         Err(problem) => problem,
     };
     notes.push(format!("opening {} found: {problem}", live.display()));
     let repaired = repair(directory, options, known, Dropping::Nothing, &mut notes);
-    let (known, repaired) = match repaired {
+    let (written, repaired) = match repaired {
         Err(StoreError::Damaged(_) | StoreError::Loss { .. }) if options.accept_loss => {
-            let known = head_file::set_aside(directory, &mut notes)?;
-            (known, repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes))
+            let written = head_file::set_aside(directory, &mut notes)?;
+            (written, repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes))
         }
-        repaired => (known, repaired),
+        repaired => (written, repaired),
     };
     let (db, head) = repaired.map_err(|second| worse(problem, second, directory))?;
-    Ok(Opened { db, head, known, notes })
+    Ok(Opened { db, head, written, notes })
 }
 
 /// One error out of two: what opening found, and what working on a copy found.
@@ -116,7 +118,7 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
     })
 }
 
-fn let_go(db: sled::Db) -> Result<(), StoreError> {
+pub(super) fn let_go(db: sled::Db) -> Result<(), StoreError> {
     guarded("let go of the database", move || {
         drop(db);
         Ok(())

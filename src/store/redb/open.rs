@@ -10,7 +10,7 @@ use crate::store::guard::refused;
 use crate::store::head_file;
 use crate::store::redb::guard::guarded;
 use crate::store::redb::tables::*;
-use crate::store::stored::{EXAMINED_BLOCKS, create_directory, loss, sync_directory};
+use crate::store::stored::{EXAMINED_BLOCKS, create_directory, loss, newer, sync_directory};
 use crate::store::{CheckpointKind, DiskOptions, Head, StoreError};
 
 /// The database's file within the store's directory.
@@ -22,15 +22,17 @@ pub(super) struct Opened {
     pub(super) head: Head,
     pub(super) base: Head,
     /// What the head file says; `None` if it says nothing.
-    pub(super) known: Option<Head>,
+    pub(super) written: Option<Head>,
     pub(super) notes: Vec<String>,
 }
 
-pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
+/// Opens a directory's database. `seen` is the head that this very process saw committed, if it had it open before.
+pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -> Result<Opened, StoreError> {
     create_directory(directory)?;
     let path = directory.join(FILE);
     let mut notes = Vec::new();
-    let mut known = head_file::known(directory, options.accept_loss, &mut notes)?;
+    let mut written = head_file::known(directory, options.accept_loss, &mut notes)?;
+    let known = newer(written, seen);
     if !path.exists() && !options.accept_loss {
         // Before a new, empty database is made where one should be.
         known.map_or(Ok(()), |head| loss(0, head.number))?;
@@ -38,18 +40,18 @@ pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, Sto
     let attempted = match attempt(&path, options, known) {
         Err(problem @ (StoreError::Damaged(_) | StoreError::Loss { .. })) if options.accept_loss => {
             notes.push(format!("opening {} found: {problem}", path.display()));
-            known = head_file::set_aside(directory, &mut notes)?;
+            written = head_file::set_aside(directory, &mut notes)?;
             drop_rest(directory, options, &mut notes)?;
-            attempt(&path, options, known)
+            attempt(&path, options, written)
         }
         attempted => attempted,
     };
     let (db, head, base) = attempted.map_err(|error| with_way_out(error, &path))?;
     sync_directory(directory)?;
-    if known.is_none() && head.number > 0 {
+    if written.is_none() && head.number > 0 {
         notes.push(format!("no head file says how long the journal was; it ends at block {}", head.number));
     }
-    Ok(Opened { db, head, base, known, notes })
+    Ok(Opened { db, head, base, written, notes })
 }
 
 fn with_way_out(error: StoreError, path: &Path) -> StoreError {

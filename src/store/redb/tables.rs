@@ -17,6 +17,8 @@ pub(super) const SINGLE: TableDefinition<&str, &[u8]> = TableDefinition::new("si
 
 pub(super) const LAYOUT: &str = "layout";
 pub(super) const LAYOUT_VERSION: u8 = 1;
+/// Written where nothing else is, to see whether the medium takes it.
+pub(super) const PROBE: &str = "probe";
 /// The last block that was dropped.
 pub(super) const BASE: &str = "base";
 

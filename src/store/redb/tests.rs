@@ -194,3 +194,27 @@ fn a_store_that_was_not_closed_is_whole() {
     let opened = open(copy.path()).expect("it opens");
     assert_eq!(read(&opened.store, 1), blocks);
 }
+
+#[test]
+fn after_a_failure_of_unknown_fate_nothing_is_written_until_it_is_made_certain() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).expect("it opens").store;
+    let first = append(&store, [vec![1]]);
+    // A batch that is there, though its caller was told that it is not.
+    let second = append(&store, [vec![2]]);
+    *store.head.lock().expect("not poisoned") = Head { number: 1, hash: first[0].hash() };
+    store.writer.lock().expect("not poisoned").uncertain = true;
+    let error = store.append(&chain(store.head(), [vec![3]]), &[]).expect_err("refused").to_string();
+    assert!(error.contains("opened anew"), "{error}");
+    assert!(store.save_checkpoint(CheckpointKind::Current, 1, &[]).is_err());
+    assert!(store.forget(Space::Ledger, &[1], 1).is_err() && store.drop_blocks(0, 1).is_err());
+    let mut reader = store.blocks(1);
+    assert_eq!(reader.next().expect("a block").expect("whole"), first[0]);
+    // In place, while the store is in use.
+    assert_eq!(store.recover().expect("opened anew"), Head { number: 2, hash: second[0].hash() });
+    drop(reader);
+    append(&store, [vec![3]]);
+    assert_eq!(read(&store, 1).len(), 3);
+    drop(store);
+    assert_eq!(open(directory.path()).expect("it opens").store.head().number, 3);
+}
