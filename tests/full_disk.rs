@@ -156,6 +156,10 @@ fn check(store: &str) {
         exposures += 1;
         until("what had waited", || counts(client) == (exposures, rewarded));
     }
+    // Copies for people to look at are for damage: a full disk is none, and must not be filled by them.
+    let entries = std::fs::read_dir(disk.data()).expect("readable").map(|entry| entry.expect("an entry").file_name());
+    let aside: Vec<_> = entries.filter(|name| name.to_string_lossy().contains("aside")).collect();
+    assert!(aside.is_empty(), "{store}: {aside:?}");
     server.kill();
     let server = start(store, &disk.data());
     assert_eq!(counts(&server.client), (exposures, rewarded), "{store}: after a restart");

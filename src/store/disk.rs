@@ -275,6 +275,7 @@ impl Store for DiskStore {
         {
             tracing::warn!(%error, "letting go of a database that failed");
         }
+        open::remove_unfinished_snapshots(&self.directory)?;
         let options = DiskOptions { accept_loss: false, ..self.options };
         let opened = open::open(&self.directory, options, Some(self.head()))?;
         opened.notes.iter().for_each(|note| tracing::warn!("{note}"));

@@ -265,6 +265,23 @@ fn note_unfinished_copies(directory: &Path, notes: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
+/// Removes what sled had begun to write of a snapshot when its medium failed: never more than a beginning, and it would keep
+/// sled from opening. Only this process's own: what an earlier one left is set aside with everything else by a repair.
+pub(super) fn remove_unfinished_snapshots(directory: &Path) -> Result<(), StoreError> {
+    let remove = || {
+        for entry in fs::read_dir(directory.join(LIVE))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("snap.") && name.ends_with(".generating") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(|error: std::io::Error| refused("remove an unfinished snapshot", &error))
+}
+
 /// Snapshots and settings stay behind: sled makes them anew from its log, and they are what a kill or a flipped bit breaks
 /// without harm to the log. Half-written copies of snapshots are among them.
 fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -135,22 +135,31 @@ fn a_second_opening_is_refused_in_plain_words() {
     append(&first, [vec![1]]);
 }
 
+fn remove_block(write: &WriteTransaction, number: u64) -> Result<(), redb::Error> {
+    write.open_table(BLOCKS)?.remove(number)?;
+    Ok(())
+}
+
 #[test]
 fn missing_entries_are_noticed() {
     type Remove = fn(&WriteTransaction) -> Result<(), redb::Error>;
     let cases: [(Remove, &str); 4] = [
-        (|write| Ok(drop(write.open_table(BLOCKS)?.remove(5)?)), "block 5 is missing"),
-        (|write| Ok(drop(write.open_table(BLOCKS)?.remove(1)?)), "block 1 is missing"),
+        (|write| remove_block(write, 5), "block 5 is missing"),
+        (|write| remove_block(write, 1), "block 1 is missing"),
         (
             |write| {
                 let mut blocks = write.open_table(BLOCKS)?;
                 let eighth = blocks.get(8)?.expect("it is there").value().to_vec();
-                Ok(drop(blocks.insert(9, eighth.as_slice())?))
+                blocks.insert(9, eighth.as_slice())?;
+                Ok(())
             },
             "does not continue",
         ),
         (
-            |write| Ok(drop(write.open_table(checkpoint_table(CheckpointKind::Current))?.remove(b"state".as_slice())?)),
+            |write| {
+                write.open_table(checkpoint_table(CheckpointKind::Current))?.remove(b"state".as_slice())?;
+                Ok(())
+            },
             "0 rows where 1 were saved",
         ),
     ];
@@ -176,7 +185,7 @@ fn an_unknown_layout_is_named_and_left_alone() {
     filled(directory.path(), 3);
     let db = Database::open(file(directory.path())).expect("redb opens");
     let write = db.begin_write().expect("a transaction");
-    write.open_table(SINGLE).and_then(|mut t| Ok(drop(t.insert(LAYOUT, [9].as_slice())?))).expect("inserted");
+    write.open_table(SINGLE).expect("there").insert(LAYOUT, [9].as_slice()).expect("inserted");
     write.commit().expect("committed");
     drop(db);
     let error = open(directory.path()).expect_err("layout 9 is unknown").to_string();
