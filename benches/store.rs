@@ -9,8 +9,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mabel::domain::{AllocationId, DecisionId, ExperimentKey, SegmentKey, Slot, Timestamp};
 use mabel::engine::event::{DecisionRecord, Event, Exposed};
-use mabel::store::disk::DiskOptions;
-use mabel::store::{Block, Head, Location, Row, Space, Store, record};
+use mabel::store::{Block, DiskOptions, Head, Location, Row, Space, Store, record};
 
 /// Payloads are cut into blocks once they are this long: blocks of 4 to 8 kB.
 const BLOCK_BYTES: usize = 4_096;
@@ -53,9 +52,13 @@ fn blocks(head: Head, events: &[Event]) -> Vec<Block> {
     blocks
 }
 
-fn open(directory: &Path) -> Arc<dyn Store> {
+/// The stores on disk, each with what stands before a directory to name it.
+const STORES: [(&str, &str); 2] = [("sled", ""), ("redb", "redb:")];
+
+fn open(prefix: &str, directory: &Path) -> Arc<dyn Store> {
     let options = DiskOptions { cache_bytes: 512 << 20, ..DiskOptions::default() };
-    mabel::store::open(&Location::Directory(directory.to_path_buf()), options).expect("it opens")
+    let location = format!("{prefix}{}", directory.display());
+    mabel::store::open(&Location::from(location.as_str()), options).expect("it opens")
 }
 
 fn encode(criterion: &mut Criterion) {
@@ -100,19 +103,25 @@ fn append(criterion: &mut Criterion) {
                 file.sync_data().expect("synced");
             });
         });
-        let store = open(directory.path());
-        group.bench_function(format!("encode and append, {count} events"), |bencher| {
-            bencher.iter(|| store.append(&blocks(store.head(), &events), &[]).expect("appended"));
-        });
-        store.close().expect("closed");
+        for (name, prefix) in STORES {
+            let store = open(prefix, &directory.path().join(name));
+            group.bench_function(format!("encode and append to {name}, {count} events"), |bencher| {
+                bencher.iter(|| store.append(&blocks(store.head(), &events), &[]).expect("appended"));
+            });
+            store.close().expect("closed");
+        }
     }
     group.finish();
 }
 
 fn ledger(criterion: &mut Criterion) {
+    STORES.iter().for_each(|(name, prefix)| full_ledger(criterion, name, prefix));
+}
+
+fn full_ledger(criterion: &mut Criterion, name: &str, prefix: &str) {
     const ENTRIES: u64 = 1_000_000;
     let directory = tempfile::tempdir().expect("a directory");
-    let store = open(directory.path());
+    let store = open(prefix, directory.path());
     let row = |number| {
         let key = [decision(number).to_bytes(), [7; 16]].concat();
         Row { space: Space::Ledger, key, value: Some(vec![1; 24]) }
@@ -123,7 +132,7 @@ fn ledger(criterion: &mut Criterion) {
         store.append(&[], &rows).expect("appended");
     }
     let mut number = 0_u64;
-    criterion.bench_function("ledger look-up among 1,000,000", |bencher| {
+    criterion.bench_function(&format!("ledger look-up among 1,000,000 in {name}"), |bencher| {
         bencher.iter_batched(
             || {
                 number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -133,7 +142,7 @@ fn ledger(criterion: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    criterion.bench_function("ledger look-up of a stranger among 1,000,000", |bencher| {
+    criterion.bench_function(&format!("ledger look-up of a stranger among 1,000,000 in {name}"), |bencher| {
         bencher.iter(|| look(decision(ENTRIES + 5)));
     });
     store.close().expect("closed");

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mabel::domain::Span;
 use mabel::engine::secret::Secret;
 use mabel::service::retention::Retention;
+use mabel::store::Location;
 
 use crate::telemetry::LogFormat;
 
@@ -30,7 +31,11 @@ const LISTEN: Field = Field {
     allowed: "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080; port 0 takes any free port",
 };
 const DATA: Field = Field { name: "data", default: "./mabel-data", allowed: "the path of a directory" };
-const STORE: Field = Field { name: "store", default: "disk", allowed: "disk, or memory (gone with the process)" };
+const STORE: Field = Field {
+    name: "store",
+    default: "disk",
+    allowed: "disk (sled, in DATA), redb:DIRECTORY (redb, with everything in that directory), or memory (gone with the process)",
+};
 const COMMIT_INTERVAL: Field =
     Field { name: "commit_interval", default: "20ms", allowed: "1ms to 10s, a whole number with ms or s" };
 const CHECKPOINT_INTERVAL: Field =
@@ -92,7 +97,7 @@ pub(crate) struct Flags {
     /// Directory that keeps everything [env: MABEL_DATA] [default: ./mabel-data]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<String>,
-    /// `disk`, or `memory` to keep nothing [env: MABEL_STORE] [default: disk]
+    /// `disk`, `redb:DIRECTORY` for redb in that directory, or `memory` to keep nothing [env: MABEL_STORE] [default: disk]
     #[arg(long, value_name = "KIND")]
     store: Option<String>,
     /// Longest time an answered exposure waits for its sync [env: MABEL_COMMIT_INTERVAL] [default: 20ms]
@@ -142,9 +147,12 @@ pub(crate) enum SecretSource {
 }
 
 /// Where events are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StoreKind {
+    /// In sled, in the data directory.
     Disk,
+    /// In redb, in this directory, which is the data directory then.
+    Redb(PathBuf),
     Memory,
 }
 
@@ -221,6 +229,15 @@ impl Configuration {
         Ok(Self { listen, data, ..Self::check(&Layer::new(), None)? })
     }
 
+    /// Where the store is, and the directory that keeps everything, if anything is kept.
+    pub(crate) fn location(&self) -> (Location, Option<&Path>) {
+        match &self.store {
+            StoreKind::Disk => (Location::Directory(self.data.clone()), Some(&self.data)),
+            StoreKind::Redb(directory) => (Location::Redb(directory.clone()), Some(directory)),
+            StoreKind::Memory => (Location::Memory, None),
+        }
+    }
+
     fn check(values: &Layer, secret: Option<Secret>) -> Result<Self, ConfigError> {
         let listen = parsed(values, &LISTEN, |text| Some(text.to_socket_addrs().ok()?.collect::<Vec<_>>()))?;
         if !parsed(values, &INSECURE, boolean)? && !listen.iter().all(|address| address.ip().is_loopback()) {
@@ -233,7 +250,9 @@ impl Configuration {
             store: parsed(values, &STORE, |text| match text {
                 "disk" => Some(StoreKind::Disk),
                 "memory" => Some(StoreKind::Memory),
-                _ => None,
+                text => {
+                    text.strip_prefix("redb:").filter(|path| !path.is_empty()).map(|path| StoreKind::Redb(path.into()))
+                }
             })?,
             commit_interval: parsed(values, &COMMIT_INTERVAL, |text| span(text, Span::from_millis(1), "10s"))?,
             checkpoint_interval: parsed(values, &CHECKPOINT_INTERVAL, |t| span(t, Span::from_millis(100), "1h"))?,

@@ -84,6 +84,7 @@ const OUTSIDE: &[Outside] = &[
     outside("rand", DRAWN, "generators are passed in; the engine draws by a keyed hash"),
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
     outside("rayon", &["simulations", "src/cli"], "a server's threads are few and named"),
+    outside("redb", &["src/store/redb"], "what was found about redb is handled in one place, and it can be exchanged"),
     outside(
         "serde",
         WIRE,

@@ -96,6 +96,7 @@ fn refusals_name_the_field() {
     };
     check(&["serve", "--port", "80"], 2, &["--port"]);
     check(&["serve", "--store", "paper"], 1, &["store", "paper", "memory"]);
+    check(&["serve", "--store", "redb:"], 1, &["store", "redb:", "redb:DIRECTORY"]);
     check(&["serve", "--listen", "0.0.0.0:0"], 1, &["listen", "0.0.0.0:0", "--insecure", "no keys"]);
     check(&["serve", "--config", "nowhere.toml"], 1, &["nowhere.toml"]);
     check(&["demo", "--visitors", "0"], 2, &["--visitors", "1.."]);

@@ -5,15 +5,14 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mabel::domain::Seed;
 use serde_json::{Value, json};
+use support::server::Server;
 use support::{Client, text};
 
 /// As the server is started; an exposure answered this long before the kill, and a margin for a slow sync, must be there.
@@ -25,30 +24,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-struct Server {
-    process: Child,
-    client: Client,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_mabel"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--commit-interval", "20ms"])
-            .args(["--checkpoint-interval", "150ms", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let line = lines.next().expect("a line").expect("text");
-        let base = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
-        Self { client: Client::new(base), process }
-    }
-
-    fn kill(mut self) {
-        self.process.kill().expect("SIGKILL");
-        self.process.wait().expect("it is gone");
-    }
+fn start(store: &str, data: &Path) -> Server {
+    let data = data.to_str().expect("a path that is text");
+    let place = match store {
+        "redb" => ["--store".to_owned(), format!("redb:{data}")],
+        _ => ["--data".to_owned(), data.to_owned()],
+    };
+    Server::start(&["--commit-interval", "20ms", "--checkpoint-interval", "150ms", &place[0], &place[1]])
 }
 
 /// What was answered with 2xx, over all rounds.
@@ -161,6 +143,15 @@ fn check(client: &Client, acknowledged: &Acknowledged, killed: Instant, name: &s
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    check_store("disk");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_redb_when_the_server_is_killed() {
+    check_store("redb");
+}
+
+fn check_store(store: &str) {
     let number =
         |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, seed) = (number("MABEL_KILL_ROUNDS", 20), Seed(number("MABEL_KILL_SEED", 1)));
@@ -168,8 +159,8 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let acknowledged = Arc::new(Acknowledged::default());
     let mut killed = now();
     for round in 0..=rounds {
-        let name = format!("MABEL_KILL_ROUNDS={rounds} MABEL_KILL_SEED={}, round {round}", seed.0);
-        let server = Server::start(directory.path());
+        let name = format!("MABEL_KILL_ROUNDS={rounds} MABEL_KILL_SEED={}, {store}, round {round}", seed.0);
+        let server = start(store, directory.path());
         if round == 0 {
             let (status, answer) = server.client.send("PUT", "/v1/experiments/hero", &definition(0));
             assert_eq!(status, 201, "{answer}");

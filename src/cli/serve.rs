@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mabel::http;
 use mabel::service::Service;
 use mabel::service::clock::SystemClock;
-use mabel::store::Location;
-use mabel::store::disk::DiskOptions;
+use mabel::store::DiskOptions;
 
 use crate::cli::exit::Failure;
-use crate::config::{Configuration, Flags, StoreKind, secret};
+use crate::config::{Configuration, Flags, secret};
 use crate::telemetry;
 
 /// Serves the API until it is told to stop.
@@ -57,8 +56,8 @@ impl Server {
         })?;
         let address = listener.local_addr().map_err(Failure::new)?;
         // The store first: its lock keeps a second process away from the secret, too.
-        let data = (configuration.store == StoreKind::Disk).then(|| configuration.data.clone());
-        let location = data.clone().map_or(Location::Memory, Location::Directory);
+        let (location, data) = configuration.location();
+        let data = data.map(Path::to_path_buf);
         let options = DiskOptions { cache_bytes: configuration.cache_bytes, accept_loss: configuration.accept_loss };
         let at = |error: &dyn std::fmt::Display| {
             Failure::new(format_args!("data = {:?}: {error}", data.as_deref().unwrap_or(Path::new("memory"))))

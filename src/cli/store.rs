@@ -10,8 +10,7 @@ use mabel::service::backup;
 use mabel::service::rebuild::rebuild;
 use mabel::service::verify::{Verified, verify};
 use mabel::store::archive::{self, Archived};
-use mabel::store::disk::DiskOptions;
-use mabel::store::{Location, Store};
+use mabel::store::{DiskOptions, Location, Store};
 
 use crate::cli::client::{Client, Target};
 use crate::cli::exit::Failure;
@@ -19,7 +18,7 @@ use crate::cli::exit::Failure;
 /// Compares what a store holds with a replay of its journal, bit for bit; no server may have it open
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArguments {
-    /// Directory of the store
+    /// Directory of the store, `redb:DIRECTORY` of one in redb
     #[arg(value_name = "DATA", default_value = "./mabel-data")]
     data: String,
 }
@@ -27,7 +26,7 @@ pub(crate) struct VerifyArguments {
 /// Makes the state of a store anew from its journal; no server may have it open
 #[derive(Debug, clap::Args)]
 pub(crate) struct RebuildArguments {
-    /// Directory of the store
+    /// Directory of the store, `redb:DIRECTORY` of one in redb
     #[arg(value_name = "DATA", default_value = "./mabel-data")]
     data: String,
     /// Go on without committed blocks that are missing from the store
@@ -56,7 +55,7 @@ pub(crate) struct RestoreArguments {
     /// File that `mabel backup` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Directory of a store that is new
+    /// Directory of a store that is new, `redb:DIRECTORY` for one in redb
     #[arg(value_name = "DATA")]
     data: String,
 }
@@ -166,11 +165,11 @@ pub(crate) fn run_restore(arguments: &RestoreArguments) -> Result<(), Failure> {
 /// A store that must be there already.
 fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
     let store = match Location::from(data) {
-        Location::Directory(directory) if !directory.exists() => {
+        Location::Directory(directory) | Location::Redb(directory) if !directory.exists() => {
             return Err(Failure::new(format_args!("{data}: there is no such directory")));
         }
         Location::Memory => return Err(Failure::new("memory keeps nothing: name the directory of a store")),
-        Location::Directory(_) => open(data, accept_loss)?,
+        Location::Directory(_) | Location::Redb(_) => open(data, accept_loss)?,
     };
     Ok(store)
 }

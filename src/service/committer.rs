@@ -1,5 +1,8 @@
 //! The one writer: takes waiting events, writes them as blocks with their ledger rows in one synced batch, applies them in
-//! that order, answers whoever waits. Between commits it saves checkpoints.
+//! that order, answers whoever waits. Between commits it saves checkpoints. After a failure it asks the store what survived
+//! before it tries again (`committer/doubt.rs`).
+
+mod doubt;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge, judged_decision};
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
+use crate::service::committer::doubt::Doubt;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::replay::push_rows;
@@ -28,8 +32,6 @@ const BLOCK_BYTES: usize = 6_000;
 const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
 /// Most ledger entries forgotten between two commits.
 const FORGET_AT_ONCE: usize = 10_000;
-/// While the store refuses, unanswered events are kept for the next attempt, up to this many.
-const MAX_CARRIED: usize = 65_536;
 
 #[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
 enum Message {
@@ -116,6 +118,9 @@ pub(crate) struct Committer {
     /// Rows of a checkpoint that could not be saved yet.
     unsaved: BTreeMap<Vec<u8>, StateRow>,
     last_checkpoint: Instant,
+    doubt: Doubt,
+    /// When the store last refused.
+    failed_at: Option<Instant>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for real time to pass; no event's time comes from it")]
@@ -132,8 +137,18 @@ impl Committer {
         health: Arc<Health>,
         options: Options,
     ) -> Self {
-        let last_checkpoint = instant();
-        Self { engine, store, messages, jobs, health, options, unsaved: BTreeMap::new(), last_checkpoint }
+        Self {
+            engine,
+            store,
+            messages,
+            jobs,
+            health,
+            options,
+            unsaved: BTreeMap::new(),
+            last_checkpoint: instant(),
+            doubt: Doubt::default(),
+            failed_at: None,
+        }
     }
 
     /// Runs until it is told to stop.
@@ -147,14 +162,20 @@ impl Committer {
             let mut batch = std::mem::take(&mut carried);
             stopping = self.gather(&mut batch);
             // An empty commit asks a store that refused whether it records again.
-            if !batch.is_empty() || self.health.failing() {
+            if !batch.is_empty() || self.health.failing() || self.doubt.open {
                 carried = self.commit(batch);
             }
             if self.last_checkpoint.elapsed() >= self.options.checkpoint_interval {
                 self.checkpoint();
             }
         }
+        if !carried.is_empty() || self.doubt.open {
+            // The last chance, however lately it was refused.
+            self.failed_at = None;
+            carried = self.commit(carried);
+        }
         let lost = carried.iter().filter(|(event, _)| matches!(event, Event::Exposed(_))).count() as u64;
+        let lost = lost + self.doubt.exposures();
         if lost > 0 {
             self.health.count_lost(lost);
             tracing::error!(exposures = lost, "answered exposures could not be recorded before the end");
@@ -168,7 +189,7 @@ impl Committer {
     /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
     /// whether to stop after it.
     fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
-        let idle = if batch.is_empty() { Duration::from_millis(250) } else { Duration::from_secs(1) };
+        let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
         let mut deadline = instant() + idle;
         let mut awaited = false;
         let mut first = true;
@@ -210,18 +231,35 @@ impl Committer {
 
     /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
     fn commit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
-        let written = Draft::of(&batch, &*self.store)
-            .and_then(|draft| self.store.append(&draft.blocks, &draft.rows).map(|()| draft.judgements));
-        match written {
-            Ok(judgements) => {
+        if self.too_early() {
+            let detail = self.health.trouble().unwrap_or_default();
+            return self.refuse(batch, &StoreError::Unavailable { action: "record", detail });
+        }
+        let batch: Vec<Waiting> = match self.resolve() {
+            // What failed before goes first.
+            Ok(again) => again.into_iter().chain(batch).collect(),
+            Err(error) => {
+                self.trouble(&error);
+                return self.refuse(batch, &error);
+            }
+        };
+        let draft = match Draft::of(&batch, &*self.store) {
+            Ok(draft) => draft,
+            Err(error) => {
+                self.trouble(&error);
+                return self.refuse(batch, &error);
+            }
+        };
+        match self.store.append(&draft.blocks, &draft.rows) {
+            Ok(()) => {
                 if self.health.failing() {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
-                self.settle(batch, judgements);
+                self.settle(batch, draft.judgements);
                 Vec::new()
             }
-            Err(error) => self.refuse(batch, &error),
+            Err(error) => self.doubt(batch, draft, &error),
         }
     }
 
@@ -247,26 +285,6 @@ impl Committer {
         }
     }
 
-    fn refuse(&self, batch: Vec<Waiting>, error: &StoreError) -> Vec<Waiting> {
-        if !self.health.failing() {
-            tracing::error!(%error, "the store does not record");
-        }
-        self.health.set(Some(error.to_string()));
-        let mut kept = Vec::new();
-        let mut lost = 0;
-        for (event, reply) in batch {
-            match reply {
-                Some(reply) => {
-                    let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
-                }
-                None if kept.len() < MAX_CARRIED => kept.push((event, None)),
-                None => lost += u64::from(matches!(event, Event::Exposed(_))),
-            }
-        }
-        self.health.count_lost(lost);
-        kept
-    }
-
     fn checkpoint(&mut self) {
         self.last_checkpoint = instant();
         let changes = self.engine.changes();
@@ -274,24 +292,27 @@ impl Committer {
         for row in saved.chain(changes.gone.iter().map(record::encode_gone)) {
             self.unsaved.insert(row.key.clone(), row);
         }
-        if self.unsaved.is_empty() {
+        if self.unsaved.is_empty() || self.doubt.open {
             return;
         }
         let rows: Vec<StateRow> = self.unsaved.values().cloned().collect();
         match self.store.save_checkpoint(CheckpointKind::Current, self.store.head().number, &rows) {
             Ok(()) => self.unsaved.clear(),
             Err(error) => {
-                tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything")
+                self.doubt.open = true;
+                tracing::error!(%error, "a checkpoint could not be saved; the journal still holds everything");
+                return;
             }
         }
         self.forget();
     }
 
     /// Forgets what no receipt can ask for any more. Measured by the newest decision, so that it needs no clock.
-    fn forget(&self) {
+    fn forget(&mut self) {
         let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
         let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
         if let Err(error) = self.store.forget(Space::Ledger, &record::ledger_key_at(before), FORGET_AT_ONCE) {
+            self.doubt.open = true;
             tracing::warn!(%error, "old ledger entries could not be forgotten");
         }
     }

@@ -18,7 +18,8 @@ pub enum StartError {
     Thread(String),
 }
 
-/// Why nothing was recorded, though it may be at another time.
+/// Why nothing was recorded, though it may be at another time. Trying again is safe: where the store turns out to have kept
+/// what it said it had not, the second time is a repeat.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// The queue is full.

@@ -16,6 +16,7 @@ impl Service {
     /// [`ChangeError`]; then nothing was changed.
     pub async fn save(&self, definition: Definition, status: Status) -> Result<(Arc<Experiment>, bool), ChangeError> {
         let _one_at_a_time = self.changing.lock().await;
+        self.queue.certain()?;
         let key = definition.key.clone();
         let new = self.engine.experiment(key.as_str()).is_err();
         if let Some(saved) = self.engine.save(definition, status, self.clock.now())? {

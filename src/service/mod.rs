@@ -50,6 +50,8 @@ pub struct Options {
     pub commit_interval: Duration,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Time between two attempts while the store refuses.
+    pub retry_interval: Duration,
     /// Most events waiting for a commit; more are refused.
     pub queue_events: usize,
     /// Most allocations waiting to be computed; more wait for their segment's next event.
@@ -63,6 +65,7 @@ impl Default for Options {
         Self {
             commit_interval: Duration::from_millis(20),
             checkpoint_interval: Duration::from_secs(5),
+            retry_interval: Duration::from_secs(1),
             queue_events: 65_536,
             queue_refreshes: 16_384,
             retention: Retention::default(),

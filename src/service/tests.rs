@@ -1,9 +1,9 @@
 //! The service without HTTP: a store that can be told to refuse, a clock that stands.
 
 mod corrections;
+mod faults;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Context, ExperimentKey, GoalKey, Span, Timestamp, VariationKey};
@@ -17,84 +17,17 @@ use crate::service::clock::ManualClock;
 use crate::service::decide::{Answer, Query, Why};
 use crate::service::error::{CommitError, FeedbackError};
 use crate::service::{Options, Service};
+use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
-use crate::store::{Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// A store in memory that refuses, or holds its writer, while it is told to.
-#[derive(Default)]
-struct Moody {
-    inner: MemoryStore,
-    refuses: AtomicBool,
-    holds: Mutex<bool>,
-    /// The writer has come and waits.
-    waits: AtomicBool,
-    released: Condvar,
+/// A store in memory that can be told to refuse, or to hold its writer.
+fn faulty() -> Arc<FaultyStore> {
+    Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())))
 }
 
-impl Moody {
-    fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::SeqCst);
-    }
-
-    fn hold(&self, holds: bool) {
-        *self.holds.lock().expect("whole") = holds;
-        self.released.notify_all();
-    }
-
-    fn mood(&self) -> Result<(), StoreError> {
-        let mut holds = self.holds.lock().expect("whole");
-        while *holds {
-            self.waits.store(true, Ordering::SeqCst);
-            holds = self.released.wait(holds).expect("whole");
-        }
-        if self.refuses.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable { action: "append", detail: "told to refuse".into() });
-        }
-        Ok(())
-    }
-}
-
-impl Store for Moody {
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-    fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
-        self.mood()?;
-        self.inner.append(blocks, rows)
-    }
-    fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
-        self.inner.rows(space, prefix, after, limit)
-    }
-    fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {
-        self.inner.forget(space, below, limit)
-    }
-    fn base(&self) -> Head {
-        self.inner.base()
-    }
-    fn blocks(&self, from: u64) -> Blocks<'_> {
-        self.inner.blocks(from)
-    }
-    fn begin(&self, base: Head) -> Result<(), StoreError> {
-        self.inner.begin(base)
-    }
-    fn drop_blocks(&self, through: u64, limit: usize) -> Result<usize, StoreError> {
-        self.inner.drop_blocks(through, limit)
-    }
-    fn save_checkpoint(&self, kind: CheckpointKind, block: u64, rows: &[StateRow]) -> Result<(), StoreError> {
-        self.mood()?;
-        self.inner.save_checkpoint(kind, block, rows)
-    }
-    fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError> {
-        self.inner.load_checkpoint(kind)
-    }
-    fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-fn service(store: &Arc<Moody>, options: Options) -> Service {
+fn service(store: &Arc<FaultyStore>, options: Options) -> Service {
     let clock = Arc::new(ManualClock::new(START));
     Service::start(store.clone(), Secret::new([5; 32]), 6, clock, options).expect("starts")
 }
@@ -103,6 +36,7 @@ fn quick() -> Options {
     Options {
         commit_interval: Duration::from_millis(1),
         checkpoint_interval: Duration::from_millis(5),
+        retry_interval: Duration::from_millis(2),
         ..Options::default()
     }
 }
@@ -120,7 +54,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
-fn saved(store: &Arc<Moody>, options: Options, durability: Durability) -> Service {
+fn saved(store: &Arc<FaultyStore>, options: Options, durability: Durability) -> Service {
     let service = service(store, options);
     run(service.save(definition(durability), Status::Running)).expect("saved");
     service
@@ -169,7 +103,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_store_that_refuses_costs_no_answer_and_recovers_by_itself() {
-    let store = Arc::new(Moody::default());
+    let store = faulty();
     let service = saved(&store, quick(), Durability::Group);
     let before = decide(&service);
     let receipt = before.receipt.clone().expect("recorded");
@@ -192,7 +126,7 @@ fn a_store_that_refuses_costs_no_answer_and_recovers_by_itself() {
 
 #[test]
 fn more_exposures_than_one_commit_takes_wait_and_block_nobody() {
-    let store = Arc::new(Moody::default());
+    let store = faulty();
     let service = saved(&store, quick(), Durability::Group);
     let receipt = decide(&service).receipt.clone().expect("recorded");
     until("the first exposure", || exposures(&service) == 1);
@@ -211,7 +145,7 @@ fn more_exposures_than_one_commit_takes_wait_and_block_nobody() {
 
 #[test]
 fn a_full_queue_answers_the_default_and_refuses_rewards() {
-    let store = Arc::new(Moody::default());
+    let store = faulty();
     let service = saved(&store, Options { queue_events: 4, ..quick() }, Durability::Group);
     let receipt = decide(&service).receipt.clone().expect("recorded");
     until("the first exposure", || exposures(&service) == 1);
@@ -219,7 +153,7 @@ fn a_full_queue_answers_the_default_and_refuses_rewards() {
     // A queue that is full before its reader waits does not stay full.
     until("a writer that waits", || {
         decide(&service);
-        store.waits.load(Ordering::SeqCst)
+        store.waits()
     });
     until("a full queue", || decide(&service).why == Why::Overloaded);
     let fallen = decide(&service);
@@ -232,7 +166,7 @@ fn a_full_queue_answers_the_default_and_refuses_rewards() {
 
 #[test]
 fn a_synced_decision_is_recorded_when_it_is_answered() {
-    let store = Arc::new(Moody::default());
+    let store = faulty();
     let service = saved(&store, Options { commit_interval: Duration::from_secs(5), ..quick() }, Durability::Sync);
     for index in 1..=3 {
         assert_eq!(decide(&service).why, Why::Decided(Reason::Policy));
@@ -246,9 +180,10 @@ fn a_synced_decision_is_recorded_when_it_is_answered() {
 #[test]
 fn a_restart_finds_everything_with_and_without_a_checkpoint() {
     for checkpoint_interval in [Duration::from_millis(1), Duration::from_secs(3_600)] {
-        let store = Arc::new(Moody::default());
+        let inner = Arc::new(MemoryStore::new());
+        let life = || Arc::new(FaultyStore::new(inner.clone()));
         let options = Options { checkpoint_interval, ..quick() };
-        let first = saved(&store, options, Durability::Group);
+        let first = saved(&life(), options, Durability::Group);
         let receipts: Vec<String> = (0..200).map(|_| decide(&first).receipt.clone().expect("recorded")).collect();
         for receipt in receipts.iter().step_by(3) {
             assert_eq!(reward(&first, receipt), Ok(Outcome::Recorded));
@@ -257,7 +192,7 @@ fn a_restart_finds_everything_with_and_without_a_checkpoint() {
         assert_eq!(decide(&first).why, Why::Unavailable, "a stopped service still answers the default");
         assert!(first.health().trouble().is_some(), "and says that it is not ready");
         let before = format!("{:?}", first.report("hero").expect("there").totals);
-        let second = service(&store, options);
+        let second = service(&life(), options);
         assert_eq!(before, format!("{:?}", second.report("hero").expect("there").totals));
         assert_eq!(reward(&second, &receipts[0]), Ok(Outcome::Repeated));
         assert_eq!(reward(&second, &receipts[1]), Ok(Outcome::Recorded));
@@ -266,7 +201,7 @@ fn a_restart_finds_everything_with_and_without_a_checkpoint() {
 
 #[test]
 fn of_many_at_once_one_reward_is_the_first() {
-    let store = Arc::new(Moody::default());
+    let store = faulty();
     let service = Arc::new(saved(&store, quick(), Durability::Group));
     let receipts: Vec<String> = (0..50).map(|_| decide(&service).receipt.clone().expect("recorded")).collect();
     let recorded: usize = std::thread::scope(|scope| {

@@ -8,25 +8,37 @@ mod rows;
 
 use std::sync::Arc;
 
-use crate::store::disk::{DiskOptions, DiskStore};
+use crate::store::disk::DiskStore;
+use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
+use crate::store::redb::RedbStore;
 use crate::store::*;
+
+/// Which store, and where a test gives it a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Memory,
+    Disk,
+    Redb,
+    /// Around memory, told nothing.
+    Faulty,
+}
+
+/// Every store there is.
+pub(super) const KINDS: [Kind; 4] = [Kind::Memory, Kind::Disk, Kind::Redb, Kind::Faulty];
 
 /// A store and what it takes to restart it.
 pub(super) struct Bench {
+    kind: Kind,
     store: Option<Arc<dyn Store>>,
-    directory: Option<tempfile::TempDir>,
+    directory: tempfile::TempDir,
 }
 
 impl Bench {
-    fn memory() -> Self {
-        Self { store: Some(Arc::new(MemoryStore::new())), directory: None }
-    }
-
-    fn disk() -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
-        let mut bench = Self { store: None, directory: Some(directory) };
-        bench.restart();
+        let mut bench = Self { kind, store: None, directory };
+        bench.store = Some(bench.open());
         bench
     }
 
@@ -34,25 +46,51 @@ impl Bench {
         Arc::clone(self.store.as_ref().expect("the store is open"))
     }
 
+    fn survives(&self) -> bool {
+        matches!(self.kind, Kind::Disk | Kind::Redb)
+    }
+
     /// Closes and opens again, as a new process would. Memory does not survive that and is left alone.
     fn restart(&mut self) {
-        let Some(directory) = &self.directory else { return };
+        if !self.survives() {
+            return;
+        }
         if let Some(store) = self.store.take() {
             store.close().expect("it closes");
         }
-        let opened = DiskStore::open(directory.path(), DiskOptions::default()).expect("it opens again");
-        assert_eq!(opened.notes, Vec::<String>::new());
-        self.store = Some(Arc::new(opened.store));
+        self.store = Some(self.open());
+    }
+
+    fn open(&self) -> Arc<dyn Store> {
+        let (path, options) = (self.directory.path(), DiskOptions::default());
+        let (store, notes): (Arc<dyn Store>, _) = match self.kind {
+            Kind::Memory => (Arc::new(MemoryStore::new()), Vec::new()),
+            Kind::Faulty => (Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()))), Vec::new()),
+            Kind::Disk => {
+                let opened = DiskStore::open(path, options).expect("it opens");
+                (Arc::new(opened.store), opened.notes)
+            }
+            Kind::Redb => {
+                let opened = RedbStore::open(path, options).expect("it opens");
+                (Arc::new(opened.store), opened.notes)
+            }
+        };
+        assert_eq!(notes, Vec::<String>::new());
+        store
     }
 }
 
 /// Runs a part of the contract on every store.
 fn check(part: impl Fn(&mut Bench)) {
-    part(&mut Bench::memory());
-    let mut disk = Bench::disk();
-    part(&mut disk);
-    let blobs = disk.directory.as_ref().expect("on disk").path().join("sled/blobs");
-    assert_eq!(std::fs::read_dir(blobs).expect("sled's directory").count(), 0, "pages that are never synced");
+    for kind in KINDS {
+        let mut bench = Bench::new(kind);
+        part(&mut bench);
+        if kind == Kind::Disk {
+            let blobs = bench.directory.path().join("sled/blobs");
+            let blobs = std::fs::read_dir(blobs).expect("sled's directory");
+            assert_eq!(blobs.count(), 0, "pages that are never synced");
+        }
+    }
 }
 
 /// Blocks with these payloads that continue the head.

@@ -5,39 +5,24 @@
 //! committed, see `head_file`), and what a repair set aside.
 
 mod guard;
-mod head_file;
 mod journal;
 mod layout;
 mod open;
 
 use std::fs::File;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::store::disk::guard::{guarded, refused};
-use crate::store::disk::head_file::HeadWriter;
+use crate::store::disk::guard::guarded;
 use crate::store::disk::layout::*;
+use crate::store::guard::{not_open, refused, uncertain};
+use crate::store::head_file::HeadWriter;
+use crate::store::stored::{base_value, block_value};
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
-    heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Row, Rows, Space, StateRow, Store,
+    StoreError, check_rows, heads_after,
 };
-
-/// How a store on disk is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskOptions {
-    /// Memory for sled's cache of pages, in bytes.
-    pub cache_bytes: u64,
-    /// Go on without blocks that are known to have been committed and are not there. What is not whole is set aside.
-    pub accept_loss: bool,
-}
-
-impl Default for DiskOptions {
-    /// 64 MiB, and no loss.
-    fn default() -> Self {
-        Self { cache_bytes: 64 << 20, accept_loss: false }
-    }
-}
 
 /// What opening gives.
 #[derive(Debug)]
@@ -50,10 +35,10 @@ pub struct Opened {
 
 /// A store in one directory. Locks, in order: `writer` for the length of a change, then `head` or `db` for a moment.
 pub struct DiskStore {
-    /// `None` once closed.
+    directory: PathBuf,
+    options: DiskOptions,
+    /// `None` once closed, and while it is opened anew.
     db: RwLock<Option<sled::Db>>,
-    /// sled's file: `flush` alone does not survive a power cut.
-    file: File,
     writer: Mutex<Writer>,
     head: Mutex<Head>,
     base: Mutex<Head>,
@@ -61,6 +46,9 @@ pub struct DiskStore {
 }
 
 struct Writer {
+    /// sled's file: `flush` alone does not survive a power cut.
+    file: File,
+    closed: bool,
     /// A change failed and nobody knows how much of it will be there at the next open.
     uncertain: bool,
 }
@@ -74,21 +62,19 @@ impl DiskStore {
     /// no repair helped, [`StoreError::Loss`] if blocks are missing: then everything is left as sled left it, and the
     /// message says the way out.
     pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
-        let open::Opened { db, head, known, mut notes } = open::open(directory, options)?;
-        if known.is_none() && head.number > 0 {
+        let open::Opened { db, head, written, mut notes } = open::open(directory, options, None)?;
+        if written.is_none() && head.number > 0 {
             notes.push(format!("no head file says how long the journal was; it ends at block {}", head.number));
         }
-        let file = File::open(directory.join(open::LIVE).join("db"));
-        let file = file.and_then(|file| file.sync_data().map(|()| file));
-        let file = file.map_err(|error| refused("open its file", &error))?;
         let base = journal::base(&db)?;
         let store = Self {
+            directory: directory.to_path_buf(),
+            options,
             db: RwLock::new(Some(db)),
-            file,
-            writer: Mutex::new(Writer { uncertain: false }),
+            writer: Mutex::new(Writer { file: synced_file(directory)?, closed: false, uncertain: false }),
             head: Mutex::new(head),
             base: Mutex::new(base),
-            head_writer: HeadWriter::start(directory, head, known)?,
+            head_writer: HeadWriter::start(directory, head, written)?,
         };
         Ok(Opened { store, notes })
     }
@@ -96,16 +82,14 @@ impl DiskStore {
     /// A handle on the tree; cheap.
     fn tree(&self, action: &'static str) -> Result<sled::Tree, StoreError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let closed = || StoreError::Unavailable { action, detail: "it has been closed".into() };
-        db.as_ref().map(|db| (**db).clone()).ok_or_else(closed)
+        db.as_ref().map(|db| (**db).clone()).ok_or_else(|| not_open(action))
     }
 
     /// The one panic under this lock, for blocks that do not continue the head, comes before anything is changed.
     fn writer(&self, action: &'static str) -> Result<MutexGuard<'_, Writer>, StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.uncertain {
-            let detail = "an earlier change failed and may or may not be on disk; it must be opened again first".into();
-            return Err(StoreError::Unavailable { action, detail });
+            return Err(uncertain(action));
         }
         Ok(writer)
     }
@@ -116,7 +100,7 @@ impl DiskStore {
         writer.uncertain = true;
         guarded(action, || tree.apply_batch(batch))?;
         guarded(action, || tree.flush())?;
-        self.file.sync_data().map_err(|error| refused(action, &error))?;
+        writer.file.sync_data().map_err(|error| refused(action, &error))?;
         writer.uncertain = false;
         Ok(())
     }
@@ -176,6 +160,9 @@ impl Store for DiskStore {
                 Some(value) => batch.insert(space_key(*space, key), value.as_slice()),
                 None => batch.remove(space_key(*space, key)),
             }
+        }
+        if blocks.is_empty() && rows.is_empty() {
+            batch.insert(PROBE_KEY, vec![0; MAX_VALUE_BYTES - PROBE_KEY.len()]);
         }
         self.commit(action, &mut writer, batch)?;
         if let Some(head) = heads.last() {
@@ -289,11 +276,42 @@ impl Store for DiskStore {
         journal::load_checkpoint(&self.tree("read the checkpoint")?, kind)
     }
 
+    fn recover(&self) -> Result<Head, StoreError> {
+        let action = "open the database anew";
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.closed {
+            return Err(not_open(action));
+        }
+        if !writer.uncertain {
+            return Ok(self.head());
+        }
+        if let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take()
+            && let Err(error) = open::let_go(db)
+        {
+            tracing::warn!(%error, "letting go of a database that failed");
+        }
+        open::remove_unfinished_snapshots(&self.directory)?;
+        let options = DiskOptions { accept_loss: false, ..self.options };
+        let opened = open::open(&self.directory, options, Some(self.head()))?;
+        opened.notes.iter().for_each(|note| tracing::warn!("{note}"));
+        writer.file = synced_file(&self.directory)?;
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = journal::base(&opened.db)?;
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.db);
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = opened.head;
+        self.head_writer.committed(opened.head);
+        writer.uncertain = false;
+        Ok(opened.head)
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         let action = "close the database";
-        let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        let flushed =
-            guarded(action, || db.flush()).and_then(|_| self.file.sync_data().map_err(|error| refused(action, &error)));
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.closed = true;
+        let Some(db) = self.db.write().unwrap_or_else(PoisonError::into_inner).take() else {
+            return self.head_writer.stop();
+        };
+        let flushed = guarded(action, || db.flush())
+            .and_then(|_| writer.file.sync_data().map_err(|error| refused(action, &error)));
         let gone = guarded(action, move || {
             drop(db);
             Ok(())
@@ -315,6 +333,13 @@ impl std::fmt::Debug for DiskStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DiskStore").field("head", &self.head()).finish_non_exhaustive()
     }
+}
+
+/// sled's own file, with everything in it on the medium.
+fn synced_file(directory: &Path) -> Result<File, StoreError> {
+    let file = File::open(directory.join(open::LIVE).join("db"));
+    let file = file.and_then(|file| file.sync_data().map(|()| file));
+    file.map_err(|error| refused("open its file", &error))
 }
 
 /// The rows that count if a key comes more than once: a batch keeps the last, and so must the checkpoint's mark.

@@ -5,14 +5,20 @@
 
 pub mod archive;
 pub mod disk;
+pub mod faulty;
+mod guard;
+mod head_file;
 pub mod memory;
 pub mod record;
+pub mod redb;
+mod stored;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::store::disk::{DiskOptions, DiskStore};
+use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
+use crate::store::redb::RedbStore;
 
 /// A store's failure, by what its caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -135,10 +141,11 @@ pub trait Store: Send + Sync {
 
     /// Appends blocks and changes rows as one atomic batch that is durable (survives power loss) on return. The first
     /// block continues [`Self::head`], each next one the one before; of several changes of one row the last counts.
+    /// Without blocks and rows a store on a medium writes something all the same: success says that it takes changes.
     /// Cost: one sync, however many blocks.
     ///
     /// # Errors
-    /// Then either nothing was recorded, or the store refuses every further append until it is opened again, because it
+    /// Then either nothing was recorded, or the store refuses every further change until [`Self::recover`], because it
     /// cannot know.
     ///
     /// # Panics
@@ -200,6 +207,15 @@ pub trait Store: Send + Sync {
     /// If it cannot be read or is not whole.
     fn load_checkpoint(&self, kind: CheckpointKind) -> Result<Checkpoint, StoreError>;
 
+    /// Makes certain what failed changes left, without a restart: where it has to, it opens the medium anew, during which
+    /// reads may be refused. The head is then what survived, a failed append included as a whole or not at all, and changes
+    /// are taken again. Does nothing where nothing is uncertain.
+    ///
+    /// # Errors
+    /// If the medium still refuses: then it may be called again, and until it succeeds changes are refused. As at an opening,
+    /// if what is there is damaged or less than had been appended.
+    fn recover(&self) -> Result<Head, StoreError>;
+
     /// Makes everything durable and lets go of the medium. Called once, last.
     ///
     /// # Errors
@@ -219,25 +235,48 @@ pub const MAX_KEY_BYTES: usize = 64;
 pub enum Location {
     /// In memory, gone with the process.
     Memory,
-    /// In a directory on disk.
+    /// In a directory on disk, in sled.
     Directory(PathBuf),
+    /// In a directory on disk, in redb.
+    Redb(PathBuf),
 }
 
 impl From<&str> for Location {
-    /// `memory`, or else the path of a directory.
+    /// `memory`, `redb:` and the path of a directory, or else the path of a directory.
     fn from(text: &str) -> Self {
-        if text == "memory" { Self::Memory } else { Self::Directory(text.into()) }
+        match (text, text.strip_prefix("redb:")) {
+            ("memory", _) => Self::Memory,
+            (_, Some(path)) => Self::Redb(path.into()),
+            (path, None) => Self::Directory(path.into()),
+        }
+    }
+}
+
+/// How a store on disk is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Memory for the database's cache of pages, in bytes.
+    pub cache_bytes: u64,
+    /// Go on without blocks that are known to have been committed and are not there. What is not whole is set aside.
+    pub accept_loss: bool,
+}
+
+impl Default for DiskOptions {
+    /// 64 MiB, and no loss.
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, accept_loss: false }
     }
 }
 
 /// Opens the store of a location, new if there is none. Whatever a recovery did is logged as a warning.
 ///
 /// # Errors
-/// As [`DiskStore::open`] says.
+/// As [`DiskStore::open`] and [`RedbStore::open`] say.
 pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         Location::Memory => Arc::new(MemoryStore::new()),
         Location::Directory(directory) => Arc::new(DiskStore::open(directory, options)?.store_with_notes_logged()),
+        Location::Redb(directory) => Arc::new(RedbStore::open(directory, options)?.store_with_notes_logged()),
     })
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod server;
 pub(crate) mod site;
 
 use std::time::Duration;
@@ -27,6 +28,16 @@ impl Client {
 
     /// Sends a body as it is; the answer's status and JSON (`null` if it has no body), or the transport's error.
     pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Result<(u16, Value), String> {
+        self.exchange(method, path, body).map(|(status, _, json)| (status, json))
+    }
+
+    /// As [`Self::try_send`], with what `Retry-After` says.
+    pub(crate) fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, Option<String>, Value), String> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -38,6 +49,7 @@ impl Client {
         };
         let mut response = response.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
+        let retry = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text =
             response.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
         let json = if text.is_empty() {
@@ -45,7 +57,7 @@ impl Client {
         } else {
             serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?
         };
-        Ok((status, json))
+        Ok((status, retry, json))
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -1,9 +1,11 @@
 //! What is archived is restored, on every kind of store; what is damaged or broke off is refused, and never panics.
 
+use crate::store::DiskOptions;
 use crate::store::archive::*;
 use crate::store::contract::{append, chain, noise, read as read_blocks};
-use crate::store::disk::{DiskOptions, DiskStore};
+use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
+use crate::store::redb::RedbStore;
 
 /// Blocks, the oldest of them dropped, rows in every space, both checkpoints.
 fn filled(store: &dyn Store) {
@@ -44,15 +46,23 @@ fn what_is_archived_is_restored_into_another_kind_of_store() {
     let (bytes, archived) = archive(&memory);
     assert_eq!((archived.base, archived.fence, archived.head, archived.rows), (8, 30, 30, 7_500));
     let directory = tempfile::tempdir().expect("a directory");
-    let disk = DiskStore::open(directory.path(), DiskOptions::default()).expect("it opens").store;
-    assert_eq!(read(&mut &bytes[..], &disk).expect("whole"), archived);
-    assert_eq!(contents(&disk), contents(&memory));
-    assert_eq!(archive(&disk).0, bytes, "the same contents make the same archive");
-    append(&disk, [vec![1]]);
-    drop(disk);
-    let again = DiskStore::open(directory.path(), DiskOptions::default()).expect("it opens again");
-    assert_eq!((again.notes.len(), again.store.head().number), (0, 31));
-    assert!(matches!(read(&mut &bytes[..], &again.store), Err(ArchiveError::NotEmpty)));
+    let at = |name: &str| directory.path().join(name);
+    let disk = DiskStore::open(&at("sled"), DiskOptions::default()).expect("it opens").store;
+    let redb = RedbStore::open(&at("redb"), DiskOptions::default()).expect("it opens").store;
+    for store in [&disk as &dyn Store, &redb] {
+        assert_eq!(read(&mut &bytes[..], store).expect("whole"), archived);
+        assert_eq!(contents(store), contents(&memory));
+        assert_eq!(archive(store).0, bytes, "the same contents make the same archive");
+        append(store, [vec![1]]);
+    }
+    drop((disk, redb));
+    let disk = DiskStore::open(&at("sled"), DiskOptions::default()).expect("it opens again");
+    let redb = RedbStore::open(&at("redb"), DiskOptions::default()).expect("it opens again");
+    assert_eq!((disk.notes.len(), redb.notes.len()), (0, 0));
+    for store in [&disk.store as &dyn Store, &redb.store] {
+        assert_eq!(store.head().number, 31);
+        assert!(matches!(read(&mut &bytes[..], store), Err(ArchiveError::NotEmpty)));
+    }
 }
 
 #[test]

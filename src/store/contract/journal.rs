@@ -167,6 +167,18 @@ fn any_thread_reads_while_one_appends() {
 }
 
 #[test]
+fn a_recovery_changes_nothing_where_nothing_is_uncertain() {
+    check(|bench| {
+        let store = bench.store();
+        let blocks = append(&*store, [vec![1], vec![2]]);
+        store.append(&[], &[]).expect("nothing is a change, too");
+        assert_eq!(store.recover().expect("recovered"), store.head());
+        append(&*store, [vec![3]]);
+        assert_eq!((store.head().number, &read(&*store, 1)[..2]), (3, &blocks[..]));
+    });
+}
+
+#[test]
 fn a_closed_store_does_nothing_more() {
     check(|bench| {
         let store = bench.store();
@@ -178,8 +190,9 @@ fn a_closed_store_does_nothing_more() {
             assert!(store.load_checkpoint(kind).is_err() && store.save_checkpoint(kind, 0, &[]).is_err());
         }
         assert!(store.rows(Space::Ledger, &[], None, 1).is_err() && store.forget(Space::Ledger, &[1], 1).is_err());
+        assert!(store.recover().is_err());
         assert_eq!(store.head().number, 1);
-        if bench.directory.is_some() {
+        if bench.survives() {
             drop(store);
             bench.restart();
             assert_eq!(read(&*bench.store(), 1), blocks);

@@ -76,13 +76,17 @@ proptest! {
 
     #[test]
     fn all_stores_look_alike_after_any_life(steps in proptest::collection::vec(step(), 1..25)) {
-        let (memory, mut disk) = (Bench::memory(), Bench::disk());
+        let mut benches = KINDS.map(Bench::new);
         for (step, seed) in steps.iter().zip(0..) {
-            prop_assert_eq!(take(&*memory.store(), step, seed), take(&*disk.store(), step, seed));
+            let taken = benches.each_ref().map(|bench| take(&*bench.store(), step, seed));
             if matches!(step, Step::Restart) {
-                disk.restart();
+                benches.iter_mut().for_each(Bench::restart);
             }
-            prop_assert_eq!(observed(&*memory.store()), observed(&*disk.store()));
+            let [memory, others @ ..] = benches.each_ref().map(|bench| observed(&*bench.store()));
+            for (other, kind) in others.iter().zip(&KINDS[1..]) {
+                prop_assert_eq!(&memory, other, "{:?}", kind);
+            }
+            prop_assert_eq!(taken, [taken[0]; KINDS.len()]);
         }
     }
 }

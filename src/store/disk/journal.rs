@@ -2,6 +2,7 @@
 
 use crate::store::disk::guard::guarded;
 use crate::store::disk::layout::*;
+use crate::store::stored::{CheckpointMark, Examined, base_of, checked_block, hash_of, missing};
 use crate::store::{Block, BlockHash, Checkpoint, CheckpointKind, Head, StoreError};
 
 /// Blocks in order, each checked against the one before. Ends after the first error.
@@ -12,19 +13,6 @@ pub(super) struct BlockReader {
     last: u64,
     /// Hash of the last block that was read.
     previous: BlockHash,
-}
-
-/// What is there, as far as it is whole.
-#[derive(Debug, Default)]
-pub(super) struct Examined {
-    /// The last block of the chain that is whole.
-    pub(super) whole: Head,
-    /// Number in the checkpoint's mark.
-    pub(super) checkpoint_block: u64,
-    /// What is wrong with the blocks after [`Self::whole`].
-    pub(super) flaw: Option<StoreError>,
-    /// What is wrong with the checkpoint.
-    pub(super) checkpoint_flaw: Option<StoreError>,
 }
 
 impl BlockReader {
@@ -60,15 +48,7 @@ impl BlockReader {
                 return Err(damaged("is longer than it says"));
             }
         }
-        let value = joining.into_value();
-        let (hash, previous, payload) = split_block(&value).ok_or_else(|| damaged("is shorter than its header"))?;
-        if previous != self.previous {
-            return Err(damaged("does not continue the block before it"));
-        }
-        let block = Block { number, previous, payload: payload.to_vec() };
-        if block.hash() != hash {
-            return Err(damaged("does not have the hash it was stored with"));
-        }
+        let (block, hash) = checked_block(number, &joining.into_value(), &self.previous)?;
         self.previous = hash;
         Ok(block)
     }
@@ -103,11 +83,7 @@ pub(super) fn last_number(tree: &sled::Tree) -> Result<u64, StoreError> {
 /// The hash a block was stored with, which the next block's reader checks.
 pub(super) fn stored_hash(tree: &sled::Tree, number: u64) -> Result<BlockHash, StoreError> {
     let first = guarded("read the journal", || tree.get(block_key(number, 0)))?.ok_or_else(|| missing(number))?;
-    let value = Joining::begin(&first).map(Joining::into_value);
-    match value.as_deref().and_then(split_block) {
-        Some((hash, _, _)) => Ok(hash),
-        None => Err(StoreError::Damaged(format!("block {number} is shorter than its header"))),
-    }
+    hash_of(number, Joining::begin(&first).map(Joining::into_value).as_deref())
 }
 
 /// The mark of the last checkpoint; zeros if there is none.
@@ -162,17 +138,13 @@ pub(super) fn load_row(tree: &sled::Tree, prefix: &[u8]) -> Result<Option<(Vec<u
 pub(super) fn examine(tree: &sled::Tree, window: u64) -> Result<Examined, StoreError> {
     let (base, last) = (base(tree)?, last_number(tree)?);
     let first = last.saturating_sub(window).max(base.number + 1);
-    let mut examined = Examined { whole: base, ..Examined::default() };
+    let mut examined = Examined { base, whole: base, ..Examined::default() };
     match BlockReader::new(tree, first, last) {
         Err(flaw) => examined.flaw = Some(flaw),
-        Ok(mut blocks) => {
-            for block in blocks.by_ref() {
-                match block {
-                    Ok(block) => examined.whole.number = block.number,
-                    Err(flaw) => examined.flaw = Some(flaw),
-                }
-            }
-            examined.whole.hash = blocks.previous;
+        Ok(blocks) => {
+            // Of blocks before the window only the hash is known, and that is where the chain begins.
+            examined.whole = Head { number: first.saturating_sub(1).max(base.number), hash: blocks.previous };
+            examined.follow(blocks);
         }
     }
     match load_checkpoint(tree, CheckpointKind::Current) {
@@ -180,8 +152,4 @@ pub(super) fn examine(tree: &sled::Tree, window: u64) -> Result<Examined, StoreE
         Err(flaw) => examined.checkpoint_flaw = Some(flaw),
     }
     Ok(examined)
-}
-
-fn missing(number: u64) -> StoreError {
-    StoreError::Damaged(format!("block {number} is missing"))
 }

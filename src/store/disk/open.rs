@@ -6,14 +6,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::store::disk::guard::{guarded, is_locked, refused};
-use crate::store::disk::journal::{Examined, base, examine, stored_hash};
+use crate::store::disk::guard::{guarded, is_locked};
+use crate::store::disk::journal::{examine, stored_hash};
 use crate::store::disk::layout::*;
-use crate::store::disk::{DiskOptions, head_file};
-use crate::store::{CheckpointKind, Head, StoreError};
+use crate::store::guard::refused;
+use crate::store::head_file;
+use crate::store::stored::{EXAMINED_BLOCKS, Examined, create_directory, loss, newer, sync_directory};
+use crate::store::{CheckpointKind, DiskOptions, Head, StoreError};
 
-/// Blocks that are read and checked at every open: some tens of megabytes. Older ones are checked when they are read.
-const EXAMINED_BLOCKS: u64 = 10_000;
 /// sled's own threads let go of the lock a moment after the store was closed.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) db: sled::Db,
     pub(super) head: Head,
     /// What the head file says; `None` if it says nothing.
-    pub(super) known: Option<Head>,
+    pub(super) written: Option<Head>,
     pub(super) notes: Vec<String>,
 }
 
@@ -42,48 +42,35 @@ enum Dropping {
     WhatIsNotWhole,
 }
 
-pub(super) fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
-    create(directory)?;
+/// Opens a directory's database. `seen` is the head that this very process saw committed, if it had it open before.
+pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -> Result<Opened, StoreError> {
+    create_directory(directory)?;
     let live = directory.join(LIVE);
     let mut notes = Vec::new();
     finish_interrupted_repair(directory, &mut notes)?;
     note_unfinished_copies(directory, &mut notes)?;
-    let known = match head_file::read(directory) {
-        Err(StoreError::Damaged(_)) if options.accept_loss => set_head_aside(directory, &mut notes)?,
-        known => known?,
-    };
+    let written = head_file::known(directory, options.accept_loss, &mut notes)?;
+    let known = newer(written, seen);
     if !live.exists() && !options.accept_loss {
         // Before a new, empty database is made where one should be.
         known.map_or(Ok(()), |head| loss(0, head.number))?;
     }
     let problem = match attempt(&live, options, known) {
-        Ok((db, head)) => return Ok(Opened { db, head, known, notes }),
+        Ok((db, head)) => return Ok(Opened { db, head, written, notes }),
         Err(problem @ StoreError::Unavailable { .. }) => return Err(problem),
         Err(problem) => problem,
     };
     notes.push(format!("opening {} found: {problem}", live.display()));
     let repaired = repair(directory, options, known, Dropping::Nothing, &mut notes);
-    let (known, repaired) = match repaired {
+    let (written, repaired) = match repaired {
         Err(StoreError::Damaged(_) | StoreError::Loss { .. }) if options.accept_loss => {
-            let known = set_head_aside(directory, &mut notes)?;
-            (known, repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes))
+            let written = head_file::set_aside(directory, &mut notes)?;
+            (written, repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes))
         }
-        repaired => (known, repaired),
+        repaired => (written, repaired),
     };
     let (db, head) = repaired.map_err(|second| worse(problem, second, directory))?;
-    Ok(Opened { db, head, known, notes })
-}
-
-/// A new directory's entry is synced as well: a power cut must not take the whole store.
-fn create(directory: &Path) -> Result<(), StoreError> {
-    if directory.exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(directory).map_err(|error| refused("create its directory", &error))?;
-    match directory.parent() {
-        Some(parent) if parent != Path::new("") => sync_directory(parent),
-        Some(_) | None => sync_directory(Path::new(".")),
-    }
+    Ok(Opened { db, head, written, notes })
 }
 
 /// One error out of two: what opening found, and what working on a copy found.
@@ -104,7 +91,7 @@ fn attempt(path: &Path, options: DiskOptions, known: Option<Head>) -> Result<(sl
     let judged = no_blobs(path)
         .and_then(|()| check_layout(&db))
         .and_then(|()| examine(&db, EXAMINED_BLOCKS))
-        .and_then(|examined| judge(&db, examined, known))
+        .and_then(|examined| examined.judge(known, |number| stored_hash(&db, number)))
         // sled syncs neither its settings nor the directory's entries.
         .and_then(|head| sync_all(path).map(|()| head));
     match judged {
@@ -131,7 +118,7 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
     })
 }
 
-fn let_go(db: sled::Db) -> Result<(), StoreError> {
+pub(super) fn let_go(db: sled::Db) -> Result<(), StoreError> {
     guarded("let go of the database", move || {
         drop(db);
         Ok(())
@@ -160,32 +147,6 @@ fn check_layout(db: &sled::Db) -> Result<(), StoreError> {
         }
         None => Err(StoreError::Damaged("it has entries and no layout version".into())),
     }
-}
-
-/// The head, if everything is there that is known to have been.
-fn judge(db: &sled::Db, examined: Examined, known: Option<Head>) -> Result<Head, StoreError> {
-    let Examined { whole, checkpoint_block, flaw, checkpoint_flaw } = examined;
-    let known = known.unwrap_or_default();
-    flaw.or(checkpoint_flaw).map_or(Ok(()), Err)?;
-    if whole.number < known.number.max(checkpoint_block) {
-        return loss(whole.number, known.number.max(checkpoint_block)).map(|()| whole);
-    }
-    let base = base(db)?;
-    let same = || match known.number == base.number {
-        true => Ok(base.hash == known.hash),
-        // What was dropped since cannot be compared.
-        false if known.number < base.number => Ok(true),
-        false => Ok(stored_hash(db, known.number)? == known.hash),
-    };
-    if known.number > 0 && !same()? {
-        // Another history: of the one that was committed, at most the blocks before are there.
-        return loss(known.number - 1, known.number).map(|()| whole);
-    }
-    Ok(whole)
-}
-
-fn loss(found: u64, expected: u64) -> Result<(), StoreError> {
-    if found < expected { Err(StoreError::Loss { found, expected }) } else { Ok(()) }
 }
 
 /// Copies the live database without what sled can make anew, examines the copy, and moves it into place.
@@ -243,7 +204,7 @@ fn mend(
         Dropping::Nothing => no_blobs(copy)
             .and_then(|()| check_layout(&db))
             .and_then(|()| examine(&db, EXAMINED_BLOCKS))
-            .and_then(|examined| judge(&db, examined, known))
+            .and_then(|examined| examined.judge(known, |number| stored_hash(&db, number)))
             .map(drop),
         Dropping::WhatIsNotWhole => examine(&db, u64::MAX).and_then(|examined| drop_rest(&db, &examined, notes)),
     };
@@ -304,11 +265,21 @@ fn note_unfinished_copies(directory: &Path, notes: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-fn set_head_aside(directory: &Path, notes: &mut Vec<String>) -> Result<Option<Head>, StoreError> {
-    if let Some(aside) = head_file::set_aside(directory)? {
-        notes.push(format!("the loss was accepted; the head file is kept as {}", aside.display()));
-    }
-    Ok(None)
+/// Removes what sled had begun to write of a snapshot when its medium failed: never more than a beginning, and it would keep
+/// sled from opening. Only this process's own: what an earlier one left is set aside with everything else by a repair.
+pub(super) fn remove_unfinished_snapshots(directory: &Path) -> Result<(), StoreError> {
+    let remove = || {
+        for entry in fs::read_dir(directory.join(LIVE))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("snap.") && name.ends_with(".generating") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(|error: std::io::Error| refused("remove an unfinished snapshot", &error))
 }
 
 /// Snapshots and settings stay behind: sled makes them anew from its log, and they are what a kill or a flipped bit breaks
@@ -356,8 +327,4 @@ fn sync_all(path: &Path) -> Result<(), StoreError> {
     };
     sync().map_err(|error: std::io::Error| refused("sync the database", &error))?;
     path.parent().map_or(Ok(()), sync_directory)
-}
-
-fn sync_directory(directory: &Path) -> Result<(), StoreError> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(|error| refused("sync its directory", &error))
 }

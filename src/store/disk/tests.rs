@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::contract::{append, chain, noise, read};
 use crate::store::disk::*;
+use crate::store::head_file;
 
 fn open(directory: &Path) -> Result<Opened, StoreError> {
     DiskStore::open(directory, DiskOptions::default())
@@ -289,16 +290,43 @@ fn missing_entries_are_noticed() {
 }
 
 #[test]
-fn after_a_failure_of_unknown_fate_nothing_is_written_until_the_next_open() {
+fn after_a_failure_of_unknown_fate_nothing_is_written_until_it_is_made_certain() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path()).expect("it opens").store;
-    append(&store, [vec![1]]);
+    let first = append(&store, [vec![1]]);
+    // A batch that is there, though its caller was told that it is not.
+    let second = chain(store.head(), [vec![2]]);
+    append(&store, [vec![2]]);
+    *store.head.lock().expect("not poisoned") = Head { number: 1, hash: first[0].hash() };
     store.writer.lock().expect("not poisoned").uncertain = true;
-    let error = store.append(&chain(store.head(), [vec![2]]), &[]).expect_err("refused").to_string();
-    assert!(error.contains("opened again"), "{error}");
+    let error = store.append(&chain(store.head(), [vec![3]]), &[]).expect_err("refused").to_string();
+    assert!(error.contains("opened anew"), "{error}");
     assert!(store.save_checkpoint(CheckpointKind::Current, 1, &[]).is_err());
     assert!(store.forget(Space::Ledger, &[1], 1).is_err() && store.drop_blocks(0, 1).is_ok_and(|dropped| dropped == 0));
     assert_eq!(read(&store, 1).len(), 1);
+    // In place, while the store is in use.
+    assert_eq!(store.recover().expect("opened anew"), Head { number: 2, hash: second[0].hash() });
+    append(&store, [vec![3]]);
+    assert_eq!(read(&store, 1).len(), 3);
     drop(store);
-    append(&open(directory.path()).expect("it opens").store, [vec![2]]);
+    assert_eq!(open(directory.path()).expect("it opens").store.head().number, 3);
+}
+
+#[test]
+fn a_recovery_that_finds_less_than_was_appended_is_a_loss() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let older = tempfile::tempdir().expect("a directory");
+    filled(directory.path(), 9);
+    copy(&directory.path().join("sled"), &older.path().join("sled"));
+    let store = open(directory.path()).expect("it opens").store;
+    append(&store, [vec![1]]);
+    store.writer.lock().expect("not poisoned").uncertain = true;
+    drop(store.db.write().expect("not poisoned").take());
+    fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+    copy(&older.path().join("sled"), &directory.path().join("sled"));
+    for _ in 0..2 {
+        let error = store.recover().expect_err("block 10 is missing");
+        assert!(matches!(error, StoreError::Loss { found: 9, expected: 10 }), "{error}");
+        assert!(store.append(&[], &[]).is_err(), "and nothing is written over it");
+    }
 }

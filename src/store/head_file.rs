@@ -1,4 +1,4 @@
-//! The side file `head`: what had been committed, said outside sled, so that a journal that lost its end is not taken for a
+//! The side file `head`: what had been committed, said outside the database, so that a journal that lost its end is not taken for a
 //! shorter one. A thread writes it at most once a second, away from the committer; what it lags behind is what a loss could
 //! hide.
 
@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::store::disk::guard::refused;
+use crate::store::guard::refused;
 use crate::store::{Head, StoreError};
 
 const NAME: &str = "head";
@@ -49,15 +49,23 @@ pub(super) fn write(directory: &Path, head: Head) -> Result<(), StoreError> {
     step().map_err(|error: std::io::Error| refused("write the head file", &error))
 }
 
-/// Moves the file away, to a name that says why; `None` if there is none.
-pub(super) fn set_aside(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let path = directory.join(NAME);
-    if !path.exists() {
-        return Ok(None);
+/// The head that is known to have been committed. A file that cannot be read is set aside where a loss is accepted.
+pub(super) fn known(directory: &Path, accept_loss: bool, notes: &mut Vec<String>) -> Result<Option<Head>, StoreError> {
+    match read(directory) {
+        Err(StoreError::Damaged(_)) if accept_loss => set_aside(directory, notes),
+        known => known,
     }
-    let aside = free_name(directory, "head.before-loss");
-    fs::rename(&path, &aside).map_err(|error| refused("set the head file aside", &error))?;
-    Ok(Some(aside))
+}
+
+/// Moves the file away, to a name that says why; from then on nothing is known.
+pub(super) fn set_aside(directory: &Path, notes: &mut Vec<String>) -> Result<Option<Head>, StoreError> {
+    let path = directory.join(NAME);
+    if path.exists() {
+        let aside = free_name(directory, "head.before-loss");
+        fs::rename(&path, &aside).map_err(|error| refused("set the head file aside", &error))?;
+        notes.push(format!("the loss was accepted; the head file is kept as {}", aside.display()));
+    }
+    Ok(None)
 }
 
 /// The first of `stem-1`, `stem-2`, … that is not there: nothing is ever overwritten.
