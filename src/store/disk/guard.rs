@@ -17,8 +17,10 @@ impl Failure for sled::Error {
     const DATABASE: &'static str = "sled";
 
     fn translated(self, action: &'static str) -> StoreError {
+        if is_locked(&self) {
+            return guard::held(action);
+        }
         match self {
-            error if is_locked(&error) => guard::held(action),
             Self::Io(io) => guard::passed_on::<Self>(action, &io),
             error @ (Self::Corruption { .. }
             | Self::CollectionNotFound(_)

@@ -19,9 +19,9 @@ impl Failure for redb::Error {
         if matches!(self, Self::PreviousIo | Self::DatabaseClosed) {
             return StoreError::Unavailable { action, detail: self.to_string() };
         }
-        match self {
-            Self::Io(io) => guard::passed_on::<Self>(action, &io),
-            error => guard::damaged::<Self>(action, error),
+        if let Self::Io(io) = self {
+            return guard::passed_on::<Self>(action, &io);
         }
+        guard::damaged::<Self>(action, self)
     }
 }
