@@ -288,9 +288,10 @@ impl FrameReader<'_> {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ArchiveError> {
-        self.input.read_exact(bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("it ends before its end".into()),
-            _ => unread(&error),
+        let broke_off = |error: &std::io::Error| error.kind() == std::io::ErrorKind::UnexpectedEof;
+        self.input.read_exact(bytes).map_err(|error| match broke_off(&error) {
+            true => ArchiveError::Damaged("it ends before its end".into()),
+            false => unread(&error),
         })?;
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;

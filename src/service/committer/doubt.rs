@@ -69,8 +69,10 @@ impl Committer {
                 self.doubt.open = true;
                 let told = |(event, reply): Waiting| {
                     let awaited = reply.is_some();
-                    // Whoever waited may have gone.
-                    let _ = reply.map(|reply| reply.send(Err(CommitError::Unavailable(error.to_string()))));
+                    if let Some(reply) = reply {
+                        // Whoever waited may have gone.
+                        let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
+                    }
                     (event, awaited)
                 };
                 let events = batch.into_iter().map(told).collect();

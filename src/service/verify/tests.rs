@@ -61,7 +61,7 @@ fn an_altered_state_is_named_and_rebuilt() {
             segment.learning.at_mut(place, lengths).add_exposures(crate::domain::Slot(0), 1);
             Some(record::encode_state(&StateRecord::Segment(segment)))
         }
-        _ => None,
+        StateRecord::Experiment(_) | StateRecord::Segment(_) | StateRecord::Model(_) | StateRecord::Deleted(_) => None,
     });
     let altered = altered.expect("there are segments");
     store.save_checkpoint(CheckpointKind::Current, before.block, &[altered]).expect("saved");
