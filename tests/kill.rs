@@ -27,10 +27,24 @@ fn now() -> Instant {
 fn start(store: &str, data: &Path) -> Server {
     let data = data.to_str().expect("a path that is text");
     let place = match store {
-        "redb" => ["--store".to_owned(), format!("redb:{data}")],
-        _ => ["--data".to_owned(), data.to_owned()],
+        "redb" => ["--store".to_owned(), place(store, data)],
+        _ => ["--data".to_owned(), place(store, data)],
     };
     Server::start(&["--commit-interval", "20ms", "--checkpoint-interval", "150ms", &place[0], &place[1]])
+}
+
+/// How commands on a store name it.
+fn place(store: &str, data: &str) -> String {
+    if store == "redb" { format!("redb:{data}") } else { data.to_owned() }
+}
+
+/// What a kill left is what its journal says, bit for bit.
+fn verify(store: &str, data: &Path, name: &str) {
+    let place = place(store, data.to_str().expect("a path that is text"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mabel")).args(["verify", &place]).output();
+    let output = output.expect("the binary runs");
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success() && said[0].contains("bit for bit"), "{name}: {said:?}");
 }
 
 /// What was answered with 2xx, over all rounds.
@@ -154,7 +168,7 @@ fn nothing_acknowledged_is_lost_in_redb_when_the_server_is_killed() {
 fn check_store(store: &str) {
     let number =
         |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (rounds, seed) = (number("MABEL_KILL_ROUNDS", 20), Seed(number("MABEL_KILL_SEED", 1)));
+    let (rounds, seed) = (number("MABEL_KILL_ROUNDS", 25), Seed(number("MABEL_KILL_SEED", 1)));
     let directory = tempfile::tempdir().expect("a directory");
     let acknowledged = Arc::new(Acknowledged::default());
     let mut killed = now();
@@ -187,6 +201,7 @@ fn check_store(store: &str) {
         for driver in drivers {
             driver.join().unwrap_or_else(|_| panic!("{name}: a driver failed"));
         }
+        verify(store, directory.path(), &name);
     }
     let rewards = acknowledged.rewards.lock().expect("whole").len();
     assert!(rewards as u64 > rounds, "only {rewards} rewards were acknowledged: the test tested nothing");
