@@ -54,11 +54,23 @@ struct Acknowledged {
     rewards: Mutex<Vec<(String, String)>>,
     activations: Mutex<Vec<String>>,
     definitions: Mutex<BTreeMap<String, u64>>,
-    /// When each exposure was answered.
-    exposures: Mutex<Vec<Instant>>,
+    /// By which driver and when each exposure was answered that may be on disk or not.
+    exposures: Mutex<Vec<(u64, Instant)>>,
+    /// Those that must be on disk.
+    exposures_due: AtomicU64,
     /// Sent, answered or not: what the report may hold at most.
     rewards_sent: AtomicU64,
     exposures_sent: AtomicU64,
+}
+
+impl Acknowledged {
+    /// What a driver was answered before it sent something that is on disk now is on disk as well: the journal keeps the order.
+    fn synced(&self, driver: u64) {
+        let mut exposures = self.exposures.lock().expect("whole");
+        let before = exposures.len();
+        exposures.retain(|(of, _)| *of != driver);
+        self.exposures_due.fetch_add((before - exposures.len()) as u64, Ordering::Relaxed);
+    }
 }
 
 fn definition(version: u64) -> Value {
@@ -71,7 +83,7 @@ fn definition(version: u64) -> Value {
 }
 
 /// Drives one server until it is gone. Each request either is acknowledged, or its fate is open.
-fn drive(client: &Client, acknowledged: &Acknowledged, seed: Seed, stop: &AtomicBool) {
+fn drive(client: &Client, acknowledged: &Acknowledged, driver: u64, seed: Seed, stop: &AtomicBool) {
     for index in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
@@ -89,14 +101,16 @@ fn drive(client: &Client, acknowledged: &Acknowledged, seed: Seed, stop: &Atomic
             let Ok((200, answer)) = client.try_send("POST", "/v1/activate", &body) else { return };
             assert_eq!(answer["outcome"], "recorded");
             acknowledged.activations.lock().expect("whole").push(receipt.clone());
+            acknowledged.synced(driver);
         } else {
-            acknowledged.exposures.lock().expect("whole").push(now());
+            acknowledged.exposures.lock().expect("whole").push((driver, now()));
         }
         if (dice / 64).is_multiple_of(3) {
             acknowledged.rewards_sent.fetch_add(1, Ordering::Relaxed);
             let body = json!({"receipt": receipt}).to_string();
             let Ok((200, answer)) = client.try_send("POST", "/v1/reward", &body) else { return };
             acknowledged.rewards.lock().expect("whole").push((receipt, text(&answer["outcome"]).to_owned()));
+            acknowledged.synced(driver);
         }
         if (dice / 512).is_multiple_of(40) {
             let key = format!("other-{}", dice / 65_536 % 5);
@@ -129,14 +143,11 @@ fn check(client: &Client, acknowledged: &Acknowledged, killed: Instant, name: &s
     assert!(counted >= rewards.len() as u64, "{name}: {counted} conversions of {} acknowledged", rewards.len());
     assert!(counted <= sent, "{name}: {counted} conversions of {sent} sent");
     let exposures = report["totals"]["exposures"].as_u64().expect("a count");
-    let durable = acknowledged
-        .exposures
-        .lock()
-        .expect("whole")
-        .iter()
-        .filter(|at| **at + COMMIT_INTERVAL + MARGIN < killed)
-        .count();
-    let durable = (durable + activations.len()) as u64;
+    // Of each round's: what was answered just before a kill may be lost, and is not due after later kills either.
+    let answered = std::mem::take(&mut *acknowledged.exposures.lock().expect("whole"));
+    let due = answered.into_iter().filter(|(_, at)| *at + COMMIT_INTERVAL + MARGIN < killed).count() as u64;
+    let due = acknowledged.exposures_due.fetch_add(due, Ordering::Relaxed) + due;
+    let durable = due + activations.len() as u64;
     let asked = acknowledged.exposures_sent.load(Ordering::Relaxed);
     assert!(exposures >= durable, "{name}: {exposures} exposures of {durable} that were due");
     assert!(exposures <= asked, "{name}: {exposures} exposures of {asked} asked for");
@@ -191,7 +202,7 @@ fn check_store(store: &str) {
                 let (client, acknowledged, stop) =
                     (server.client.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
                 let seed = seed.child(round * 16 + driver);
-                std::thread::spawn(move || drive(&client, &acknowledged, seed, &stop))
+                std::thread::spawn(move || drive(&client, &acknowledged, driver, seed, &stop))
             })
             .collect();
         std::thread::sleep(Duration::from_millis(30 + seed.child(1_000 + round).0 % 500));
