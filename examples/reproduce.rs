@@ -356,6 +356,11 @@ fn policy(kind: &str, parameters: &Parameters, arms: usize) -> Box<dyn Policy> {
     build(kind, parameters, &(0..arms).map(key).collect::<Vec<_>>()).expect("allowed parameters")
 }
 
+/// Thompson sampling as in the papers: a uniform prior, and no expectation of how far variations differ.
+fn alone() -> Parameters {
+    Parameters::new().with("pooling", Parameter::Text("none".into()))
+}
+
 /// Within four standard errors of the difference.
 fn agreeing(what: String, published: f64, published_error: f64, ours: Estimate) -> Row {
     let margin = 4.0 * ours.error.hypot(published_error);
@@ -371,12 +376,7 @@ fn russo_figure_3(effort: Effort) -> Vec<Row> {
     let runs = effort.runs(10_000, 1_000);
     let greedy = Parameters::new().with("epsilon", Parameter::Number(0.0));
     let published = [
-        (
-            "Thompson sampling",
-            policy("thompson", &Parameters::new(), 3),
-            (11.22, 0.10),
-            [0.0777, 0.0281, 0.0055, 0.0025],
-        ),
+        ("Thompson sampling", policy("thompson", &alone(), 3), (11.22, 0.10), [0.0777, 0.0281, 0.0055, 0.0025]),
         ("greedy", policy("epsilon-greedy", &greedy, 3), (74.4, 0.8), [0.0758, 0.0743, 0.0743, 0.0743]),
     ];
     let mut rows = Vec::new();
@@ -410,7 +410,7 @@ fn kaufmann_instances(effort: Effort) -> Vec<Row> {
     ];
     let mut rows = Vec::new();
     for (name, rates, rounds, published, error) in instances {
-        let thompson = policy("thompson", &Parameters::new(), rates.len());
+        let thompson = policy("thompson", &alone(), rates.len());
         let total = |seed| allocated(&*thompson, rates, rounds, seed).iter().sum::<f64>();
         let ours = Estimate::of(play(name, effort.runs(4_000, 200), total).into_iter());
         rows.push(agreeing(format!("{name}: regret at {rounds}"), published, error, ours));
