@@ -131,27 +131,11 @@ impl Verified {
 
     /// Computes what an event says was computed, from the same moment of the replay, and keeps what became due.
     fn check_computed(&mut self, step: &Step<'_>, jobs: &mut HashMap<JobKey, VecDeque<RefreshJob>>) {
-        let asked = match step.event {
-            Event::AllocationComputed(computed) => {
-                let key = (computed.experiment.clone(), computed.epoch, Some(computed.segment.clone()));
-                Some((key, computed.evidence, &computed.shares))
-            }
-            Event::PoolFitted(fitted) => {
-                Some(((fitted.experiment.clone(), fitted.epoch, None), fitted.evidence, &fitted.unseen))
-            }
-            Event::ExperimentSaved(_)
-            | Event::StatusChanged { .. }
-            | Event::ExperimentDeleted { .. }
-            | Event::Exposed(_)
-            | Event::Activated(_)
-            | Event::Rewarded(_)
-            | Event::Amended(_)
-            | Event::Retracted(_) => None,
-        };
-        if let Some((key, evidence, shares)) = asked {
+        if let Some((key, evidence, shares)) = computed(step.event) {
             let kept = jobs.remove(&key).unwrap_or_default();
-            let again = kept.iter().filter(|job| job.evidence() == evidence).map(|job| shares_of(job.compute()));
-            match again.flatten().find(|again| again.id == shares.id) {
+            let again = kept.iter().filter(|job| job.evidence() == evidence).map(|job| job.compute());
+            let mut again = again.filter_map(|event| computed(&event).map(|(_, _, shares)| shares.clone()));
+            match again.find(|again| again.id == shares.id) {
                 Some(again) if same_bits(&again, shares) => self.recomputed += 1,
                 Some(again) => {
                     let what = format!("allocation {} of {}", named(again.id), key.0);
@@ -188,10 +172,16 @@ impl Verified {
     }
 }
 
-fn shares_of(event: Event) -> Option<Shares> {
+/// What an event says was computed: for what, from how many events, and what came out.
+fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
     match event {
-        Event::AllocationComputed(computed) => Some(computed.shares.clone()),
-        Event::PoolFitted(fitted) => Some(fitted.unseen.clone()),
+        Event::AllocationComputed(computed) => {
+            let key = (computed.experiment.clone(), computed.epoch, Some(computed.segment.clone()));
+            Some((key, computed.evidence, &computed.shares))
+        }
+        Event::PoolFitted(fitted) => {
+            Some(((fitted.experiment.clone(), fitted.epoch, None), fitted.evidence, &fitted.unseen))
+        }
         Event::ExperimentSaved(_)
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
