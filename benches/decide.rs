@@ -66,6 +66,8 @@ impl World {
         let place = usize::try_from(self.index % SEGMENTS).expect("small");
         let request = Request {
             visitor: "v-8f2c",
+            token: None,
+            assignment: None,
             visitor_given: true,
             context: &self.contexts[place],
             exclude: &[],
@@ -96,7 +98,7 @@ fn whole(criterion: &mut Criterion) {
         bencher.iter(|| {
             let decision = world.decide();
             let record = decision.record.as_ref().expect("recorded");
-            black_box(world.engine.seal(record, false, decision.settings(), "v-8f2c"));
+            black_box(world.engine.seal(record, false, world.engine.token("v-8f2c")));
             world.apply(decision.into_event().expect("recorded"));
             // Refreshes are another thread's work, here never done: each segment has asked for one.
             world.jobs.clear();
@@ -106,11 +108,11 @@ fn whole(criterion: &mut Criterion) {
     let decision = world.decide();
     let record = decision.record.clone().expect("recorded");
     group.bench_function("part: seal the receipt", |bencher| {
-        bencher.iter(|| black_box(world.engine.seal(&record, false, decision.settings(), "v-8f2c")));
+        bencher.iter(|| black_box(world.engine.seal(&record, false, world.engine.token("v-8f2c"))));
     });
-    let receipt = world.engine.seal(&record, false, decision.settings(), "v-8f2c");
+    let receipt = world.engine.seal(&record, false, world.engine.token("v-8f2c"));
     group.bench_function("part: open a receipt", |bencher| {
-        bencher.iter(|| black_box(world.engine.open_receipt(&receipt, record.decided_at())));
+        bencher.iter(|| black_box(world.engine.open_receipt(&receipt)));
     });
     let event = world.decide().into_event().expect("recorded");
     group.bench_function("part: apply an exposure", |bencher| {

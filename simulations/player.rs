@@ -13,6 +13,7 @@ use mabel::engine::decide::{Decision, Explain, Request, RequestId};
 use mabel::engine::definition::Status;
 use mabel::engine::error::SaveError;
 use mabel::engine::event::{Event, Rewarded};
+use mabel::engine::known::Known;
 use mabel::engine::ledger::{Judgement, Position, judge};
 use mabel::engine::refresh::RefreshJob;
 use mabel::engine::secret::Secret;
@@ -257,6 +258,8 @@ impl<'a> Player<'a> {
         }
         let request = Request {
             visitor: &self.visitor_id,
+            token: None,
+            assignment: None,
             visitor_given: true,
             context,
             exclude: &[],
@@ -315,7 +318,7 @@ impl<'a> Player<'a> {
     /// A reward becomes known.
     fn deliver(&mut self, reward: Pending, index: u64) {
         self.earned.add(reward.segment, reward.variation, reward.earned);
-        let judgement = judge(&reward.event, Position { block: index + 1, index: 0 }, &[]);
+        let judgement = judge(&reward.event, Position { block: index + 1, index: 0 }, &Known::default());
         self.apply(&reward.event, &judgement);
     }
 

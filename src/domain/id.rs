@@ -219,6 +219,31 @@ impl fmt::Display for DecisionId {
     }
 }
 
+/// A keyed hash of a visitor's id: tells visitors apart, in every experiment alike, and says of none who it is. Whoever knows the
+/// server's secret and an id can find its token; nobody can go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VisitorToken(pub u128);
+
+impl VisitorToken {
+    /// All of it.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// Inverse of [`Self::to_bytes`].
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Half of it: what a receipt keeps of a visitor.
+    #[must_use]
+    pub const fn short(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+}
+
 /// One computed allocation: a hash of everything it was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllocationId(pub u64);

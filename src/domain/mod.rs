@@ -16,7 +16,7 @@ pub use features::Features;
 pub use goal::{Aggregation, Currency, GoalKind, VALUE_MAX};
 pub use id::{
     AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
-    VariationKey, VisitorId,
+    VariationKey, VisitorId, VisitorToken,
 };
 pub use probability::Probability;
 pub use seed::Seed;

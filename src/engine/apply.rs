@@ -8,9 +8,12 @@ use crate::engine::Engine;
 use crate::engine::checkpoint::{AllocationState, RewardCounts};
 use crate::engine::contribution::{Change, Contribution};
 use crate::engine::definition::Delay;
+use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
-use crate::engine::event::{Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded};
-use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::event::{
+    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded, VisitorErased,
+};
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::{Judgement, Outcome};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Learned, Place, Segment, Tallies};
@@ -32,6 +35,14 @@ impl Engine {
                 let at = exposed.record.decided_at();
                 self.count(&exposed.record, Happened::Exposed { at }, &[], jobs);
             }
+            Event::Assigned(assigned) => {
+                if judgement.outcome == Outcome::Recorded && !assigned.deferred {
+                    let at = assigned.record.decided_at();
+                    self.count(&assigned.record, Happened::Exposed { at }, &[], jobs);
+                }
+            }
+            Event::Aliased(_) => {}
+            Event::VisitorErased(erased) => self.apply_erased(erased, jobs),
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),
             Event::Amended(amended) => {
@@ -109,7 +120,7 @@ impl Engine {
                 Outcome::Repeated => counts.repeated += 1,
                 Outcome::Late => counts.late += 1,
                 // Counted as refused, where its sender is told.
-                Outcome::Refused | Outcome::Unknown => return,
+                Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
             }
             if judgement.outcome == Outcome::Recorded
                 && !rewarded.record.control
@@ -139,12 +150,25 @@ impl Engine {
             match judgement.outcome {
                 Outcome::Recorded | Outcome::Late => *counter(&mut counts) += 1,
                 Outcome::Repeated => counts.repeated += 1,
-                Outcome::Refused | Outcome::Unknown => return,
+                Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
             }
         }
         experiment.mark_changed();
         if !judgement.changes.is_empty() {
             self.count(record, Happened::Corrected, &judgement.changes, jobs);
+        }
+    }
+
+    /// Takes out what a visitor's assignments counted for; from now on its receipts are refused.
+    fn apply_erased(&self, erased: &VisitorErased, jobs: &mut Vec<RefreshJob>) {
+        for visitor in &erased.visitors {
+            self.refuse_receipts(visitor.short(), erased.at);
+        }
+        for assignment in &erased.assignments {
+            if assignment.exposed || !assignment.changes.is_empty() {
+                let happened = Happened::Erased { exposed: assignment.exposed };
+                self.count(&assignment.record, happened, &assignment.changes, jobs);
+            }
         }
     }
 
@@ -169,7 +193,7 @@ impl Engine {
                 tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
             }
             let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
-            if !happened.exposes() && learned.is_empty() {
+            if happened.exposures() == 0 && learned.is_empty() {
                 return;
             }
             let pools = active.settings.pools();
@@ -181,10 +205,10 @@ impl Engine {
                 experiment.watch_budget(&active);
             }
             if current && !place.control {
-                active.learn(record, happened.exposes(), &learned);
+                active.learn(record, happened.exposures() == 1, &learned);
             }
             if current && !place.control && active.settings.borrows() {
-                epoch.pool.progress().count(place.decided, happened.exposes(), &learned);
+                epoch.pool.progress().count(place.decided, happened.exposures(), &learned);
                 jobs.extend(active.fit_if_due());
             }
         });
@@ -230,12 +254,21 @@ enum Happened {
     Rewarded { goal: Slot, at: Timestamp },
     /// A reward was amended or retracted. That tells no time: what it leaves is what would be there without it.
     Corrected,
+    /// Its visitor was erased. That tells no time either.
+    Erased {
+        /// Whether it was an exposure.
+        exposed: bool,
+    },
 }
 
 impl Happened {
-    /// Whether it makes the decision an exposure.
-    const fn exposes(self) -> bool {
-        matches!(self, Self::Exposed { .. } | Self::Activated { .. })
+    /// By how much it changes the number of exposures.
+    const fn exposures(self) -> i8 {
+        match self {
+            Self::Exposed { .. } | Self::Activated { .. } => 1,
+            Self::Rewarded { .. } | Self::Corrected | Self::Erased { exposed: false } => 0,
+            Self::Erased { exposed: true } => -1,
+        }
     }
 }
 
@@ -245,14 +278,14 @@ fn tell_time(epoch: &Epoch, current: Option<&Settings>, happened: Happened, plac
     let timing = &epoch.timing;
     match happened {
         Happened::Exposed { at } | Happened::Activated { at } | Happened::Rewarded { goal: _, at } => timing.saw(at),
-        Happened::Corrected => {}
+        Happened::Corrected | Happened::Erased { .. } => {}
     }
     let Some(settings) = current.filter(|settings| settings.primary_goal().delay == Delay::Survival) else { return };
     let (primary, window) = (settings.primary(), settings.primary_goal().window);
     match happened {
         Happened::Activated { at } => timing.saw_activation(at.max(place.decided)),
         Happened::Rewarded { goal, at } if goal == primary => timing.saw_reward(window, at.max(place.decided)),
-        Happened::Exposed { .. } | Happened::Rewarded { .. } | Happened::Corrected => {}
+        Happened::Exposed { .. } | Happened::Rewarded { .. } | Happened::Corrected | Happened::Erased { .. } => {}
     }
     for change in changes.iter().filter(|change| change.goal == primary) {
         timing.changed(window, place, change);
@@ -276,13 +309,15 @@ fn add(
 ) -> Option<RefreshJob> {
     segment.mark_changed();
     let mut tallies = segment.tallies();
-    if happened.exposes() {
-        tallies.add_exposure(place);
+    match happened.exposures() {
+        0 => {}
+        1.. => tallies.add_exposure(place),
+        ..0 => tallies.remove_exposure(place),
     }
     for learned in learned {
         tallies.change(place, *learned);
     }
-    if matches!(happened, Happened::Corrected) && !place.control {
+    if matches!(happened, Happened::Corrected | Happened::Erased { .. }) && !place.control {
         tallies.amendments += 1;
     }
     active.filter(|_| !place.control).and_then(|active| RefreshJob::if_due(segment, &mut tallies, active))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, ExperimentKey, GoalKey, SegmentKey, Slot, Timestamp, VariationKey};
 use crate::engine::definition::{Definition, Status};
+use crate::engine::epoch::Measure;
 use crate::engine::event::{PoolFitted, Shares};
-use crate::engine::experiment::Measure;
 use crate::posterior::bucket::{BucketLengths, Buckets};
 use crate::posterior::delay::Delays;
 use crate::posterior::learner::State;

@@ -1,7 +1,7 @@
 //! Definitions of policies that learn from features: what they see of a visitor, and what does not go with them.
 
 use crate::domain::{Aggregation, GoalKind, SegmentKey};
-use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role, Segments};
+use crate::engine::definition::{Definition, Delay, HalfLife, Objective, OnFinish, Role, Segments, Unit};
 use crate::engine::error::FieldError;
 use crate::engine::receipt::features_max;
 use crate::engine::secret::KeyedHash;
@@ -56,6 +56,11 @@ const MAX_BELIEF_NUMBERS: usize = 4 << 20;
 pub(crate) fn check_contextual(definition: &Definition) -> Result<(), FieldError> {
     let refuse = |field: String, given: &str, allowed: &str| Err(FieldError::new(field, given, allowed));
     let index = definition.goals.iter().position(|goal| goal.role == Role::Primary).unwrap_or(0);
+    if definition.unit == Unit::Visitor {
+        let allowed =
+            "\"decision\" where the policy learns from features: what it has learned of a visitor it cannot take back";
+        return refuse("unit".into(), "\"visitor\"", allowed);
+    }
     if definition.goals[index].delay != Delay::None {
         return refuse(format!("goals[{index}].delay"), "a delay", "\"none\" where the policy learns from features");
     }

@@ -57,6 +57,11 @@ pub fn contribution(facts: &[&Fact], goal: Slot, deferred: bool) -> Option<Contr
     (learned != 0).then_some(Contribution { value: learned, capped: learned != value, delay })
 }
 
+/// Whether a decision with these facts is an exposure.
+pub(crate) fn counts_as_exposure(facts: &[&Fact], deferred: bool) -> bool {
+    !deferred || activation(facts).is_some()
+}
+
 /// How a reward stands among the facts, of which it is one.
 pub(crate) fn standing(facts: &[&Fact], reward: &RewardFact, deferred: bool) -> Standing {
     let counts = |(known, value): &(&RewardFact, i64)| *value != 0 && known.reward_id == reward.reward_id;
@@ -76,12 +81,12 @@ pub(crate) fn standing(facts: &[&Fact], reward: &RewardFact, deferred: bool) -> 
 }
 
 /// The value last given to a reward; `None` if it is retracted.
-pub(crate) fn value_in_force(facts: &[&Fact], reward: &RewardFact) -> Option<i64> {
+pub fn value_in_force(facts: &[&Fact], reward: &RewardFact) -> Option<i64> {
     let corrected = facts.iter().rev().find_map(|fact| match fact {
         Fact::Corrected { goal, reward_id, value } if *goal == reward.goal && *reward_id == reward.reward_id => {
             Some(*value)
         }
-        Fact::Corrected { .. } | Fact::Rewarded(_) | Fact::Activated { .. } => None,
+        Fact::Corrected { .. } | Fact::Rewarded(_) | Fact::Activated { .. } | Fact::Erased => None,
     });
     corrected.unwrap_or(Some(reward.value))
 }
@@ -92,7 +97,7 @@ fn in_force<'a>(facts: &'a [&'a Fact], goal: Slot) -> impl Iterator<Item = (&'a 
         Fact::Rewarded(reward) if reward.goal == goal && reward.standing != Standing::AfterWindow => {
             value_in_force(facts, reward).map(|value| (reward, value))
         }
-        Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } => None,
+        Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } | Fact::Erased => None,
     })
 }
 
@@ -100,7 +105,7 @@ fn in_force<'a>(facts: &'a [&'a Fact], goal: Slot) -> impl Iterator<Item = (&'a 
 fn activation(facts: &[&Fact]) -> Option<Span> {
     facts.iter().find_map(|fact| match fact {
         Fact::Activated { in_time: true, delay } => Some(*delay),
-        Fact::Activated { in_time: false, .. } | Fact::Rewarded(_) | Fact::Corrected { .. } => None,
+        Fact::Activated { in_time: false, .. } | Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Erased => None,
     })
 }
 

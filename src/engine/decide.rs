@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Timestamp, VariationKey};
+use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Timestamp, VariationKey, VisitorToken};
+use crate::engine::assignment::Assignment;
 use crate::engine::definition::{Status, Unit};
 use crate::engine::draw::{Drawn, draw_variation, eligible};
-use crate::engine::event::{DecisionRecord, Event, Exposed};
+use crate::engine::event::{Activated, Assigned, DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::Receipt;
+use crate::engine::secret::KeyedHash;
 use crate::engine::settings::Settings;
 use crate::targeting::Verdict;
 
@@ -18,7 +20,7 @@ pub enum Reason {
     Policy,
     /// The visitor is in the control group.
     Control,
-    /// The request brought the receipt of an earlier decision.
+    /// The visitor stays with an earlier decision: its assignment, or the receipt that the request brought.
     Sticky,
     /// The experiment is a draft, paused, ended, or outside its schedule.
     NotRunning,
@@ -26,8 +28,10 @@ pub enum Reason {
     NotInAudience,
     /// The visitor is not in the share that takes part.
     NotInTraffic,
-    /// The request excluded every variation, or the default of a control visitor.
+    /// The request excluded every variation, or the one that the visitor stays with, as the control group with the default.
     AllExcluded,
+    /// The visitor consents to nothing being stored, without which it cannot stay with a variation.
+    NoConsent,
 }
 
 /// What is asked.
@@ -35,6 +39,10 @@ pub enum Reason {
 pub struct Request<'a> {
     /// The visitor's id.
     pub visitor: &'a str,
+    /// What stands for it, or for who it turned out to be; `None`: made from the id where it is needed.
+    pub token: Option<VisitorToken>,
+    /// What the visitor stays with, where that is the unit.
+    pub assignment: Option<&'a Assignment>,
     /// Whether the caller gave it: a receipt brought without a visitor is taken for its own visitor's.
     pub visitor_given: bool,
     /// Attributes, a profile merged under them.
@@ -71,11 +79,23 @@ pub struct Decision {
     pub reason: Reason,
     /// What its receipt must hold; `None` where nothing is recorded.
     pub record: Option<DecisionRecord>,
-    /// Whether it is an exposure now: not where it is deferred, sticky or not recorded.
-    counts: bool,
+    happening: Happening,
     excluded: Box<[Slot]>,
     /// How it came about, for an explanation.
     pub basis: Option<Basis>,
+}
+
+/// What a decision makes happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Happening {
+    /// Nothing: it is deferred, sticky or not recorded.
+    Nothing,
+    /// It is an exposure.
+    Exposure,
+    /// A visitor is given something to stay with.
+    Assignment { visitor: VisitorToken, deferred: bool, replaces: Option<DecisionId> },
+    /// What the visitor stays with was deferred, and is seen now.
+    Activation { at: Timestamp },
 }
 
 /// The numbers behind a draw.
@@ -90,6 +110,15 @@ pub struct Basis {
 }
 
 impl Decision {
+    /// The default, or the first variation that is not excluded, the default all the same if all are; nothing is recorded.
+    #[must_use]
+    pub fn unrecorded(active: Arc<Active>, exclude: &[VariationKey], reason: Reason) -> Self {
+        let variations = &active.settings.definition.variations;
+        let variation = variations.iter().position(|v| !exclude.contains(&v.key)).unwrap_or(0);
+        let (happening, excluded) = (Happening::Nothing, Box::default());
+        Self { active, variation, reason, record: None, happening, excluded, basis: None }
+    }
+
     /// The settings it was made under.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -105,8 +134,25 @@ impl Decision {
     /// What the journal must hold; `None` where nothing counts.
     #[must_use]
     pub fn into_event(self) -> Option<Event> {
-        let Self { record, counts, excluded, .. } = self;
-        record.filter(|_| counts).map(|record| Event::Exposed(Exposed { record, excluded }))
+        let Self { active, record, happening, excluded, .. } = self;
+        let record = record?;
+        match happening {
+            Happening::Nothing => None,
+            Happening::Exposure => Some(Event::Exposed(Exposed { record, excluded })),
+            Happening::Assignment { visitor, deferred, replaces } => {
+                Some(Event::Assigned(Assigned { record, visitor, deferred, excluded, replaces }))
+            }
+            Happening::Activation { at } => {
+                let window = active.activation_window(record.epoch)?;
+                Some(Event::Activated(Activated { record, at, window }))
+            }
+        }
+    }
+
+    /// Whether it gives the visitor something to stay with. It is so only if no other request of the visitor was first.
+    #[must_use]
+    pub const fn assigns(&self) -> bool {
+        matches!(self.happening, Happening::Assignment { .. })
     }
 
     /// Whether the visitor is in the control group.
@@ -130,40 +176,65 @@ thread_local! {
     static KEY: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
 }
 
-pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Explain) -> Decision {
+pub(crate) fn decide(
+    experiment: &Experiment,
+    request: &Request<'_>,
+    explain: Explain,
+    visitors: KeyedHash,
+) -> Decision {
     let active = experiment.active_full();
     let settings = &active.settings;
-    if let Some(reason) = closed_to(experiment, settings, request) {
+    if !is_running(experiment, settings, request) {
+        return unrecorded(active, request, Reason::NotRunning);
+    }
+    let token = || request.token.unwrap_or_else(|| VisitorToken(visitors.wide_bits(request.visitor.as_bytes())));
+    if let Some(kept) = request.assignment.and_then(|assignment| keep(&active, request, assignment)) {
+        return kept;
+    }
+    // Whoever is in stays in: neither a changed audience nor less traffic sends away who has an assignment already.
+    if request.assignment.is_none()
+        && let Some(reason) = closed_to(experiment, settings, request, token)
+    {
         return unrecorded(active, request, reason);
     }
     let share = settings.definition.control.get();
-    let held_out = share > 0.0 && settings.groups.uniform(request.visitor.as_bytes()) < share;
-    if let Some(sticky) = request.receipt.and_then(|receipt| stay(experiment, &active, request, receipt, held_out)) {
+    let held_out = match request.assignment {
+        Some(assignment) => assignment.record.control,
+        None => share > 0.0 && settings.groups.uniform(&token().to_bytes()) < share,
+    };
+    let stays = |receipt| stay(experiment, &active, request, receipt, held_out, token);
+    if let Some(sticky) = request.receipt.and_then(stays) {
         return sticky;
     }
     if held_out {
-        return control(experiment, active, request);
+        return control(experiment, active, request, token);
     }
     let spent = experiment.exhausted();
     let drawn = KEY.with_borrow_mut(|key| {
         key.clear();
         experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        draw_variation(&active, request, spent, key, explain)
+        draw_variation(&active, request, spent, key, explain, token)
     });
     match drawn {
-        Some(drawn) => recorded(experiment, active, request, spent, drawn),
+        Some(drawn) => recorded(experiment, active, request, spent, drawn, token),
         None => unrecorded(active, request, Reason::AllExcluded),
     }
 }
 
-/// Why the experiment does not decide for this visitor now, if so.
-fn closed_to(experiment: &Experiment, settings: &Settings, request: &Request<'_>) -> Option<Reason> {
+fn is_running(experiment: &Experiment, settings: &Settings, request: &Request<'_>) -> bool {
     let schedule = &settings.definition.schedule;
     let begun = schedule.starts.is_none_or(|starts| starts <= request.now);
     let over = schedule.ends.is_some_and(|ends| ends <= request.now);
-    if experiment.status() != Status::Running || !begun || over {
-        return Some(Reason::NotRunning);
-    }
+    experiment.status() == Status::Running && begun && !over
+}
+
+/// Why a running experiment does not decide for this visitor, if so.
+fn closed_to(
+    experiment: &Experiment,
+    settings: &Settings,
+    request: &Request<'_>,
+    token: impl FnOnce() -> VisitorToken,
+) -> Option<Reason> {
     match settings.audience.as_ref().map(|audience| audience.evaluate(request.context)) {
         None | Some(Verdict::Match) => {}
         Some(Verdict::NoMatch) => return Some(Reason::NotInAudience),
@@ -173,15 +244,48 @@ fn closed_to(experiment: &Experiment, settings: &Settings, request: &Request<'_>
         }
     }
     let traffic = settings.definition.traffic.get();
-    let outside = traffic < 1.0 && settings.traffic.uniform(request.visitor.as_bytes()) >= traffic;
+    let outside = traffic < 1.0 && settings.traffic.uniform(&token().to_bytes()) >= traffic;
     outside.then_some(Reason::NotInTraffic)
 }
 
-/// The default, or the first variation that is not excluded; the default all the same if all are.
 fn unrecorded(active: Arc<Active>, request: &Request<'_>, reason: Reason) -> Decision {
-    let variations = &active.settings.definition.variations;
-    let variation = variations.iter().position(|v| !request.exclude.contains(&v.key)).unwrap_or(0);
-    Decision { active, variation, reason, record: None, counts: false, excluded: Box::default(), basis: None }
+    Decision::unrecorded(active, request.exclude, reason)
+}
+
+/// What a visitor stays with; the first variation that is not excluded, unrecorded, where the request excludes that. `None` if
+/// it cannot be shown any more: it was removed, or is not the default that the control group is promised.
+fn keep(active: &Arc<Active>, request: &Request<'_>, assignment: &Assignment) -> Option<Decision> {
+    let record = &assignment.record;
+    let variation = active.settings.variation_of(record.variation)?;
+    if record.control && variation != 0 {
+        return None;
+    }
+    if request.exclude.contains(&active.settings.definition.variations[variation].key) {
+        return Some(unrecorded(Arc::clone(active), request, Reason::AllExcluded));
+    }
+    let seen = assignment.deferred && !request.defer;
+    Some(Decision {
+        active: Arc::clone(active),
+        variation,
+        reason: Reason::Sticky,
+        record: Some(record.clone()),
+        happening: if seen { Happening::Activation { at: request.now } } else { Happening::Nothing },
+        excluded: Box::default(),
+        basis: None,
+    })
+}
+
+/// A decision that was just made: what it makes happen depends on what is randomised.
+fn happening(settings: &Settings, request: &Request<'_>, token: impl FnOnce() -> VisitorToken) -> Happening {
+    match settings.definition.unit {
+        Unit::Visitor => Happening::Assignment {
+            visitor: token(),
+            deferred: request.defer,
+            replaces: request.assignment.map(|assignment| assignment.record.decision),
+        },
+        Unit::Decision if request.defer => Happening::Nothing,
+        Unit::Decision => Happening::Exposure,
+    }
 }
 
 /// The variation of an earlier decision, if it can still be shown to this visitor: not if it was removed or excluded, and not
@@ -192,11 +296,12 @@ fn stay(
     request: &Request<'_>,
     receipt: &Receipt,
     held_out: bool,
+    token: impl FnOnce() -> VisitorToken,
 ) -> Option<Decision> {
     let record = &receipt.record;
     let variation = active.settings.variation_of(record.variation)?;
     let key = &active.settings.definition.variations[variation].key;
-    let own = receipt.visitor == visitor_hash(&active.settings, request.visitor) && record.control == held_out;
+    let own = receipt.visitor == token().short() && record.control == held_out;
     let same = record.experiment == *experiment.key()
         && (own || !request.visitor_given)
         && (!record.control || variation == 0)
@@ -206,13 +311,18 @@ fn stay(
         variation,
         reason: Reason::Sticky,
         record: Some(receipt.record.clone()),
-        counts: false,
+        happening: Happening::Nothing,
         excluded: Box::default(),
         basis: None,
     })
 }
 
-fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) -> Decision {
+fn control(
+    experiment: &Experiment,
+    active: Arc<Active>,
+    request: &Request<'_>,
+    token: impl FnOnce() -> VisitorToken,
+) -> Decision {
     let settings = &active.settings;
     if request.exclude.contains(&settings.definition.variations[0].key) {
         // Its group is promised the default and nothing else: what is shown instead must not count for it.
@@ -235,8 +345,8 @@ fn control(experiment: &Experiment, active: Arc<Active>, request: &Request<'_>) 
         decision: decision_id(settings, request),
         features: Features::new(),
     };
-    let (counts, excluded) = (!request.defer, excluded_slots(settings, request, false));
-    Decision { active, variation: 0, reason: Reason::Control, record: Some(record), counts, excluded, basis: None }
+    let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, false));
+    Decision { active, variation: 0, reason: Reason::Control, record: Some(record), happening, excluded, basis: None }
 }
 
 fn recorded(
@@ -245,6 +355,7 @@ fn recorded(
     request: &Request<'_>,
     spent: bool,
     drawn: Drawn,
+    token: impl FnOnce() -> VisitorToken,
 ) -> Decision {
     let settings = &active.settings;
     let variation = settings.variation_at(drawn.position);
@@ -260,9 +371,9 @@ fn recorded(
         decision: decision_id(settings, request),
         features: drawn.features,
     };
-    let (counts, excluded) = (!request.defer, excluded_slots(settings, request, spent));
+    let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, spent));
     let basis = drawn.basis;
-    Decision { active, variation, reason: Reason::Policy, record: Some(record), counts, excluded, basis }
+    Decision { active, variation, reason: Reason::Policy, record: Some(record), happening, excluded, basis }
 }
 
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
@@ -273,16 +384,9 @@ fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
 }
 
 fn excluded_slots(settings: &Settings, request: &Request<'_>, spent: bool) -> Box<[Slot]> {
-    // The unit decides what is randomised; there is one so far, and a second must not be forgotten here.
-    let Unit::Decision = settings.definition.unit;
     if request.exclude.is_empty() && !spent {
         return Box::default();
     }
     let variations = settings.definition.variations.iter().enumerate();
     variations.filter(|(_, v)| !eligible(v, request, spent)).map(|(index, _)| settings.slot(index)).collect()
-}
-
-/// What a receipt keeps of a visitor: enough to tell another one, not who it is.
-pub(crate) fn visitor_hash(settings: &Settings, visitor: &str) -> u64 {
-    settings.groups.bits(visitor.as_bytes())
 }

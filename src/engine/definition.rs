@@ -29,6 +29,8 @@ pub enum Status {
 pub enum Unit {
     /// Each request draws anew.
     Decision,
+    /// The first draw is kept: a visitor stays with it.
+    Visitor,
 }
 
 /// What a decision's answer waits for.

@@ -1,10 +1,10 @@
 //! One draw: from a segment's allocation, or from the shares of a visitor's features.
 
-use crate::domain::{AllocationId, Features, Seed, SegmentKey};
+use crate::domain::{AllocationId, Features, Seed, SegmentKey, VisitorToken};
 use crate::engine::allocation::Allocation;
 use crate::engine::contextual::Contextual;
 use crate::engine::decide::{Basis, Explain, Request, RequestId};
-use crate::engine::definition::Variation;
+use crate::engine::definition::{Unit, Variation};
 use crate::engine::experiment::{Active, MAX_SEGMENTS};
 use crate::engine::model::Published;
 use crate::engine::segment::Segment;
@@ -29,12 +29,10 @@ pub(crate) fn draw_variation(
     spent: bool,
     key: &str,
     explain: Explain,
+    token: impl FnOnce() -> VisitorToken,
 ) -> Option<Drawn> {
     let settings = &active.settings;
-    let uniform = match request.id {
-        RequestId::Minted(tail) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
-        RequestId::Given(text) => settings.draw.uniform(text.as_bytes()),
-    };
+    let uniform = uniform(settings, request, token);
     if let (Some(contextual), Some(model)) = (settings.contextual(), &active.model) {
         return draw_for(settings, contextual, &model.published(), request, spent, key, uniform, explain);
     }
@@ -53,6 +51,23 @@ pub(crate) fn draw_variation(
     let overflowing =
         || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
     segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
+}
+
+/// The number that draws. A visitor that stays with its variation has one of its own, and another where that variation was
+/// removed: the first lies where the removed one was.
+fn uniform(settings: &Settings, request: &Request<'_>, token: impl FnOnce() -> VisitorToken) -> f64 {
+    match (settings.definition.unit, request.id) {
+        (Unit::Visitor, _) => {
+            let mut bytes = [0; 32];
+            bytes[..16].copy_from_slice(&token().to_bytes());
+            if let Some(assignment) = request.assignment {
+                bytes[16..].copy_from_slice(&assignment.record.decision.to_bytes());
+            }
+            settings.sticky.uniform(&bytes)
+        }
+        (Unit::Decision, RequestId::Minted(tail)) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
+        (Unit::Decision, RequestId::Given(text)) => settings.draw.uniform(text.as_bytes()),
+    }
 }
 
 /// One draw; `None` if every variation is excluded. The same numbers are drawn from, logged and explained.

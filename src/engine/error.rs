@@ -75,6 +75,9 @@ pub enum RewardError {
     /// Its epoch is over and forgotten.
     #[error("the decision belongs to an epoch that is closed for good")]
     EpochClosed,
+    /// The visitor has no assignment.
+    #[error("the visitor has no assignment in this experiment: it was never decided for, or was erased")]
+    Unassigned,
     /// The decision has as many rewards as are remembered.
     #[error(
         "{} rewards, amendments and retractions of the decision are remembered already, and no more are taken",

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::{
     Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
+    VisitorToken,
 };
+use crate::engine::assignment::Assignment;
+use crate::engine::contribution::Change;
 use crate::engine::definition::{Definition, Status};
+use crate::engine::ledger::Position;
 use crate::posterior::pooling::Fit;
 
 /// What is known of one decision: in its exposure's event and inside its receipt alike.
@@ -56,6 +60,12 @@ pub enum Event {
     },
     /// A decision counted as one trial.
     Exposed(Exposed),
+    /// A visitor was given a variation to stay with, which counted as one trial unless it was deferred.
+    Assigned(Assigned),
+    /// A visitor turned out to be one that has another id.
+    Aliased(Arc<Aliased>),
+    /// Everything about a visitor was taken out.
+    VisitorErased(Arc<VisitorErased>),
     /// A deferred decision was seen, and so became an exposure.
     Activated(Activated),
     /// A value of a goal arrived for a decision.
@@ -94,6 +104,76 @@ pub struct Exposed {
     pub record: DecisionRecord,
     /// Variations the request excluded.
     pub excluded: Box<[Slot]>,
+}
+
+/// See [`Event::Assigned`]. Of several at once the first in the journal counts; the others change nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assigned {
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Who stays with it.
+    pub visitor: VisitorToken,
+    /// Whether it is an exposure only once it is activated.
+    pub deferred: bool,
+    /// Variations the request excluded.
+    pub excluded: Box<[Slot]>,
+    /// The decision whose variation was removed since, in whose place this one stands.
+    pub replaces: Option<DecisionId>,
+}
+
+/// See [`Event::Aliased`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aliased {
+    /// The id from before.
+    pub anonymous: VisitorToken,
+    /// Who it is.
+    pub visitor: VisitorToken,
+    /// When that was said.
+    pub at: Timestamp,
+    /// What the visitor had no assignment of its own for and takes over. The writer fills it in: it alone knows what is in
+    /// force where the event stands.
+    pub adopted: Vec<Assignment>,
+}
+
+/// See [`Event::VisitorErased`]. All but the first two are filled in by the writer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisitorErased {
+    /// Who: all ids that are known to be one visitor's.
+    pub visitors: Vec<VisitorToken>,
+    /// When: receipts of earlier decisions are refused from now on.
+    pub at: Timestamp,
+    /// What is taken out of the counts.
+    pub assignments: Vec<ErasedAssignment>,
+    /// Aliases that are forgotten.
+    pub aliases: Vec<ErasedAlias>,
+}
+
+/// One assignment of an erased visitor, and what is subtracted for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErasedAssignment {
+    /// Under which id.
+    pub visitor: VisitorToken,
+    /// Where it was made.
+    pub position: Position,
+    /// The decision.
+    pub record: DecisionRecord,
+    /// Whether somebody else stays with the decision as well: then it goes on counting, and only this name for it is gone.
+    pub shared: bool,
+    /// Whether an exposure is subtracted for it.
+    pub exposed: bool,
+    /// What its rewards came to, by goal, and come to no more.
+    pub changes: Vec<Change>,
+}
+
+/// One alias of an erased visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasedAlias {
+    /// The id from before.
+    pub anonymous: VisitorToken,
+    /// Who it was.
+    pub visitor: VisitorToken,
+    /// Where that was said.
+    pub position: Position,
 }
 
 /// See [`Event::Activated`]. Only of deferred decisions: any other was an exposure at once.
@@ -237,6 +317,9 @@ impl Event {
             | Self::StatusChanged { .. }
             | Self::ExperimentDeleted { .. }
             | Self::Exposed(_)
+            | Self::Assigned(_)
+            | Self::Aliased(_)
+            | Self::VisitorErased(_)
             | Self::AllocationComputed(_)
             | Self::PoolFitted(_) => None,
         }

@@ -5,8 +5,10 @@
 //! never replaced: an amended reward keeps its own, and the amendment is one more.
 
 use crate::domain::{Aggregation, DecisionId, RewardId, Slot, Span};
+use crate::engine::assignment;
 use crate::engine::contribution::{Change, standing, value_in_force};
 use crate::engine::event::{Activated, DecisionRecord, Event, Rewarded};
+use crate::engine::known::Known;
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -30,6 +32,8 @@ pub enum Outcome {
     Refused,
     /// An amendment or a retraction of a reward that never came: nothing is kept of it.
     Unknown,
+    /// About a decision whose visitor was erased: nothing is kept of it.
+    Erased,
 }
 
 /// Whether a reward counts as a success or failure of its exposure.
@@ -77,6 +81,8 @@ pub enum Fact {
         /// Its value from then on; `None`: retracted.
         value: Option<i64>,
     },
+    /// The decision's visitor was erased: from there on nothing is taken for it.
+    Erased,
 }
 
 /// See [`Fact::Rewarded`]. What its goal was when it came is part of it: an activation or an amendment later reads it here.
@@ -125,21 +131,22 @@ impl Judgement {
 /// bound, one receipt could fill the ledger, and every reward would read it all.
 pub const MAX_FACTS: usize = 64;
 
-/// The decision whose entries [`judge`] needs; `None` if it needs none.
+/// Judges an event at its position. `known` holds at least what the event [asks](Event::asks) for; entries at this position or
+/// later are of a future the event does not know.
 #[must_use]
-pub fn judged_decision(event: &Event) -> Option<DecisionId> {
-    event.feedback_of().map(|record| record.decision)
-}
-
-/// Judges an event at its position. `known` holds at least the entries of [`judged_decision`], in any order; those of other
-/// decisions have no effect, and those at this position or later are of a future the event does not know.
-#[must_use]
-pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgement {
+pub fn judge(event: &Event, position: Position, known: &Known) -> Judgement {
+    if let Event::Assigned(assigned) = event {
+        let outcome = assignment::judge(assigned, position, &known.assignments);
+        return Judgement::without_effect(outcome, Standing::Learned);
+    }
     let Some(record) = event.feedback_of() else { return Judgement::PLAIN };
     let earlier = |entry: &&LedgerEntry| entry.decision == record.decision && entry.position < position;
-    let mut earlier: Vec<&LedgerEntry> = known.iter().filter(earlier).collect();
+    let mut earlier: Vec<&LedgerEntry> = known.facts.iter().filter(earlier).collect();
     earlier.sort_unstable_by_key(|entry| entry.position);
     let history = History { record, position, facts: earlier.into_iter().map(|entry| &entry.fact).collect() };
+    if history.facts.contains(&&Fact::Erased) {
+        return Judgement::without_effect(Outcome::Erased, Standing::Learned);
+    }
     match event {
         Event::Activated(activated) => history.judge_activation(activated),
         Event::Rewarded(rewarded) => history.judge_reward(rewarded),
@@ -153,6 +160,9 @@ pub fn judge(event: &Event, position: Position, known: &[LedgerEntry]) -> Judgem
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
+        | Event::Assigned(_)
+        | Event::Aliased(_)
+        | Event::VisitorErased(_)
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => Judgement::PLAIN,
     }
@@ -232,7 +242,7 @@ impl History<'_> {
     fn reward(&self, goal: Slot, reward_id: &RewardId) -> Option<&RewardFact> {
         self.facts.iter().find_map(|fact| match fact {
             Fact::Rewarded(reward) if reward.goal == goal && reward.reward_id == *reward_id => Some(reward),
-            Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } => None,
+            Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } | Fact::Erased => None,
         })
     }
 

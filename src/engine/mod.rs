@@ -5,17 +5,21 @@
 
 pub mod allocation;
 pub mod apply;
+pub mod assignment;
 pub mod check;
 pub mod checkpoint;
 mod contextual;
 pub mod contribution;
 pub mod decide;
 pub mod definition;
+mod digest;
 mod draw;
+pub mod epoch;
 pub mod error;
 pub mod event;
 mod evidence;
 pub mod experiment;
+pub mod known;
 pub mod ledger;
 mod model;
 pub mod pool;
@@ -34,17 +38,18 @@ mod weights;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::ExperimentKey;
+use crate::domain::{ExperimentKey, Timestamp, VisitorToken};
 use crate::engine::checkpoint::{RowName, SegmentName};
 use crate::engine::decide::{Decision, Explain, Request};
+use crate::engine::definition::Unit;
+use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
-use crate::engine::experiment::{Epoch, Experiment};
+use crate::engine::experiment::Experiment;
 use crate::engine::model::Model;
-use crate::engine::receipt::Sealer;
+use crate::engine::receipt::{Receipt, Sealer};
 use crate::engine::refresh::Task;
-use crate::engine::secret::Secret;
-use crate::engine::settings::Settings;
+use crate::engine::secret::{KeyedHash, Secret};
 use crate::engine::table::Table;
 
 /// All experiments of a server, or of one simulated run.
@@ -52,6 +57,9 @@ use crate::engine::table::Table;
 pub struct Engine {
     secret: Secret,
     sealer: Sealer,
+    visitors: KeyedHash,
+    /// Until when receipts of erased visitors are refused, by what a receipt keeps of a visitor.
+    erased: Table<u64, Timestamp>,
     experiments: Table<ExperimentKey, Experiment>,
     /// Deleted keys, and whether a checkpoint knows. Looked at only when a key is not found.
     buried: Mutex<BTreeMap<ExperimentKey, bool>>,
@@ -64,8 +72,32 @@ impl Engine {
     /// nonces apart.
     #[must_use]
     pub fn new(secret: Secret, nonce_seed: u64) -> Self {
-        let sealer = Sealer::new(&secret, nonce_seed);
-        Self { secret, sealer, experiments: Table::new(), buried: Mutex::default(), gone: Mutex::default() }
+        Self {
+            sealer: Sealer::new(&secret, nonce_seed),
+            visitors: secret.site_hash("visitor"),
+            secret,
+            erased: Table::new(),
+            experiments: Table::new(),
+            buried: Mutex::default(),
+            gone: Mutex::default(),
+        }
+    }
+
+    /// What stands for a visitor's id wherever something is kept.
+    #[must_use]
+    pub fn token(&self, visitor: &str) -> VisitorToken {
+        VisitorToken(self.visitors.wide_bits(visitor.as_bytes()))
+    }
+
+    /// From now on receipts of a visitor's decisions up to a time are refused. For the writer, and when a store is opened.
+    pub fn refuse_receipts(&self, visitor: u64, until: Timestamp) {
+        let known = self.erased.with(&visitor, |_, known| *known);
+        self.erased.insert(visitor, Arc::new(known.map_or(until, |known| known.max(until))));
+    }
+
+    /// Whether a receipt is one of a visitor that was erased since.
+    pub(crate) fn is_erased(&self, receipt: &Receipt) -> bool {
+        self.erased.with(&receipt.visitor, |_, until| receipt.record.decided_at() <= *until).unwrap_or(false)
     }
 
     /// An experiment by key.
@@ -74,6 +106,15 @@ impl Engine {
     /// [`NoExperiment`] if there is none, or none any more.
     pub fn experiment(&self, key: &str) -> Result<Arc<Experiment>, NoExperiment> {
         self.experiments.get(key).ok_or_else(|| self.missing(key))
+    }
+
+    /// What an experiment randomises.
+    ///
+    /// # Errors
+    /// As [`Self::experiment`].
+    pub fn unit(&self, experiment: &str) -> Result<Unit, NoExperiment> {
+        let unit = |_: &ExperimentKey, known: &Experiment| known.active().settings.definition.unit;
+        self.experiments.with(experiment, unit).ok_or_else(|| self.missing(experiment))
     }
 
     /// All experiments, in order of their keys.
@@ -88,14 +129,14 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| decide::decide(experiment, request, explain))
+            .with(experiment, |_, experiment| decide::decide(experiment, request, explain, self.visitors))
             .ok_or_else(|| self.missing(experiment))
     }
 
     /// The receipt of a decision.
     #[must_use]
-    pub fn seal(&self, record: &DecisionRecord, deferred: bool, settings: &Settings, visitor: &str) -> String {
-        self.sealer.seal(record, deferred, decide::visitor_hash(settings, visitor))
+    pub fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: VisitorToken) -> String {
+        self.sealer.seal(record, deferred, visitor.short())
     }
 
     pub(crate) fn secret(&self) -> &Secret {

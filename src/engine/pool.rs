@@ -77,10 +77,10 @@ impl Pool {
 
 impl Progress {
     /// One exposure, changes of what a decision comes to, or both.
-    pub(crate) fn count(&mut self, decided: Timestamp, exposure: bool, changes: &[Learned]) {
-        self.events =
-            changes.iter().fold(self.events + u64::from(exposure), |events, learned| learned.count_into(events));
-        self.exposures += u64::from(exposure);
+    pub(crate) fn count(&mut self, decided: Timestamp, exposures: i8, changes: &[Learned]) {
+        let changed = |count: u64| count.saturating_add_signed(i64::from(exposures));
+        self.events = changes.iter().fold(changed(self.events), |events, learned| learned.count_into(events));
+        self.exposures = changed(self.exposures);
         self.newest = self.newest.max(decided);
     }
 

@@ -57,6 +57,9 @@ pub enum ReceiptError {
     /// Its time is over.
     #[error("the receipt has expired")]
     Expired,
+    /// Its visitor was erased after the decision.
+    #[error("the receipt's visitor was erased: nothing is recorded for its decision any more")]
+    Erased,
 }
 
 /// How many features fit into a receipt beside an experiment's key and a segment's, of so many bytes.

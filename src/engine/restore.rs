@@ -6,9 +6,10 @@ use crate::domain::ExperimentKey;
 use crate::engine::Engine;
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::{
-    Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
+    AllocationState, Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
 };
-use crate::engine::experiment::{Active, Epoch, Experiment};
+use crate::engine::epoch::Epoch;
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::model::Model;
 use crate::engine::pool::Fitted;
 use crate::engine::refresh::RefreshJob;
@@ -152,7 +153,16 @@ impl Engine {
         active.all = active.together();
         active.model = active.settings.contextual().map(|contextual| Model::new(contextual, state.model_since));
         if let Some(computed) = state.pool {
-            let unseen = active.settings.without_evidence(computed.unseen.clone());
+            let shares = computed.unseen.clone();
+            let state = AllocationState {
+                definition: computed.definition,
+                evidence: 0,
+                effective: None,
+                fit: None,
+                amendments: 0,
+                shares,
+            };
+            let unseen = restored_allocation(&active.settings, state)?;
             active.current().pool.set(Fitted { computed, unseen });
         }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
@@ -180,16 +190,7 @@ impl Engine {
             return Ok(());
         };
         let allocation = match allocation {
-            Some(current) if current.definition == active.settings.version => {
-                if current.shares.shares.len() != active.settings.slots_by_key().len() {
-                    return Err(RestoreError(format!("a segment of {key} has shares for other variations")));
-                }
-                active.settings.allocation(current)
-            }
-            Some(earlier) => {
-                let floors = vec![0.0; earlier.shares.shares.len()];
-                Allocation::new(earlier, 1, &floors)
-            }
+            Some(known) => restored_allocation(&active.settings, known)?,
             None => Arc::clone(&active.initial),
         };
         match segment {
@@ -209,6 +210,19 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// An allocation as it was. One of an earlier definition, which had other variations, is asked only for its shares.
+fn restored_allocation(settings: &Settings, state: AllocationState) -> Result<Arc<Allocation>, RestoreError> {
+    if state.definition != settings.version {
+        let floors = vec![0.0; state.shares.shares.len()];
+        return Ok(Allocation::new(state, 1, &floors));
+    }
+    if state.shares.shares.len() != settings.slots_by_key().len() {
+        let key = &settings.definition.key;
+        return Err(RestoreError(format!("an allocation of {key} has shares for other variations")));
+    }
+    Ok(settings.allocation(state))
 }
 
 fn segment_state(experiment: &Experiment, epoch: u32, segment: &Segment) -> StateRecord {

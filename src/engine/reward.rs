@@ -1,11 +1,12 @@
-//! From a receipt to an event: everything about a reward, an amendment or a retraction that can be refused without knowing
+//! From a receipt, or what stands for one, to an event: everything about a reward, an amendment or a retraction that can be refused without knowing
 //! what came before is refused here, before it is recorded.
 
 use crate::domain::{Currency, GoalKind, RewardId, Slot, Timestamp, VALUE_MAX};
 use crate::engine::Engine;
+use crate::engine::epoch::Measure;
 use crate::engine::error::{FieldError, RewardError};
 use crate::engine::event::{Activated, Amended, Event, Retracted, Rewarded};
-use crate::engine::experiment::{Active, Measure};
+use crate::engine::experiment::Active;
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::settings::LATE_SPAN;
 
@@ -26,8 +27,6 @@ pub enum Action {
 pub struct Reward<'a> {
     /// What is done: an amendment and a retraction name a reward that was sent before.
     pub action: Action,
-    /// The decision's receipt.
-    pub receipt: &'a str,
     /// A goal's key; `None` for the primary one.
     pub goal: Option<&'a str>,
     /// 0 or 1 for a conversion; a whole number of minor units for revenue; a whole number from 0 for a
@@ -42,12 +41,17 @@ pub struct Reward<'a> {
 }
 
 impl Engine {
-    /// Opens a receipt and checks that its time is not over.
+    /// Opens a receipt. Whether its time is over is another matter.
     ///
     /// # Errors
-    /// See [`RewardError`].
-    pub fn open_receipt(&self, text: &str, now: Timestamp) -> Result<Receipt, RewardError> {
+    /// See [`ReceiptError`].
+    pub fn open_receipt(&self, text: &str) -> Result<Receipt, ReceiptError> {
         let receipt = self.sealer().open(text)?;
+        if self.is_erased(&receipt) { Err(ReceiptError::Erased) } else { Ok(receipt) }
+    }
+
+    /// Lets through what can still be told something.
+    fn check_receipt(&self, receipt: Receipt, now: Timestamp) -> Result<Receipt, RewardError> {
         let experiment = self.experiment(receipt.record.experiment.as_str())?;
         let active = experiment.active();
         let epoch = active.epoch(receipt.record.epoch).ok_or(RewardError::EpochClosed)?;
@@ -61,26 +65,24 @@ impl Engine {
     ///
     /// # Errors
     /// See [`RewardError`].
-    pub fn activation(&self, receipt: &str, now: Timestamp) -> Result<Option<Event>, RewardError> {
-        let receipt = self.open_receipt(receipt, now)?;
-        let experiment = self.experiment(receipt.record.experiment.as_str())?;
-        let active = experiment.active();
-        let epoch = active.epoch(receipt.record.epoch).ok_or(RewardError::EpochClosed)?;
-        // A goal that was removed since still has its window in the epoch; it must not hurry what is decided now.
-        let window = if epoch.number == active.settings.epoch {
-            active.settings.shortest_window()
-        } else {
-            epoch.shortest_window()
-        };
-        Ok(receipt.deferred.then_some(Event::Activated(Activated { record: receipt.record, at: now, window })))
+    pub fn activation(&self, receipt: Receipt, now: Timestamp) -> Result<Option<Event>, RewardError> {
+        let Receipt { record, deferred, visitor: _ } = self.check_receipt(receipt, now)?;
+        let experiment = self.experiment(record.experiment.as_str())?;
+        let window = experiment.active().activation_window(record.epoch).ok_or(RewardError::EpochClosed)?;
+        Ok(deferred.then_some(Event::Activated(Activated { record, at: now, window })))
     }
 
-    /// The event of a reward, an amendment or a retraction, and the id under which the reward is known.
+    /// The event of a reward, an amendment or a retraction of a decision, and the id under which the reward is known.
     ///
     /// # Errors
     /// See [`RewardError`].
-    pub fn reward(&self, reward: &Reward<'_>, now: Timestamp) -> Result<(Event, RewardId), RewardError> {
-        let Receipt { record, deferred, visitor: _ } = self.open_receipt(reward.receipt, now)?;
+    pub fn reward(
+        &self,
+        decision: Receipt,
+        reward: &Reward<'_>,
+        now: Timestamp,
+    ) -> Result<(Event, RewardId), RewardError> {
+        let Receipt { record, deferred, visitor: _ } = self.check_receipt(decision, now)?;
         let experiment = self.experiment(record.experiment.as_str())?;
         let active = experiment.active();
         let Found { slot: goal, key, measure, cap } = find_goal(&active, reward.goal, record.epoch)?;

@@ -6,9 +6,10 @@ use crate::domain::Timestamp;
 use crate::engine::Engine;
 use crate::engine::check::{MAX_VARIATIONS, check, check_size};
 use crate::engine::definition::{Definition, Status};
+use crate::engine::epoch::{Epoch, Measure};
 use crate::engine::error::{FieldError, NoExperiment, SaveError};
 use crate::engine::event::ExperimentSaved;
-use crate::engine::experiment::{Active, Epoch, Measure};
+use crate::engine::experiment::Active;
 use crate::engine::model::Model;
 use crate::engine::settings::{Settings, Slots};
 

@@ -32,10 +32,12 @@ impl Secret {
 
     /// A keyed hash for one purpose of one experiment.
     pub(crate) fn keyed_hash(&self, purpose: &str, experiment: &ExperimentKey, epoch: u32) -> KeyedHash {
-        let key = self.derive(purpose, &[experiment.as_str().as_bytes(), &epoch.to_le_bytes()]);
-        let half =
-            |range: std::ops::Range<usize>| u64::from_le_bytes(key[range].try_into().expect("eight bytes of a hash"));
-        KeyedHash(half(0..8), half(8..16))
+        KeyedHash::of(self.derive(purpose, &[experiment.as_str().as_bytes(), &epoch.to_le_bytes()]))
+    }
+
+    /// A keyed hash for one purpose, the same in every experiment.
+    pub(crate) fn site_hash(&self, purpose: &str) -> KeyedHash {
+        KeyedHash::of(self.derive(purpose, &[]))
     }
 }
 
@@ -50,6 +52,12 @@ impl std::fmt::Debug for Secret {
 pub(crate) struct KeyedHash(u64, u64);
 
 impl KeyedHash {
+    fn of(key: [u8; 32]) -> Self {
+        let half =
+            |range: std::ops::Range<usize>| u64::from_le_bytes(key[range].try_into().expect("eight bytes of a hash"));
+        Self(half(0..8), half(8..16))
+    }
+
     pub(crate) fn bits(self, bytes: &[u8]) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
         hasher.write(bytes);

@@ -35,7 +35,7 @@ pub(crate) struct Tallies {
     pub(crate) newest: Timestamp,
     /// Exposures and conversions that train.
     pub(crate) events: u64,
-    /// Amendments and retractions that changed what trains: an allocation is due where it was computed from fewer.
+    /// Amendments, retractions and erasures that changed what trains: an allocation is due where it was computed from fewer.
     pub(crate) amendments: u64,
     /// The number of events at which the next allocation is due.
     pub(crate) due_at: u64,
@@ -76,6 +76,16 @@ impl Tallies {
         if !place.control {
             self.newest = self.newest.max(place.decided);
             self.events += 1;
+        }
+    }
+
+    /// As if the exposure had never been; the newest decision's time stays what it is.
+    pub(crate) fn remove_exposure(&mut self, place: Place) {
+        let (buckets, total) = self.side(place.control);
+        buckets.at_mut(place.decided, place.lengths).remove_exposures(place.variation, 1);
+        total.remove_exposures(place.variation, 1);
+        if !place.control {
+            self.events = self.events.saturating_sub(1);
         }
     }
 

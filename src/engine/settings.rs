@@ -51,6 +51,8 @@ pub struct Settings {
     shortest_window: Span,
     attribute_names: BTreeSet<Box<str>>,
     pub(crate) draw: KeyedHash,
+    /// Draws for visitors that stay with what is drawn: no epoch in its key.
+    pub(crate) sticky: KeyedHash,
     pub(crate) groups: KeyedHash,
     pub(crate) traffic: KeyedHash,
 }
@@ -152,6 +154,7 @@ impl Settings {
             longest_window: windows().max().expect("a definition has a goal"),
             shortest_window: windows().min().expect("a definition has a goal"),
             attribute_names,
+            sticky: secret.keyed_hash("visitor draw", key, 0),
             // The control group and the share that takes part are for the experiment's life: no epoch in their keys.
             draw: secret.keyed_hash("draw", key, epoch),
             groups: secret.keyed_hash("control group", key, 0),

@@ -36,6 +36,7 @@ struct DecideBody<'a> {
     decision_id: Option<Text<'a>>,
     #[serde(default)]
     explain: bool,
+    consent: Option<bool>,
     requests: Option<Vec<DecideBody<'a>>>,
 }
 
@@ -65,7 +66,11 @@ async fn batch(
 ) -> Result<(), Problem> {
     let named =
         body.experiment.is_some() || body.visitor.is_some() || body.receipt.is_some() || body.decision_id.is_some();
-    let set = body.defer || body.explain || !body.exclude.is_empty() || body.context.0.iter().next().is_some();
+    let set = body.defer
+        || body.explain
+        || body.consent.is_some()
+        || !body.exclude.is_empty()
+        || body.context.0.iter().next().is_some();
     if named || set {
         let allowed = "alone: each request of a batch brings its own experiment, visitor and context";
         return Err(Problem::field(Kind::FieldRefused, "requests", "requests beside other fields", allowed));
@@ -130,6 +135,7 @@ fn query<'q>(body: &'q DecideBody<'_>, exclude: &'q [VariationKey]) -> Result<Qu
         receipt: body.receipt.as_ref().map(|Text(text)| &**text),
         decision_id: body.decision_id.as_ref().map(|Text(text)| &**text),
         explain: body.explain,
+        consent: body.consent.unwrap_or(true),
     })
 }
 
@@ -143,6 +149,7 @@ fn reason(why: Why) -> &'static str {
         Why::Decided(Reason::NotInAudience) => "not_in_audience",
         Why::Decided(Reason::NotInTraffic) => "not_in_traffic",
         Why::Decided(Reason::AllExcluded) => "all_excluded",
+        Why::Decided(Reason::NoConsent) => "no_consent",
         Why::Overloaded => "overloaded",
         Why::Unavailable => "unavailable",
     }
@@ -161,9 +168,13 @@ fn write_answer(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(variation.payload.as_bytes());
     out.extend_from_slice(br#","reason":""#);
     out.extend_from_slice(reason(answer.why).as_bytes());
-    out.extend_from_slice(br#"","visitor":"#);
-    write_json(out, &answer.visitor);
-    out.extend_from_slice(br#","decision_id":"#);
+    out.extend_from_slice(br#"","#);
+    if let Some(visitor) = &answer.visitor {
+        out.extend_from_slice(br#""visitor":"#);
+        write_json(out, visitor);
+        out.push(b',');
+    }
+    out.extend_from_slice(br#""decision_id":"#);
     write_json(out, &answer.decision_id);
     if let Some(receipt) = &answer.receipt {
         out.extend_from_slice(br#","receipt":""#);

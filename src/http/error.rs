@@ -4,7 +4,7 @@ use crate::domain::InvalidId;
 use crate::engine::error::{FieldError, NoExperiment, RewardError, SaveError};
 use crate::engine::receipt::ReceiptError;
 use crate::http::problem::{Kind, Problem};
-use crate::service::error::{ChangeError, CommitError, FeedbackError};
+use crate::service::error::{ChangeError, CommitError, FeedbackError, VisitorError};
 
 impl From<FieldError> for Problem {
     fn from(error: FieldError) -> Self {
@@ -65,6 +65,7 @@ impl From<ReceiptError> for Problem {
             ReceiptError::Foreign => Kind::ReceiptForeign,
             ReceiptError::Forged => Kind::ReceiptForged,
             ReceiptError::Expired => Kind::ReceiptExpired,
+            ReceiptError::Erased => Kind::VisitorErased,
         };
         let mut problem = Self::new(kind, error);
         // Not what was given: a receipt is as good as a password for what it allows.
@@ -79,6 +80,10 @@ impl From<RewardError> for Problem {
         match error {
             RewardError::Receipt(error) => error.into(),
             RewardError::Experiment(error) => error.into(),
+            RewardError::Unassigned => {
+                let allowed = "one that has been decided for in this experiment";
+                Self::field(Kind::VisitorUnassigned, "visitor", "one that stays with nothing", allowed)
+            }
             RewardError::EpochClosed => Self::new(Kind::EpochClosed, error),
             RewardError::TooMany => Self::new(Kind::TooManyRewards, error),
             RewardError::UnknownReward(ref id) => {
@@ -103,6 +108,17 @@ impl From<FeedbackError> for Problem {
         match error {
             FeedbackError::Reward(error) => error.into(),
             FeedbackError::Commit(error) => error.into(),
+            FeedbackError::Unreadable(_) => Self::new(Kind::Unavailable, error),
+        }
+    }
+}
+
+impl From<VisitorError> for Problem {
+    fn from(error: VisitorError) -> Self {
+        match error {
+            VisitorError::Itself | VisitorError::Known => Self::new(Kind::AliasRefused, error),
+            VisitorError::Store(_) => Self::new(Kind::Unavailable, error),
+            VisitorError::Commit(error) => error.into(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod problem;
 mod report;
 mod reward;
 mod routes;
+mod visitors;
 
 use std::future::Future;
 use std::net::TcpListener;

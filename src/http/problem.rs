@@ -34,6 +34,12 @@ pub(crate) enum Kind {
     ReceiptForged,
     /// The receipt's time is over.
     ReceiptExpired,
+    /// The receipt's visitor was erased.
+    VisitorErased,
+    /// The visitor stays with nothing in the experiment.
+    VisitorUnassigned,
+    /// Two ids cannot be one visitor's in this way.
+    AliasRefused,
     /// The decision's epoch is closed for good.
     EpochClosed,
     /// The decision has as many rewards as are remembered.
@@ -65,6 +71,9 @@ impl Kind {
             Self::ReceiptForeign => ("receipt-foreign", 422, "The receipt was made elsewhere"),
             Self::ReceiptForged => ("receipt-forged", 422, "The receipt was forged or altered"),
             Self::ReceiptExpired => ("receipt-expired", 410, "The receipt has expired"),
+            Self::VisitorErased => ("visitor-erased", 410, "The visitor was erased"),
+            Self::VisitorUnassigned => ("visitor-unassigned", 404, "The visitor has no assignment in the experiment"),
+            Self::AliasRefused => ("alias-refused", 409, "The two ids cannot be joined in this way"),
             Self::EpochClosed => ("epoch-closed", 410, "The decision's epoch is closed"),
             Self::TooManyRewards => ("too-many-rewards", 409, "The decision has too many rewards"),
             Self::RewardUnknown => ("reward-unknown", 404, "The decision has no such reward"),

@@ -5,14 +5,14 @@ use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::domain::{RewardId, Timestamp};
+use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::engine::ledger::Outcome;
 use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
-use crate::service::reward::{Rewarding, Unlearned};
+use crate::service::reward::{Rewarding, Subject, Unlearned};
 
 /// Most rewards of one list.
 const MAX_BATCH: usize = 1_000;
@@ -23,6 +23,8 @@ struct RewardBody<'a> {
     #[serde(borrow)]
     action: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
+    experiment: Option<Text<'a>>,
+    visitor: Option<Text<'a>>,
     goal: Option<Text<'a>>,
     value: Option<f64>,
     currency: Option<Text<'a>>,
@@ -35,7 +37,9 @@ struct RewardBody<'a> {
 #[serde(deny_unknown_fields)]
 struct ActivateBody<'a> {
     #[serde(borrow)]
-    receipt: Text<'a>,
+    receipt: Option<Text<'a>>,
+    experiment: Option<Text<'a>>,
+    visitor: Option<Text<'a>>,
 }
 
 /// What is checked before the engine sees it.
@@ -49,12 +53,14 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
     let body: RewardBody<'_> = parse(&bytes)?;
     let Some(list) = &body.rewards else {
         let checked = check(&body)?;
-        let rewarding = service.reward(&to_reward(&body, &checked)?).await?;
+        let (subject, reward) = to_reward(&body, &checked)?;
+        let rewarding = service.reward(subject, &reward).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
     };
-    let beside = [body.action.is_some(), body.receipt.is_some(), body.goal.is_some(), body.value.is_some()];
+    let about = body.receipt.is_some() || body.experiment.is_some() || body.visitor.is_some();
+    let beside = [body.action.is_some(), about, body.goal.is_some(), body.value.is_some()];
     if beside.contains(&true) || body.reward_id.is_some() || body.occurred_at.is_some() {
-        let allowed = "alone: each reward of a list brings its own receipt";
+        let allowed = "alone: each reward of a list brings its own receipt or visitor";
         return Err(Problem::field(Kind::FieldRefused, "rewards", "rewards beside other fields", allowed));
     }
     if list.is_empty() || list.len() > MAX_BATCH {
@@ -68,12 +74,12 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
 async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
     let checked: Vec<Result<Checked, Problem>> = list.iter().map(check).collect();
-    let rewards: Vec<Result<Reward<'_>, Problem>> = list
+    let rewards: Vec<Result<(Subject<'_>, Reward<'_>), Problem>> = list
         .iter()
         .zip(&checked)
         .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?))
         .collect();
-    let sound: Vec<Reward<'_>> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
+    let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
     let mut taken = service.rewards(&sound).await.into_iter();
     rewards
         .into_iter()
@@ -89,7 +95,7 @@ async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
 
 pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: ActivateBody<'_> = parse(&bytes)?;
-    let outcome = service.activate(&body.receipt.0).await?;
+    let outcome = service.activate(subject(&body.receipt, &body.experiment, &body.visitor)?).await?;
     Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
 }
 
@@ -112,19 +118,37 @@ fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
     Ok(Checked { action, reward_id, occurred_at })
 }
 
-fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<Reward<'a>, Problem> {
-    let Some(Text(receipt)) = &body.receipt else {
-        return Err(Problem::field(Kind::Malformed, "receipt", "nothing", "the receipt of a decision, or rewards"));
-    };
-    Ok(Reward {
+/// What a body is about: a receipt, or an experiment and a visitor.
+fn subject<'a>(
+    receipt: &'a Option<Text<'_>>,
+    experiment: &'a Option<Text<'_>>,
+    visitor: &'a Option<Text<'_>>,
+) -> Result<Subject<'a>, Problem> {
+    const ALLOWED: &str = "the receipt of a decision, or an experiment and a visitor";
+    match (receipt, experiment, visitor) {
+        (Some(Text(receipt)), None, None) => Ok(Subject::Receipt(receipt)),
+        (None, Some(Text(experiment)), Some(Text(visitor))) => {
+            VisitorId::new(visitor).map_err(invalid_id("visitor"))?;
+            Ok(Subject::Visitor { experiment, visitor })
+        }
+        (Some(_), _, _) => Err(Problem::field(Kind::FieldRefused, "receipt", "a receipt beside a visitor", ALLOWED)),
+        (None, None, Some(_)) => Err(Problem::field(Kind::Malformed, "experiment", "nothing", ALLOWED)),
+        (None, Some(_), None) => Err(Problem::field(Kind::Malformed, "visitor", "nothing", ALLOWED)),
+        (None, None, None) => Err(Problem::field(Kind::Malformed, "receipt", "nothing", ALLOWED)),
+    }
+}
+
+fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<(Subject<'a>, Reward<'a>), Problem> {
+    let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    let reward = Reward {
         action: checked.action,
-        receipt,
         goal: body.goal.as_ref().map(|Text(goal)| &**goal),
         value: body.value,
         currency: body.currency.as_ref().map(|Text(currency)| &**currency),
         reward_id: checked.reward_id.as_ref(),
         occurred_at: checked.occurred_at,
-    })
+    };
+    Ok((subject, reward))
 }
 
 fn to_json(rewarding: &Rewarding) -> Value {
@@ -151,8 +175,9 @@ const fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Recorded => "recorded",
         Outcome::Repeated => "repeated",
         Outcome::Late => "late",
-        // Never answered as outcomes: the service makes errors of them.
+        // The last three are never answered as outcomes: the service makes errors of them.
         Outcome::Refused => "refused",
         Outcome::Unknown => "unknown",
+        Outcome::Erased => "erased",
     }
 }

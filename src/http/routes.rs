@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{backup, decide, experiments, health, report, reward};
+use crate::http::{backup, decide, experiments, health, report, reward, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
@@ -14,6 +14,8 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/decide").route(web::post().to(decide::decide)))
         .service(at("/v1/reward").route(web::post().to(reward::reward)))
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
+        .service(at("/v1/alias").route(web::post().to(visitors::alias)))
+        .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))
         .service(at("/v1/experiments").route(web::get().to(experiments::list)))
         .service(
             at("/v1/experiments/{key}")

@@ -78,6 +78,13 @@ impl Tally {
         self.counts[at] += count;
     }
 
+    /// Trials that are taken back. Those counted before: a journal that lost an exposure has nothing to take back.
+    pub fn remove_exposures(&mut self, variation: Slot, count: u64) {
+        self.reach(variation.index() + 1, 0);
+        let at = variation.index() * self.stride();
+        self.counts[at] = self.counts[at].saturating_sub(count);
+    }
+
     /// One more success.
     pub fn add_conversions(&mut self, variation: Slot, goal: Slot, count: u64) {
         self.reach(variation.index() + 1, goal.index() + 1);

@@ -10,6 +10,7 @@ use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
 use crate::service::decide::Query;
+use crate::service::reward::Subject;
 use crate::service::{Options, Service};
 use crate::store::memory::MemoryStore;
 use crate::store::{CheckpointKind, Store};
@@ -72,6 +73,7 @@ impl Site {
                 receipt: None,
                 decision_id: None,
                 explain: false,
+                consent: true,
             };
             let answer = run(self.service.decide(&query)).expect("there is an experiment");
             let receipt = answer.receipt.clone().expect("recorded");
@@ -79,14 +81,13 @@ impl Site {
             let value = if seed.child(1).uniform() < rate { 1.0 } else { 0.0 };
             let reward = Reward {
                 action: Action::Reward,
-                receipt: &receipt,
                 goal: None,
                 value: Some(value),
                 currency: None,
                 reward_id: None,
                 occurred_at: None,
             };
-            run(self.service.reward(&reward)).expect("recorded");
+            run(self.service.reward(Subject::Receipt(&receipt), &reward)).expect("recorded");
         }
     }
 

@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Context, SegmentKey, Timestamp, VariationKey};
+use crate::domain::{Context, SegmentKey, Timestamp, VariationKey, VisitorToken};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
-use crate::engine::definition::Durability;
+use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
+use crate::engine::event::Event;
 use crate::engine::experiment::Active;
-use crate::engine::receipt::ReceiptError;
+use crate::engine::ledger::Outcome;
+use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
 use crate::service::committer::Pending;
 use crate::service::error::CommitError;
+use crate::service::visitors::Held;
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -32,6 +35,9 @@ pub struct Query<'a> {
     pub decision_id: Option<&'a str>,
     /// Say how it came about, and record nothing.
     pub explain: bool,
+    /// Whether something about the visitor may be stored. Without it the id and the receipt are not looked at: each decision
+    /// stands alone, and where visitors stay with a variation, the default is shown.
+    pub consent: bool,
 }
 
 /// Why this variation, the service's own troubles included.
@@ -54,8 +60,8 @@ pub struct Answer {
     pub variation: usize,
     /// Why.
     pub why: Why,
-    /// The visitor decided for.
-    pub visitor: String,
+    /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
+    pub visitor: Option<String>,
     /// The decision's id, as the caller gave it or as minted.
     pub decision_id: String,
     /// To bring back with a reward; `None` where nothing is recorded.
@@ -79,6 +85,26 @@ pub struct Decided {
     /// The answer.
     pub answer: Arc<Answer>,
     pending: Option<Pending>,
+    /// Whether the answer holds only if no other request of the visitor was first.
+    assigns: bool,
+}
+
+impl Decided {
+    const fn at_once(answer: Arc<Answer>) -> Self {
+        Self { answer, pending: None, assigns: false }
+    }
+}
+
+/// Times that a visitor is asked for who comes second to itself again and again.
+const ATTEMPTS: usize = 3;
+
+/// Whom a request is for: what stands for the visitor, or for who it turned out to be, and what it stays with.
+struct Who {
+    /// The id that was given, or minted; `None` where one was neither given nor may be.
+    shown: Option<String>,
+    token: VisitorToken,
+    held: Option<Arc<Held>>,
+    now: Timestamp,
 }
 
 impl Service {
@@ -87,19 +113,25 @@ impl Service {
     /// # Errors
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
-        let Decided { answer, pending } = self.decide_now(query)?;
-        match pending {
-            None => Ok(answer),
-            Some(pending) => match pending.done().await {
-                Ok(_) => Ok(answer),
-                Err(error) => {
-                    // What was not recorded must not be repeated as if it were.
-                    if let Some(decision_id) = query.decision_id {
-                        self.recent.forget(query.experiment, decision_id);
-                    }
-                    Ok(Arc::new(fallen_back(&answer, query, &error)))
-                }
-            },
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Decided { answer, pending, assigns } = self.decide_now(query)?;
+            let Some(pending) = pending else { return Ok(answer) };
+            let error = match pending.done().await {
+                Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
+                // Another request of the visitor was first: its assignment is there now.
+                Ok(_) if attempt < ATTEMPTS => None,
+                Ok(_) => Some(CommitError::Overloaded),
+                Err(error) => Some(error),
+            };
+            // What was not recorded must not be repeated as if it were.
+            if let Some(decision_id) = query.decision_id {
+                self.recent.forget(query.experiment, decision_id);
+            }
+            if let Some(error) = error {
+                return Ok(Arc::new(fallen_back(&answer, query, &error)));
+            }
         }
     }
 
@@ -114,34 +146,46 @@ impl Service {
         };
         // An answer of the last minute must not outlive its experiment.
         self.engine.experiment(query.experiment)?;
-        let mut pending = None;
+        let (mut pending, mut assigns) = (None, false);
         let answer = self.recent.get_or_decide(query.experiment, decision_id, now, || {
             let decided = self.decide_at(query, now)?;
-            pending = decided.pending;
+            (pending, assigns) = (decided.pending, decided.assigns);
             let keep = decided.answer.receipt.is_some();
             Ok((decided.answer, keep))
         })?;
-        Ok(Decided { answer, pending })
+        Ok(Decided { answer, pending, assigns })
     }
 
     fn decide_at(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
-        let visitor = query.visitor.map_or_else(|| format!("{:032x}", self.entropy.wide_bits()), str::to_owned);
-        let opened = query.receipt.map(|text| self.engine.sealer().open(text));
-        let (receipt, mut receipt_refused) = match opened {
-            None => (None, None),
-            Some(Ok(receipt)) => (Some(receipt), None),
-            Some(Err(error)) => (None, Some(error)),
-        };
-        let receipt = receipt.filter(|receipt| {
-            let valid = self.receipt_expires(receipt.record.decided_at(), query.experiment).is_none_or(|at| now <= at);
-            if !valid {
-                receipt_refused = Some(ReceiptError::Expired);
+        let given = query.visitor.filter(|_| query.consent);
+        let visitor = given.map_or_else(|| format!("{:032x}", self.entropy.wide_bits()), str::to_owned);
+        let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(str::to_owned) };
+        let mut who = Who { shown, token: self.engine.token(&visitor), held: None, now };
+        if self.engine.unit(query.experiment)? == Unit::Visitor {
+            let experiment = self.engine.experiment(query.experiment)?;
+            if !query.consent {
+                let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NoConsent);
+                return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
             }
-            valid
-        });
+            match self.visitors.find(experiment.key(), who.token) {
+                Ok(found) => (who.token, who.held) = (found.visitor, found.held),
+                Err(error) => {
+                    // Whether it stays with something cannot be told, and another variation would be worse than the default.
+                    tracing::error!(%error, "an assignment could not be read");
+                    let reason = Reason::NotRunning;
+                    let decision = Decision::unrecorded(experiment.active_full(), query.exclude, reason);
+                    let answer = self.answer(query, &decision, &who, None);
+                    let error = CommitError::Unavailable(String::new());
+                    return Ok(Decided::at_once(Arc::new(fallen_back(&answer, query, &error))));
+                }
+            }
+        }
+        let (receipt, receipt_refused) = self.receipt(query, now);
         let request = Request {
             visitor: &visitor,
-            visitor_given: query.visitor.is_some(),
+            token: Some(who.token),
+            assignment: who.held.as_deref().map(|held| &held.assignment),
+            visitor_given: given.is_some(),
             context: query.context,
             exclude: query.exclude,
             defer: query.defer,
@@ -151,20 +195,49 @@ impl Service {
         };
         let explain = if query.explain { Explain::Yes } else { Explain::No };
         let decision = self.engine.decide(query.experiment, &request, explain)?;
-        let answer = self.answer(query, &decision, visitor, now, receipt_refused);
+        let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
-            return Ok(Decided { answer: Arc::new(answer), pending: None });
+            return Ok(Decided::at_once(Arc::new(answer)));
         }
-        let sync = decision.settings().definition.durability == Durability::Sync;
-        let offered = match decision.into_event() {
+        Ok(self.hand_over(query, decision, &who, answer))
+    }
+
+    /// The receipt that a request brought, if it can be followed, and why it cannot.
+    fn receipt(&self, query: &Query<'_>, now: Timestamp) -> (Option<Receipt>, Option<ReceiptError>) {
+        match query.receipt.filter(|_| query.consent).map(|text| self.engine.open_receipt(text)) {
+            None => (None, None),
+            Some(Err(error)) => (None, Some(error)),
+            Some(Ok(receipt)) => {
+                let expires = self.receipt_expires(receipt.record.decided_at(), query.experiment);
+                let valid = expires.is_none_or(|at| now <= at);
+                if valid { (Some(receipt), None) } else { (None, Some(ReceiptError::Expired)) }
+            }
+        }
+    }
+
+    /// Hands over what a decision makes happen, if anything.
+    fn hand_over(&self, query: &Query<'_>, decision: Decision, who: &Who, answer: Answer) -> Decided {
+        let assigns = decision.assigns();
+        let awaited = assigns || decision.settings().definition.durability == Durability::Sync;
+        let event = match decision.into_event() {
+            Some(Event::Activated(_)) if !who.held.as_ref().is_some_and(|held| held.activate()) => None,
+            event => event,
+        };
+        let activates = matches!(event, Some(Event::Activated(_)));
+        let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
-            Some(event) if sync => self.queue.submit(event).map(Some),
+            Some(event) if awaited => self.queue.submit(event).map(Some),
             Some(event) => self.queue.offer(event).map(|()| None),
         };
         match offered {
-            Ok(pending) => Ok(Decided { answer: Arc::new(answer), pending }),
-            Err(error) => Ok(Decided { answer: Arc::new(fallen_back(&answer, query, &error)), pending: None }),
+            Ok(pending) => Decided { answer: Arc::new(answer), pending, assigns },
+            Err(error) => {
+                if activates {
+                    who.held.iter().for_each(|held| held.deactivate());
+                }
+                Decided::at_once(Arc::new(fallen_back(&answer, query, &error)))
+            }
         }
     }
 
@@ -172,28 +245,28 @@ impl Service {
         &self,
         query: &Query<'_>,
         decision: &Decision,
-        visitor: String,
-        now: Timestamp,
+        who: &Who,
         receipt_refused: Option<ReceiptError>,
     ) -> Answer {
         let settings = decision.settings();
         let record = decision.record.as_ref();
         let sticky = decision.reason == Reason::Sticky;
-        let receipt = match record {
-            None => None,
-            Some(_) if query.explain => None,
-            Some(_) if sticky => query.receipt.map(str::to_owned),
-            Some(record) => Some(self.engine.seal(record, query.defer, settings, &visitor)),
+        let receipt = match (record, &who.held) {
+            (None, _) => None,
+            _ if query.explain => None,
+            (Some(record), Some(held)) if sticky => Some(self.engine.seal(record, held.assignment.deferred, who.token)),
+            (Some(_), None) if sticky => query.receipt.map(str::to_owned),
+            (Some(record), _) => Some(self.engine.seal(record, query.defer, who.token)),
         };
         let decision_id = match (query.decision_id, record) {
             (Some(given), _) if !sticky => given.to_owned(),
             (_, Some(record)) => record.decision.to_string(),
-            (_, None) => crate::domain::DecisionId::new(now, self.entropy.wide_bits()).to_string(),
+            (_, None) => crate::domain::DecisionId::new(who.now, self.entropy.wide_bits()).to_string(),
         };
         Answer {
             variation: decision.variation,
             why: Why::Decided(decision.reason),
-            visitor,
+            visitor: who.shown.clone(),
             decision_id,
             control: decision.control(),
             propensity: decision.propensity(),

@@ -56,4 +56,24 @@ pub enum FeedbackError {
     /// It could not be recorded.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What a visitor stays with cannot be read.
+    #[error("what the visitor stays with cannot be read now: {0}")]
+    Unreadable(String),
+}
+
+/// Why a visitor could not be looked up, aliased or erased.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitorError {
+    /// Both ids are one visitor's already, by being one id or by an alias the other way round.
+    #[error("the visitor is known by that id already: an alias joins two ids")]
+    Itself,
+    /// Others were said to be the anonymous visitor: it is somebody's own id.
+    #[error("other ids are known to be this visitor's: it cannot be the anonymous one of two")]
+    Known,
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }

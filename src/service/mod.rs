@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod error;
 pub mod experiments;
 pub mod health;
+mod judging;
 pub mod rebuild;
 mod recent;
 pub mod recovery;
@@ -20,6 +21,8 @@ pub mod report;
 pub mod retention;
 pub mod reward;
 pub mod verify;
+pub mod visitor;
+mod visitors;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -40,6 +43,7 @@ use crate::service::health::Health;
 use crate::service::recent::Recent;
 use crate::service::recovery::Recovered;
 use crate::service::retention::{Keeper, Retention};
+use crate::service::visitors::Visitors;
 use crate::service::watcher::Watcher;
 use crate::store::Store;
 
@@ -56,6 +60,8 @@ pub struct Options {
     pub queue_events: usize,
     /// Most allocations waiting to be computed; more wait for their segment's next event.
     pub queue_refreshes: usize,
+    /// Most visitors whose assignments are kept in memory, half a kilobyte each; others are read from the store.
+    pub cached_visitors: usize,
     /// How much of the journal is kept.
     pub retention: Retention,
 }
@@ -68,6 +74,7 @@ impl Default for Options {
             retry_interval: Duration::from_secs(1),
             queue_events: 65_536,
             queue_refreshes: 16_384,
+            cached_visitors: 65_536,
             retention: Retention::default(),
         }
     }
@@ -80,6 +87,7 @@ pub struct Service {
     entropy: Entropy,
     queue: Queue,
     health: Arc<Health>,
+    visitors: Arc<Visitors>,
     recent: Recent,
     /// Changes of experiments, one at a time: each is checked against what the one before left. Not on the way of decisions.
     changing: Arc<tokio::sync::Mutex<()>>,
@@ -112,8 +120,16 @@ impl Service {
         let health = Arc::new(Health::default());
         let (queue, events) = Queue::new(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
-        let committer =
-            Committer::new(Arc::clone(&engine), Arc::clone(&store), events, jobs, Arc::clone(&health), options);
+        let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors));
+        let committer = Committer::new(
+            Arc::clone(&engine),
+            Arc::clone(&store),
+            events,
+            jobs,
+            Arc::clone(&health),
+            Arc::clone(&visitors),
+            options,
+        );
         let committing = spawn("mabel-committer", move || committer.run())?;
         let refresher = refresher::Refresher::new(refreshes, queue.clone());
         let refreshing = spawn("mabel-refresher", move || refresher.run())?;
@@ -137,6 +153,7 @@ impl Service {
             entropy,
             queue,
             health,
+            visitors,
             recent: Recent::new(),
             changing,
             refused: Mutex::default(),

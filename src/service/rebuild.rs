@@ -1,14 +1,12 @@
 //! The state, and rows beside the journal, made anew from the journal: for a checkpoint that is lost or doubted, and for what
 //! an archive does not hold.
 
-use std::collections::HashMap;
-
-use crate::domain::DecisionId;
 use crate::engine::Engine;
-use crate::engine::ledger::{LedgerEntry, Position, judge, judged_decision};
+use crate::engine::ledger::{Position, judge};
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
-use crate::service::replay::{apply_block, push_rows, restore};
+use crate::service::judging::Fresh;
+use crate::service::replay::{apply_block, restore};
 use crate::store::{CheckpointKind, Row, StateRow, Store, StoreError, record};
 
 /// Rows that are written at once.
@@ -62,7 +60,7 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
 /// # Errors
 /// As [`rebuild`].
 pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut(u64)) -> Result<u64, StartError> {
-    let mut pending = Pending::default();
+    let (mut fresh, mut rows) = (Fresh::default(), Vec::new());
     let mut written = 0;
     for block in store.blocks(from + 1) {
         let block = block?;
@@ -70,43 +68,23 @@ pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut
         for (index, event) in record::decode_events(&block.payload).enumerate() {
             let event = event?;
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
-            let known = judged_decision(&event).map_or(Ok(Vec::new()), |decision| pending.known(store, decision))?;
-            let judgement = judge(&event, Position { block: block.number, index }, &known);
-            push_rows(&judgement, &mut pending.rows);
-            if let Some(entry) = judgement.entry {
-                pending.entries.entry(entry.decision).or_default().push(entry);
-            }
+            let position = Position { block: block.number, index };
+            let judgement = judge(&event, position, &fresh.known(store, &event)?);
+            event.leaves(position, &judgement, |remembered| {
+                record::encode_remembered(&remembered, &mut rows);
+                fresh.keep(remembered);
+            });
         }
-        if pending.rows.len() >= AT_ONCE {
-            written += pending.write(store)?;
+        if rows.len() >= AT_ONCE {
+            written += write(store, &mut rows, &mut fresh)?;
         }
     }
-    Ok(written + pending.write(store)?)
+    Ok(written + write(store, &mut rows, &mut fresh)?)
 }
 
-/// Rows that are not written yet, and the entries they say.
-#[derive(Default)]
-struct Pending {
-    rows: Vec<Row>,
-    entries: HashMap<DecisionId, Vec<LedgerEntry>>,
-}
-
-impl Pending {
-    /// What is known of a decision: what is written, and what will be, each once.
-    fn known(&self, store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let mut known = record::ledger_of(store, decision)?;
-        for entry in self.entries.get(&decision).into_iter().flatten() {
-            if !known.iter().any(|written| written.position == entry.position) {
-                known.push(entry.clone());
-            }
-        }
-        Ok(known)
-    }
-
-    fn write(&mut self, store: &dyn Store) -> Result<u64, StoreError> {
-        let rows = std::mem::take(&mut self.rows);
-        self.entries.clear();
-        store.append(&[], &rows)?;
-        Ok(rows.len() as u64)
-    }
+/// Writes what is waiting; says how many rows.
+fn write(store: &dyn Store, rows: &mut Vec<Row>, fresh: &mut Fresh) -> Result<u64, StoreError> {
+    store.append(&[], rows)?;
+    fresh.clear();
+    Ok(std::mem::take(rows).len() as u64)
 }

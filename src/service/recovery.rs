@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::service::error::StartError;
 use crate::service::replay::{apply_block, restore};
-use crate::store::{CheckpointKind, Store};
+use crate::store::{CheckpointKind, Space, Store, record};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +22,10 @@ pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, S
         // The current checkpoint was given up with what was damaged, and the blocks that would make it anew were dropped.
         (block, rows) = restore(engine, store, CheckpointKind::Sealed)?;
         engine.save_all_anew();
+    }
+    for (key, _) in store.rows(Space::Erased, &[], None, usize::MAX)? {
+        let (visitor, until) = record::decode_erased(&key)?;
+        engine.refuse_receipts(visitor, until);
     }
     let mut recovered = Recovered { rows, ..Recovered::default() };
     for block in store.blocks(block + 1) {

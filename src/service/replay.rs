@@ -2,23 +2,27 @@
 
 use crate::engine::Engine;
 use crate::engine::event::Event;
-use crate::engine::ledger::{Judgement, Position, judge, judged_decision};
+use crate::engine::ledger::{Judgement, Position, judge};
 use crate::engine::refresh::RefreshJob;
 use crate::service::error::StartError;
+use crate::service::judging::Fresh;
 use crate::store::record;
 use crate::store::{Block, CheckpointKind, Row, Store, StoreError};
 
 /// One event of a replay, as it was judged; it has been applied.
 pub(crate) struct Step<'a> {
     pub(crate) event: &'a Event,
+    pub(crate) position: Position,
     pub(crate) judgement: &'a Judgement,
     /// What became due by it; a replay computes nothing that the journal does not ask for.
     pub(crate) jobs: &'a [RefreshJob],
 }
 
-/// Rows that an event leaves beside the journal, by its judgement alone: live and at every replay the same.
-pub(crate) fn push_rows(judgement: &Judgement, rows: &mut Vec<Row>) {
-    rows.extend(judgement.entry.iter().map(record::encode_ledger));
+/// Rows that an event leaves beside the journal: live and at every replay the same.
+pub(crate) fn rows_left(event: &Event, position: Position, judgement: &Judgement) -> Vec<Row> {
+    let mut rows = Vec::new();
+    event.leaves(position, judgement, |remembered| record::encode_remembered(&remembered, &mut rows));
+    rows
 }
 
 /// Puts the rows of a checkpoint into an engine that is still empty; says how many there were.
@@ -41,14 +45,11 @@ pub(crate) fn apply_block(
     let mut count = 0;
     for (index, event) in record::decode_events(&block.payload).enumerate() {
         let event = event?;
-        let known = match judged_decision(&event) {
-            Some(decision) => record::ledger_of(store, decision)?,
-            None => Vec::new(),
-        };
         let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
-        let judgement = judge(&event, Position { block: block.number, index }, &known);
+        let position = Position { block: block.number, index };
+        let judgement = judge(&event, position, &Fresh::default().known(store, &event)?);
         engine.apply(&event, &judgement, &mut jobs);
-        look(Step { event: &event, judgement: &judgement, jobs: &jobs })?;
+        look(Step { event: &event, position, judgement: &judgement, jobs: &jobs })?;
         // The journal holds the allocations that were computed then.
         jobs.drain(..).for_each(|job| engine.abandon(&job));
         count += 1;

@@ -1,9 +1,12 @@
 //! Rewards, amendments, retractions and activations: checked, recorded, judged, answered.
 
 use crate::domain::{ExperimentKey, RewardId};
-use crate::engine::error::RewardError;
+use crate::engine::assignment::Assignment;
+use crate::engine::definition::Unit;
+use crate::engine::error::{FieldError, RewardError};
 use crate::engine::event::DecisionRecord;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
+use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::reward::Reward;
 use crate::service::Service;
 use crate::service::committer::Pending;
@@ -46,19 +49,33 @@ struct Submitted {
     aside: Option<Unlearned>,
 }
 
+/// What a reward or an activation is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// The decision of a receipt.
+    Receipt(&'a str),
+    /// What a visitor stays with in an experiment.
+    Visitor {
+        /// The experiment's key.
+        experiment: &'a str,
+        /// The visitor's id.
+        visitor: &'a str,
+    },
+}
+
 impl Service {
     /// Takes one reward, amendment or retraction; answers once it is on disk.
     ///
     /// # Errors
     /// If it is refused, or could not be recorded.
-    pub async fn reward(&self, reward: &Reward<'_>) -> Result<Rewarding, FeedbackError> {
-        let submitted = self.submit_reward(reward)?;
+    pub async fn reward(&self, subject: Subject<'_>, reward: &Reward<'_>) -> Result<Rewarding, FeedbackError> {
+        let submitted = self.submit_reward(subject, reward)?;
         self.settled(submitted).await
     }
 
     /// Takes several at the price of one sync; answers in order.
-    pub async fn rewards(&self, rewards: &[Reward<'_>]) -> Vec<Result<Rewarding, FeedbackError>> {
-        let submitted: Vec<_> = rewards.iter().map(|reward| self.submit_reward(reward)).collect();
+    pub async fn rewards(&self, rewards: &[(Subject<'_>, Reward<'_>)]) -> Vec<Result<Rewarding, FeedbackError>> {
+        let submitted: Vec<_> = rewards.iter().map(|(subject, reward)| self.submit_reward(*subject, reward)).collect();
         let mut settled = Vec::with_capacity(submitted.len());
         for submitted in submitted {
             settled.push(match submitted {
@@ -74,19 +91,50 @@ impl Service {
     ///
     /// # Errors
     /// If it is refused, or could not be recorded.
-    pub async fn activate(&self, receipt: &str) -> Result<Outcome, FeedbackError> {
-        let event = self.engine.activation(receipt, self.clock.now()).inspect_err(|_| self.count_refusal(receipt))?;
-        match event {
-            None => Ok(Outcome::Repeated),
-            Some(event) => Ok(self.queue.submit(event)?.done().await?.outcome),
+    pub async fn activate(&self, subject: Subject<'_>) -> Result<Outcome, FeedbackError> {
+        let receipt = self.decision_of(subject)?;
+        let experiment = receipt.record.experiment.clone();
+        let event = self.engine.activation(receipt, self.clock.now());
+        let event = event.inspect_err(|_| self.count_refused(Some(experiment.clone())))?;
+        let Some(event) = event else { return Ok(Outcome::Repeated) };
+        match self.queue.submit(event)?.done().await?.outcome {
+            Outcome::Erased => {
+                self.count_refused(Some(experiment));
+                Err(RewardError::from(ReceiptError::Erased).into())
+            }
+            outcome @ (Outcome::Recorded | Outcome::Repeated | Outcome::Late | Outcome::Refused | Outcome::Unknown) => {
+                Ok(outcome)
+            }
         }
     }
 
-    fn submit_reward(&self, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
-        let checked = self.engine.reward(reward, self.clock.now());
-        let (event, reward_id) = checked.inspect_err(|_| self.count_refusal(reward.receipt))?;
-        let record = event.feedback_of().expect("the engine makes feedback of a reward");
-        let (experiment, aside) = (record.experiment.clone(), self.aside(record));
+    /// What is known of the decision that something is about.
+    fn decision_of(&self, subject: Subject<'_>) -> Result<Receipt, FeedbackError> {
+        match subject {
+            Subject::Receipt(text) => {
+                let opened = self.engine.open_receipt(text).inspect_err(|_| self.count_refused(None));
+                Ok(opened.map_err(RewardError::from)?)
+            }
+            Subject::Visitor { experiment, visitor } => {
+                let known = self.engine.experiment(experiment).map_err(RewardError::from)?;
+                let found = self.visitors.find(known.key(), self.engine.token(visitor));
+                let found = found.map_err(|error| FeedbackError::Unreadable(error.to_string()))?;
+                let Some(held) = found.held else {
+                    self.count_refused(Some(known.key().clone()));
+                    return Err(unassigned(known.active().settings.definition.unit).into());
+                };
+                let Assignment { record, deferred } = held.assignment.clone();
+                Ok(Receipt { record, deferred, visitor: found.visitor.short() })
+            }
+        }
+    }
+
+    fn submit_reward(&self, subject: Subject<'_>, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
+        let receipt = self.decision_of(subject)?;
+        let experiment = receipt.record.experiment.clone();
+        let aside = self.aside(&receipt.record);
+        let checked = self.engine.reward(receipt, reward, self.clock.now());
+        let (event, reward_id) = checked.inspect_err(|_| self.count_refused(Some(experiment.clone())))?;
         Ok(Submitted { pending: self.queue.submit(event)?, experiment, reward_id, aside })
     }
 
@@ -95,6 +143,7 @@ impl Service {
         let refused = match outcome {
             Outcome::Refused => Some(RewardError::TooMany),
             Outcome::Unknown => Some(RewardError::UnknownReward(submitted.reward_id.to_string())),
+            Outcome::Erased => Some(ReceiptError::Erased.into()),
             Outcome::Recorded | Outcome::Repeated | Outcome::Late => None,
         };
         if let Some(error) = refused {
@@ -122,8 +171,16 @@ impl Service {
             (record.epoch != settings.epoch).then_some(Unlearned::EarlierEpoch)
         }
     }
+}
 
-    fn count_refusal(&self, receipt: &str) {
-        self.count_refused(self.engine.sealer().open(receipt).ok().map(|receipt| receipt.record.experiment));
+/// Why nothing is known of a visitor in an experiment.
+fn unassigned(unit: Unit) -> RewardError {
+    match unit {
+        Unit::Visitor => RewardError::Unassigned,
+        Unit::Decision => {
+            let allowed =
+                "a receipt: each request of this experiment draws anew, and only its receipt says which is meant";
+            FieldError::new("visitor", "a visitor", allowed).into()
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
 use crate::service::decide::{Answer, Query, Why};
 use crate::service::error::{CommitError, FeedbackError};
+use crate::service::reward::Subject;
 use crate::service::{Options, Service};
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
@@ -71,21 +72,15 @@ fn decide(service: &Service) -> Arc<Answer> {
         receipt: None,
         decision_id: None,
         explain: false,
+        consent: true,
     };
     run(service.decide(&query)).expect("there is an experiment")
 }
 
 fn reward(service: &Service, receipt: &str) -> Result<Outcome, FeedbackError> {
-    let reward = Reward {
-        action: Action::Reward,
-        receipt,
-        goal: None,
-        value: None,
-        currency: None,
-        reward_id: None,
-        occurred_at: None,
-    };
-    run(service.reward(&reward)).map(|rewarding| rewarding.outcome)
+    let reward =
+        Reward { action: Action::Reward, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
+    run(service.reward(Subject::Receipt(receipt), &reward)).map(|rewarding| rewarding.outcome)
 }
 
 fn exposures(service: &Service) -> u64 {

@@ -1,6 +1,8 @@
 //! Whether what a store holds is what its journal says: the journal is replayed from its beginning, or from the sealed
 //! checkpoint where older blocks were dropped, and compared with the state that a server would start from, bit for bit.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::domain::{AllocationId, ExperimentKey, SegmentKey};
@@ -10,8 +12,9 @@ use crate::engine::refresh::RefreshJob;
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
 use crate::service::recovery::recover;
-use crate::service::replay::{Step, apply_block, push_rows, restore};
-use crate::store::{CheckpointKind, Space, Store, record};
+use crate::service::replay::{Step, apply_block, restore};
+use crate::service::verify::rows::RowCheck;
+use crate::store::{CheckpointKind, Store, record};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,17 +70,18 @@ pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verifi
     if store.base().number > 0 {
         verified.from = restore(&replayed, store, CheckpointKind::Sealed)?.0;
     }
+    let mut rows = RowCheck::default();
     let mut jobs: HashMap<JobKey, VecDeque<RefreshJob>> = HashMap::new();
     for block in store.blocks(verified.from + 1) {
         let block = block?;
         progress(block.number);
         verified.events += apply_block(&replayed, store, &block, |step| {
-            verified.check_rows(store, &step)?;
+            rows.step(&mut verified, store, &step)?;
             verified.check_computed(&step, &mut jobs);
             Ok(())
         })?;
     }
-    verified.check_entries(store)?;
+    rows.finish(&mut verified, store)?;
     recover(&found, store)?;
     verified.compare(&replayed, &found);
     Ok(verified)
@@ -95,38 +99,6 @@ impl Verified {
         if self.differences.len() < DIFFERENCES_MAX {
             self.differences.push(Difference { what: what.into(), journal: journal.into(), found: found.into() });
         }
-    }
-
-    fn check_rows(&mut self, store: &dyn Store, step: &Step<'_>) -> Result<(), StartError> {
-        let mut rows = Vec::new();
-        push_rows(step.judgement, &mut rows);
-        for row in rows {
-            self.entries += 1;
-            let stored = store.rows(row.space, &row.key, None, 1)?.pop().map(|(_, value)| value);
-            if stored != row.value {
-                let what = format!("row {} of {:?}", hexadecimal(&row.key), row.space);
-                self.differs(what, said(row.value.as_deref()), said(stored.as_deref()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of the ledger that no event of the journal left. Entries of dropped blocks are older than the journal.
-    fn check_entries(&mut self, store: &dyn Store) -> Result<(), StartError> {
-        let mut after: Option<Vec<u8>> = None;
-        let mut count = 0;
-        loop {
-            let rows = store.rows(Space::Ledger, &[], after.as_deref(), 10_000)?;
-            for (key, value) in &rows {
-                count += u64::from(record::decode_ledger(key, value)?.position.block > self.from);
-            }
-            let Some((last, _)) = rows.last() else { break };
-            after = Some(last.clone());
-        }
-        if count > self.entries {
-            self.differs("entries of the ledger", self.entries.to_string(), count.to_string());
-        }
-        Ok(())
     }
 
     /// Computes what an event says was computed, from the same moment of the replay, and keeps what became due.
@@ -186,6 +158,9 @@ fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
+        | Event::Assigned(_)
+        | Event::Aliased(_)
+        | Event::VisitorErased(_)
         | Event::Activated(_)
         | Event::Rewarded(_)
         | Event::Amended(_)
@@ -212,14 +187,6 @@ fn differing(one: &str, other: &str) -> (String, String) {
 
 fn named(id: AllocationId) -> String {
     format!("{:016x}", id.0)
-}
-
-fn said(value: Option<&[u8]>) -> String {
-    value.map_or_else(|| "nothing".into(), hexadecimal)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -12,14 +12,18 @@ mod fact;
 mod pool;
 mod state;
 mod version_3;
+mod visitor;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
 
-use crate::domain::{DecisionId, Timestamp};
+use crate::domain::{DecisionId, ExperimentKey, Timestamp, VisitorToken};
+use crate::engine::assignment::{AliasEntry, AssignmentEntry};
 use crate::engine::checkpoint::{RowName, StateRecord};
 use crate::engine::event::Event;
+use crate::engine::known::Remembered;
 use crate::engine::ledger::LedgerEntry;
+use crate::store::record::visitor::AliasBy;
 use crate::store::{Row, Space, StateRow, Store, StoreError};
 
 /// The newest version. A reader knows it and every one before.
@@ -99,6 +103,110 @@ pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError
 pub fn ledger_of(store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
     let rows = store.rows(Space::Ledger, &decision.to_bytes(), None, usize::MAX)?;
     rows.iter().map(|(key, value)| decode_ledger(key, value)).collect()
+}
+
+/// What an event leaves beside the journal, as rows.
+pub fn encode_remembered(remembered: &Remembered, rows: &mut Vec<Row>) {
+    match remembered {
+        Remembered::Fact(entry) => rows.push(encode_ledger(entry)),
+        Remembered::Assignment(entry) => {
+            let stored = visitor::StoredAssignmentEntry::from(entry);
+            rows.push(row(Space::Assignment, visitor::assignment_key(entry), &stored));
+        }
+        Remembered::Alias(entry) => rows.extend([AliasBy::Anonymous, AliasBy::Visitor].map(|by| {
+            let stored = visitor::StoredAlias::from(entry);
+            row(Space::Alias, visitor::alias_key(by, entry), &stored)
+        })),
+        Remembered::Erased { visitor, at } => {
+            // Sorts by time, so that what no receipt can ask for any more is forgotten from the beginning.
+            let key = [at.as_millis().to_be_bytes(), visitor.short().to_be_bytes()].concat();
+            rows.push(row(Space::Erased, key, &()));
+        }
+    }
+}
+
+fn row(space: Space, key: Vec<u8>, stored: &impl Encode) -> Row {
+    let mut value = Vec::with_capacity(128);
+    write(stored, &((), ()), &mut value);
+    Row { space, key, value: Some(value) }
+}
+
+/// All assignments of a visitor, or those in one experiment.
+///
+/// # Errors
+/// If the store cannot be read, or an entry is not what was written.
+pub fn assignments_of(
+    store: &dyn Store,
+    visitor: VisitorToken,
+    experiment: Option<&ExperimentKey>,
+) -> Result<Vec<AssignmentEntry>, StoreError> {
+    let prefix = match experiment {
+        Some(experiment) => visitor::assignments_prefix(visitor, experiment),
+        None => visitor.to_bytes().to_vec(),
+    };
+    let rows = store.rows(Space::Assignment, &prefix, None, usize::MAX)?;
+    rows.iter().map(|(key, value)| decode_assignment(key, value)).collect()
+}
+
+/// The assignment of a row.
+///
+/// # Errors
+/// [`StoreError::Damaged`] says what is wrong.
+pub fn decode_assignment(key: &[u8], value: &[u8]) -> Result<AssignmentEntry, StoreError> {
+    read_whole::<visitor::StoredAssignmentEntry<'_>, (), ()>(value)
+        .and_then(|(stored, _)| stored.restore(key))
+        .and_then(|entry| match visitor::assignment_key(&entry) == key {
+            true => Ok(entry),
+            false => Err("it stands under the key of another".into()),
+        })
+        .map_err(|flaw| StoreError::Damaged(format!("an assignment: {flaw}")))
+}
+
+/// What is known of who an anonymous visitor is.
+///
+/// # Errors
+/// If the store cannot be read, or an entry is not what was written.
+pub fn aliases_of(store: &dyn Store, anonymous: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
+    aliases_by(store, AliasBy::Anonymous, anonymous)
+}
+
+/// Whom a visitor was before.
+///
+/// # Errors
+/// As [`aliases_of`].
+pub fn aliases_to(store: &dyn Store, visitor: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
+    aliases_by(store, AliasBy::Visitor, visitor)
+}
+
+fn aliases_by(store: &dyn Store, by: AliasBy, visitor: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
+    let rows = store.rows(Space::Alias, &visitor::aliases_prefix(by, visitor), None, usize::MAX)?;
+    rows.iter().map(|(key, value)| decode_alias(key, value)).collect()
+}
+
+/// The alias of a row.
+///
+/// # Errors
+/// [`StoreError::Damaged`] says what is wrong.
+pub fn decode_alias(key: &[u8], value: &[u8]) -> Result<AliasEntry, StoreError> {
+    read_whole::<visitor::StoredAlias, (), ()>(value)
+        .and_then(|(stored, _)| stored.restore(key))
+        .map_err(|flaw| StoreError::Damaged(format!("an alias: {flaw}")))
+}
+
+/// Whose receipts are refused, up to when: what a receipt keeps of a visitor, by an erasure's row.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it is no such row.
+pub fn decode_erased(key: &[u8]) -> Result<(u64, Timestamp), StoreError> {
+    let parts = key.split_first_chunk().and_then(|(at, visitor)| Some((*at, *visitor.first_chunk()?)));
+    let (at, visitor) = parts.ok_or_else(|| StoreError::Damaged("an erasure has a key that is none".into()))?;
+    Ok((u64::from_be_bytes(visitor), Timestamp::from_millis(u64::from_be_bytes(at))))
+}
+
+/// Rows of erasures before a time stand below this key.
+#[must_use]
+pub fn erased_key_at(time: Timestamp) -> Vec<u8> {
+    time.as_millis().to_be_bytes().to_vec()
 }
 
 /// Ledger rows of decisions before a time stand below this key.

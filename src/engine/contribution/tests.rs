@@ -126,7 +126,7 @@ fn a_reward_stands_as_the_facts_make_it() {
         let facts: Vec<&Fact> = facts.iter().collect();
         let known = facts.iter().find_map(|fact| match fact {
             Fact::Rewarded(known) if known.reward_id == id(reward) => Some(known),
-            Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } => None,
+            Fact::Rewarded(_) | Fact::Corrected { .. } | Fact::Activated { .. } | Fact::Erased => None,
         });
         standing(&facts, known.expect("one of them"), deferred)
     };

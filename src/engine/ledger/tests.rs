@@ -3,6 +3,7 @@
 use crate::domain::*;
 use crate::engine::contribution::Contribution;
 use crate::engine::event::*;
+use crate::engine::known::Known;
 use crate::engine::ledger::*;
 
 fn record() -> DecisionRecord {
@@ -54,14 +55,14 @@ fn activation(at: u64) -> Event {
 /// Judges a history live, then again as a replay does: with the whole ledger known beforehand.
 fn check(history: &[Event]) -> Vec<Judgement> {
     let at = |index: usize| Position { block: 1, index: u32::try_from(index).expect("short") };
-    let mut ledger = Vec::new();
+    let mut known = Known::default();
     let mut live = Vec::new();
     for (index, event) in history.iter().enumerate() {
-        let judgement = judge(event, at(index), &ledger);
-        ledger.extend(judgement.entry.clone());
+        let judgement = judge(event, at(index), &known);
+        known.facts.extend(judgement.entry.clone());
         live.push(judgement);
     }
-    let replayed: Vec<_> = history.iter().enumerate().map(|(index, event)| judge(event, at(index), &ledger)).collect();
+    let replayed: Vec<_> = history.iter().enumerate().map(|(index, event)| judge(event, at(index), &known)).collect();
     assert_eq!(live, replayed, "a replay judges as the first time");
     live
 }

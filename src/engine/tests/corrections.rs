@@ -218,6 +218,9 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
             | Event::StatusChanged { .. }
             | Event::ExperimentDeleted { .. }
             | Event::Exposed(_)
+            | Event::Assigned(_)
+            | Event::Aliased(_)
+            | Event::VisitorErased(_)
             | Event::Activated(_)
             | Event::AllocationComputed(_)
             | Event::PoolFitted(_) => {}
@@ -237,6 +240,9 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
         | Event::StatusChanged { .. }
         | Event::ExperimentDeleted { .. }
         | Event::Exposed(_)
+        | Event::Assigned(_)
+        | Event::Aliased(_)
+        | Event::VisitorErased(_)
         | Event::Activated(_)
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => Some(event.clone()),
@@ -317,7 +323,7 @@ proptest! {
                 let position = Position { block: 1, index: u32::try_from(from + index).expect("short") };
                 let mut jobs = Vec::new();
                 // The whole ledger, as a recovery finds it: it knows what came later.
-                engine.apply(event, &judge(event, position, &driver.ledger), &mut jobs);
+                engine.apply(event, &judge(event, position, &driver.known), &mut jobs);
                 jobs.iter().for_each(|job| engine.abandon(job));
             }
         };

@@ -10,22 +10,23 @@ use crate::engine::Engine;
 use crate::engine::decide::{Decision, Explain, Request, RequestId};
 use crate::engine::definition::*;
 use crate::engine::event::{Event, Rewarded};
-use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge};
+use crate::engine::known::{Known, Remembered};
+use crate::engine::ledger::{Judgement, Position, judge};
 use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 
-/// An engine, everything that was applied to it, and its ledger.
+/// An engine, everything that was applied to it, and what that left beside it.
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
     pub(crate) journal: Vec<Event>,
-    pub(crate) ledger: Vec<LedgerEntry>,
+    pub(crate) known: Known,
 }
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 impl Driver {
     pub(crate) fn new() -> Self {
-        Self { engine: Engine::new(Secret::new([7; 32]), 1), journal: Vec::new(), ledger: Vec::new() }
+        Self { engine: Engine::new(Secret::new([7; 32]), 1), journal: Vec::new(), known: Known::default() }
     }
 
     pub(crate) fn with(definition: Definition) -> Self {
@@ -42,8 +43,12 @@ impl Driver {
     /// Applies an event, and every allocation that becomes due by it.
     pub(crate) fn apply(&mut self, event: Event) -> Judgement {
         let position = Position { block: 1, index: u32::try_from(self.journal.len()).expect("short") };
-        let judgement = judge(&event, position, &self.ledger);
-        self.ledger.extend(judgement.entry.clone());
+        let judgement = judge(&event, position, &self.known);
+        event.leaves(position, &judgement, |remembered| match remembered {
+            Remembered::Fact(fact) => self.known.facts.push(fact),
+            Remembered::Assignment(entry) => self.known.assignments.push(entry),
+            Remembered::Alias(_) | Remembered::Erased { .. } => {}
+        });
         let mut jobs = Vec::new();
         self.engine.apply(&event, &judgement, &mut jobs);
         self.journal.push(event);
@@ -73,8 +78,18 @@ impl Driver {
         let visitor = format!("visitor-{index}");
         let now = START + Span::from_millis(index);
         let id = RequestId::Minted(tail);
-        let request =
-            Request { visitor: &visitor, visitor_given: true, context, exclude, defer: false, receipt: None, id, now };
+        let request = Request {
+            visitor: &visitor,
+            token: None,
+            assignment: None,
+            visitor_given: true,
+            context,
+            exclude,
+            defer: false,
+            receipt: None,
+            id,
+            now,
+        };
         self.engine.decide("hero", &request, explain).expect("there is an experiment")
     }
 

@@ -4,7 +4,8 @@ use crate::domain::{Context, Span, VariationKey};
 use crate::engine::Engine;
 use crate::engine::checkpoint::{Changes, RowName, StateRecord};
 use crate::engine::definition::*;
-use crate::engine::ledger::{Position, judge};
+use crate::engine::event::Event;
+use crate::engine::ledger::{Judgement, Position, judge};
 use crate::engine::secret::Secret;
 use crate::engine::tests::driver::{Driver, START, definition};
 use crate::policy::{Parameter, Parameters, REGISTRY};
@@ -47,7 +48,7 @@ fn a_replay_arrives_at_the_same_state_for_every_policy() {
         for (index, event) in driver.journal.iter().enumerate() {
             let position = Position { block: 1, index: u32::try_from(index).expect("short") };
             let mut jobs = Vec::new();
-            again.apply(event, &judge(event, position, &driver.ledger), &mut jobs);
+            again.apply(event, &judge(event, position, &driver.known), &mut jobs);
             jobs.iter().for_each(|job| again.abandon(job));
         }
         assert_eq!(state(&driver.engine), state(&again), "{}", registration.kind);
@@ -63,7 +64,7 @@ fn saved_restored_and_continued_is_as_if_never_stopped() {
             steady.play(&device(index), index, rate);
         }
         let mut stopped =
-            Driver { engine: Engine::new(Secret::new([7; 32]), 3), journal: Vec::new(), ledger: steady.ledger.clone() };
+            Driver { engine: Engine::new(Secret::new([7; 32]), 3), journal: Vec::new(), known: steady.known.clone() };
         stopped.engine.restore(state(&steady.engine)).expect("fits together");
         assert_eq!(state(&steady.engine), state(&stopped.engine), "{pooling}");
         for index in 300..600 {
@@ -71,6 +72,28 @@ fn saved_restored_and_continued_is_as_if_never_stopped() {
             assert_eq!(a.record, b.record, "{pooling}, visitor {index}");
         }
         assert_eq!(state(&steady.engine), state(&stopped.engine), "{pooling}");
+    }
+}
+
+/// A fit of all segments names the variations of its definition. One that was computed before a variation was removed kept a
+/// server from starting again.
+#[test]
+fn what_was_computed_for_other_variations_is_restored() {
+    for pooling in ["none", "partial", "complete"] {
+        let parameters = Parameters::new().with("pooling", Parameter::Text(pooling.into()));
+        let mut driver = Driver::with(by_device("thompson", parameters.clone()));
+        for index in 0..300 {
+            driver.play(&device(index), index, rate);
+        }
+        let mut fewer = by_device("thompson", parameters);
+        fewer.variations.pop();
+        // As a checkpoint that is saved before anything is computed for the new definition.
+        let saved = driver.engine.save(fewer, Status::Running, START + Span::HOUR).expect("usable").expect("new");
+        driver.engine.apply(&Event::ExperimentSaved(Arc::new(saved)), &Judgement::PLAIN, &mut Vec::new());
+        let restored = Engine::new(Secret::new([7; 32]), 3);
+        restored.restore(state(&driver.engine)).expect("fits together");
+        assert_eq!(state(&driver.engine), state(&restored), "{pooling}");
+        assert!(driver.decide(&device(1), &[], 1_000).variation < 2, "{pooling}");
     }
 }
 

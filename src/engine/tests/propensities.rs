@@ -51,7 +51,7 @@ fn check(kind: &str, floor: f64, control: f64, exclude: &[&str]) {
                 let plain = driver.decide(&Context::new(), &exclude, index);
                 assert_eq!(plain.record, decision.record, "{name}: an explanation changes nothing");
             }
-            Reason::Sticky | Reason::NotRunning | Reason::NotInAudience | Reason::NotInTraffic => {
+            Reason::Sticky | Reason::NotRunning | Reason::NotInAudience | Reason::NotInTraffic | Reason::NoConsent => {
                 panic!("{name}: {:?}", decision.reason)
             }
         }

@@ -1,6 +1,6 @@
 //! Rewards by receipt: what is refused, by name, and what is taken.
 
-use crate::domain::{Aggregation, Context, GoalKey, GoalKind, Span, Timestamp};
+use crate::domain::{Aggregation, Context, GoalKey, GoalKind, RewardId, Span, Timestamp};
 use crate::engine::Engine;
 use crate::engine::definition::{Definition, Goal, Role, Status};
 use crate::engine::error::RewardError;
@@ -15,23 +15,18 @@ use crate::policy::Parameters;
 fn sealed(driver: &Driver) -> (String, Timestamp) {
     let decision = driver.decide(&Context::new(), &[], 0);
     let record = decision.record.as_ref().expect("recorded");
-    (driver.engine.seal(record, false, decision.settings(), "v"), record.decided_at())
+    (driver.engine.seal(record, false, driver.engine.token("v")), record.decided_at())
 }
 
-fn reward(receipt: &str) -> Reward<'_> {
-    Reward {
-        action: Action::Reward,
-        receipt,
-        goal: None,
-        value: None,
-        currency: None,
-        reward_id: None,
-        occurred_at: None,
-    }
+const REWARD: Reward<'_> =
+    Reward { action: Action::Reward, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
+
+fn take(engine: &Engine, receipt: &str, reward: &Reward<'_>, now: Timestamp) -> Result<(Event, RewardId), RewardError> {
+    engine.reward(engine.open_receipt(receipt)?, reward, now)
 }
 
-fn refused(engine: &Engine, reward: &Reward<'_>, now: Timestamp) -> String {
-    engine.reward(reward, now).expect_err("refused").to_string()
+fn refused(engine: &Engine, receipt: &str, reward: &Reward<'_>, now: Timestamp) -> String {
+    take(engine, receipt, reward, now).expect_err("refused").to_string()
 }
 
 #[test]
@@ -39,8 +34,8 @@ fn a_receipt_is_good_until_ninety_days_after_its_window() {
     let driver = Driver::with(definition("uniform", Parameters::new()));
     let (receipt, decided) = sealed(&driver);
     let last = decided + Span::DAY + LATE_SPAN;
-    assert!(driver.engine.reward(&reward(&receipt), last).is_ok());
-    let after = driver.engine.reward(&reward(&receipt), last + Span::from_millis(1));
+    assert!(take(&driver.engine, &receipt, &REWARD, last).is_ok());
+    let after = take(&driver.engine, &receipt, &REWARD, last + Span::from_millis(1));
     assert_eq!(after.expect_err("expired"), RewardError::Receipt(ReceiptError::Expired));
 }
 
@@ -50,24 +45,24 @@ fn every_refusal_names_what_is_wrong() {
     let (receipt, decided) = sealed(&driver);
     let now = decided + Span::HOUR;
     let engine = &driver.engine;
-    let goal = refused(engine, &Reward { goal: Some("puchase"), ..reward(&receipt) }, now);
+    let goal = refused(engine, &receipt, &Reward { goal: Some("puchase"), ..REWARD }, now);
     assert!(goal.contains("puchase") && goal.contains("purchase"), "{goal}");
     for value in [2.0, -1.0, 0.5, f64::NAN, f64::INFINITY] {
-        let value = refused(engine, &Reward { value: Some(value), ..reward(&receipt) }, now);
+        let value = refused(engine, &receipt, &Reward { value: Some(value), ..REWARD }, now);
         assert!(value.contains("value") && value.contains("0 or 1"), "{value}");
     }
     for at in [decided.minus(Span::SECOND), now + Span::SECOND] {
-        let at = refused(engine, &Reward { occurred_at: Some(at), ..reward(&receipt) }, now);
+        let at = refused(engine, &receipt, &Reward { occurred_at: Some(at), ..REWARD }, now);
         assert!(at.contains("occurred_at"), "{at}");
     }
     let elsewhere = Engine::new(Secret::new([8; 32]), 1);
-    let foreign = elsewhere.reward(&reward(&receipt), now).expect_err("foreign");
-    assert_eq!(foreign, RewardError::Receipt(ReceiptError::Foreign));
+    let foreign = elsewhere.open_receipt(&receipt).expect_err("foreign");
+    assert_eq!(foreign, ReceiptError::Foreign);
     let twin = Engine::new(Secret::new([7; 32]), 1);
-    assert!(refused(&twin, &reward(&receipt), now).contains("no such experiment"));
+    assert!(refused(&twin, &receipt, &REWARD, now).contains("no such experiment"));
     let experiment = crate::domain::ExperimentKey::new("hero").expect("a key");
     driver.apply(Event::ExperimentDeleted { experiment, at: START });
-    assert!(refused(&driver.engine, &reward(&receipt), now).contains("deleted"));
+    assert!(refused(&driver.engine, &receipt, &REWARD, now).contains("deleted"));
     assert!(
         driver
             .engine
@@ -81,8 +76,8 @@ fn an_amendment_names_its_value_and_nothing_of_its_time() {
     let driver = Driver::with(definition("uniform", Parameters::new()));
     let (receipt, decided) = sealed(&driver);
     let now = decided + Span::HOUR;
-    let amend = Reward { action: Action::Amend, ..reward(&receipt) };
-    let retract = Reward { action: Action::Retract, ..reward(&receipt) };
+    let amend = Reward { action: Action::Amend, ..REWARD };
+    let retract = Reward { action: Action::Retract, ..REWARD };
     for (reward, field) in [
         (amend, "value: nothing"),
         (Reward { value: Some(2.0), ..amend }, "value: 2"),
@@ -90,12 +85,12 @@ fn an_amendment_names_its_value_and_nothing_of_its_time() {
         (Reward { occurred_at: Some(now), ..retract }, "occurred_at"),
         (Reward { value: Some(0.0), ..retract }, "value: 0"),
     ] {
-        let message = refused(&driver.engine, &reward, now);
+        let message = refused(&driver.engine, &receipt, &reward, now);
         assert!(message.starts_with(field), "{message}");
     }
-    let (event, id) = driver.engine.reward(&Reward { value: Some(0.0), ..amend }, now).expect("allowed");
+    let (event, id) = take(&driver.engine, &receipt, &Reward { value: Some(0.0), ..amend }, now).expect("allowed");
     assert!(matches!(event, Event::Amended(amended) if amended.value == 0 && amended.reward_id == id));
-    assert!(matches!(driver.engine.reward(&retract, now), Ok((Event::Retracted(_), _))));
+    assert!(matches!(take(&driver.engine, &receipt, &retract, now), Ok((Event::Retracted(_), _))));
 }
 
 #[test]
@@ -119,11 +114,11 @@ fn what_was_learned_of_features_is_not_taken_back() {
     let (receipt, decided) = sealed(&driver);
     let now = decided + Span::HOUR;
     for action in [Action::Amend, Action::Retract] {
-        let given = Reward { action, value: Some(1.0).filter(|_| action == Action::Amend), ..reward(&receipt) };
-        let message = refused(&driver.engine, &given, now);
+        let given = Reward { action, value: Some(1.0).filter(|_| action == Action::Amend), ..REWARD };
+        let message = refused(&driver.engine, &receipt, &given, now);
         assert!(message.starts_with("action") && message.contains("features"), "{message}");
         assert!(
-            driver.engine.reward(&Reward { goal: Some("clicks"), ..given }, now).is_ok(),
+            take(&driver.engine, &receipt, &Reward { goal: Some("clicks"), ..given }, now).is_ok(),
             "no model learns from it"
         );
     }

@@ -27,22 +27,15 @@ impl Sale {
         let mut driver = Driver::with(selling(kind));
         let decision = driver.decide(&Context::new(), &[], 0);
         let record = decision.record.clone().expect("recorded");
-        let receipt = driver.engine.seal(&record, false, decision.settings(), "v");
+        let receipt = driver.engine.seal(&record, false, driver.engine.token("v"));
         driver.apply(decision.into_event().expect("an exposure"));
         Self { driver, receipt, now: record.decided_at() }
     }
 
     fn reward(&self, value: Option<f64>, currency: Option<&str>) -> Result<Event, String> {
-        let reward = Reward {
-            action: Action::Reward,
-            receipt: &self.receipt,
-            goal: None,
-            value,
-            currency,
-            reward_id: None,
-            occurred_at: None,
-        };
-        self.driver.engine.reward(&reward, self.now).map(|(event, _)| event).map_err(|error| error.to_string())
+        let reward = Reward { action: Action::Reward, goal: None, value, currency, reward_id: None, occurred_at: None };
+        let receipt = self.driver.engine.open_receipt(&self.receipt).expect("our own");
+        self.driver.engine.reward(receipt, &reward, self.now).map(|(event, _)| event).map_err(|error| error.to_string())
     }
 
     fn refused(&self, value: Option<f64>, currency: Option<&str>) -> String {

@@ -47,7 +47,12 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
     let stopping = body.stopping.unwrap_or_default();
     let definition = Definition {
         key: ExperimentKey::new(key).map_err(invalid_id("key"))?,
-        unit: one_of("unit", body.unit.as_deref(), &[("decision", Unit::Decision)], Unit::Decision)?,
+        unit: one_of(
+            "unit",
+            body.unit.as_deref(),
+            &[("decision", Unit::Decision), ("visitor", Unit::Visitor)],
+            Unit::Decision,
+        )?,
         traffic: share("traffic", body.traffic, Probability::ONE)?,
         control: share("control", body.control, Probability::ZERO)?,
         audience: body.audience,

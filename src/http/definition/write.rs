@@ -33,11 +33,16 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
         attributes,
         interactions,
     } = definition;
-    let Unit::Decision = unit;
     DefinitionBody {
         key: Some(key.to_string()),
         status: None,
-        unit: Some("decision".into()),
+        unit: Some(
+            match unit {
+                Unit::Decision => "decision",
+                Unit::Visitor => "visitor",
+            }
+            .into(),
+        ),
         traffic: Some(traffic.get()),
         control: Some(control.get()),
         audience: audience.clone(),

@@ -3,7 +3,8 @@
 
 use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
-use crate::service::committer::{Committer, Draft, Queue, Waiting, instant};
+use crate::service::committer::draft::Draft;
+use crate::service::committer::{Committer, Queue, Waiting, instant};
 use crate::service::error::CommitError;
 use crate::store::{Head, StoreError};
 

@@ -23,7 +23,7 @@ fn report(driver: &Driver) -> String {
     driver.journal.iter().for_each(|event| encode_event(event, &mut payload));
     let store = MemoryStore::new();
     let block = Block { number: 1, previous: store.head().hash, payload };
-    let rows: Vec<_> = driver.ledger.iter().map(encode_ledger).collect();
+    let rows: Vec<_> = driver.known.facts.iter().map(encode_ledger).collect();
     store.append(&[block], &rows).expect("a store in memory takes it");
     let (clock, options) = (Arc::new(ManualClock::new(LATER)), Options::default());
     let service = Service::start(Arc::new(store), Secret::new([7; 32]), 3, clock, options).expect("starts");

@@ -6,9 +6,10 @@ use crate::domain::Span;
 use crate::engine::checkpoint::StateRecord;
 use crate::service::bench::{START, Site};
 use crate::service::rebuild::rebuild;
+use crate::service::verify::rows::hexadecimal;
 use crate::service::verify::*;
 use crate::store::memory::MemoryStore;
-use crate::store::{Row, StateRow};
+use crate::store::{Row, Space, StateRow};
 
 /// Two experiments, three lives.
 fn lived() -> Arc<MemoryStore> {

@@ -10,8 +10,8 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{AllocationId, Features, GoalKind, Timestamp};
 use crate::engine::checkpoint::{EpochState, StateRecord};
+use crate::engine::epoch::Measure;
 use crate::engine::event::{DecisionRecord, Event};
-use crate::engine::experiment::Measure;
 use crate::posterior::bucket::Buckets;
 use crate::posterior::tally::{Moments, Tally};
 use crate::store::record::Checked;
@@ -66,6 +66,8 @@ impl From<&Event> for EventAdditions {
             Event::ExperimentSaved(saved) => {
                 Self { definition: DefinitionAdditions::of(&saved.definition), ..Self::default() }
             }
+            // Only a unit that draws each decision anew has features.
+            Event::Assigned(_) | Event::Aliased(_) | Event::VisitorErased(_) => Self::default(),
             Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => Self::default(),
         }
     }
@@ -112,6 +114,7 @@ impl EventAdditions {
                 retracted.record.features = features;
                 Event::Retracted(retracted)
             }
+            Event::Assigned(_) | Event::Aliased(_) | Event::VisitorErased(_) => event,
             Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => event,
         })
     }

@@ -42,6 +42,7 @@ pub(super) enum StoredStatus {
 #[derive(Encode, BorrowDecode)]
 enum StoredUnit {
     Decision,
+    Visitor,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -87,6 +88,7 @@ impl<'a> From<&'a Definition> for StoredDefinition<'a> {
             key: definition.key.as_str(),
             unit: match definition.unit {
                 Unit::Decision => StoredUnit::Decision,
+                Unit::Visitor => StoredUnit::Visitor,
             },
             traffic: definition.traffic.get(),
             control: definition.control.get(),
@@ -135,6 +137,7 @@ impl TryFrom<StoredDefinition<'_>> for Definition {
             key: experiment_key(stored.key)?,
             unit: match stored.unit {
                 StoredUnit::Decision => Unit::Decision,
+                StoredUnit::Visitor => Unit::Visitor,
             },
             traffic: probability(stored.traffic)?,
             control: probability(stored.control)?,

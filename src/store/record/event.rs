@@ -6,14 +6,17 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{
     Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
+    VisitorToken,
 };
+use crate::engine::assignment::Assignment;
 use crate::engine::event::{
-    Activated, AllocationComputed, Amended, DecisionRecord, Event, ExperimentSaved, Exposed, Retracted, Rewarded,
-    Shares,
+    Activated, AllocationComputed, Amended, Assigned, DecisionRecord, Event, ExperimentSaved, Exposed, Retracted,
+    Rewarded, Shares,
 };
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus};
 use crate::store::record::pool::StoredPool;
+use crate::store::record::visitor::{StoredAliased, StoredAssignment, StoredErased};
 
 #[derive(Encode, BorrowDecode)]
 pub(super) enum StoredEvent<'a> {
@@ -78,6 +81,14 @@ pub(super) enum StoredEvent<'a> {
         reward_id: &'a str,
         arrived_at: u64,
     },
+    Assigned {
+        assignment: StoredAssignment<'a>,
+        visitor: [u8; 16],
+        excluded: Vec<u16>,
+        replaces: Option<[u8; 16]>,
+    },
+    Aliased(Box<StoredAliased<'a>>),
+    VisitorErased(Box<StoredErased<'a>>),
 }
 
 /// Ids are hashes and times with random tails: as plain bytes they are shorter than as numbers of variable length.
@@ -107,6 +118,14 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
             Event::Exposed(exposed) => {
                 Self::Exposed { record: (&exposed.record).into(), excluded: numbers(&exposed.excluded) }
             }
+            Event::Assigned(assigned) => Self::Assigned {
+                assignment: StoredAssignment { record: (&assigned.record).into(), deferred: assigned.deferred },
+                visitor: assigned.visitor.to_bytes(),
+                excluded: numbers(&assigned.excluded),
+                replaces: assigned.replaces.map(DecisionId::to_bytes),
+            },
+            Event::Aliased(aliased) => Self::Aliased(Box::new((&**aliased).into())),
+            Event::VisitorErased(erased) => Self::VisitorErased(Box::new((&**erased).into())),
             Event::Activated(activated) => Self::Activated {
                 record: (&activated.record).into(),
                 at: activated.at.as_millis(),
@@ -236,6 +255,18 @@ impl TryFrom<StoredEvent<'_>> for Event {
                 status: status.into(),
                 at: Timestamp::from_millis(at),
             },
+            StoredEvent::Assigned { assignment, visitor, excluded, replaces } => {
+                let Assignment { record, deferred } = assignment.try_into()?;
+                Self::Assigned(Assigned {
+                    record,
+                    visitor: VisitorToken::from_bytes(visitor),
+                    deferred,
+                    excluded: slots(excluded),
+                    replaces: replaces.map(DecisionId::from_bytes),
+                })
+            }
+            StoredEvent::Aliased(aliased) => Self::Aliased(Arc::new((*aliased).try_into()?)),
+            StoredEvent::VisitorErased(erased) => Self::VisitorErased(Arc::new((*erased).try_into()?)),
             StoredEvent::PoolFitted(fitted) => Self::PoolFitted(Arc::new((*fitted).try_into()?)),
             StoredEvent::ExperimentDeleted { experiment, at } => {
                 Self::ExperimentDeleted { experiment: experiment_key(experiment)?, at: Timestamp::from_millis(at) }

@@ -20,6 +20,7 @@ enum StoredFact<'a> {
     Activated { in_time: bool },
     Rewarded { goal: u16, reward_id: &'a str, value: i64, standing: StoredStanding },
     Corrected { goal: u16, reward_id: &'a str, value: Option<i64> },
+    Erased,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -42,6 +43,9 @@ fn detail(entry: &LedgerEntry) -> [u8; 16] {
     match &entry.fact {
         Fact::Activated { .. } => {
             hasher.update(&[0]);
+        }
+        Fact::Erased => {
+            hasher.update(&[3]);
         }
         Fact::Rewarded(reward) => {
             hasher.update(&[1]).update(&reward.goal.0.to_le_bytes()).update(reward.reward_id.as_str().as_bytes());
@@ -66,6 +70,7 @@ impl<'a> From<&'a LedgerEntry> for StoredEntry<'a> {
     fn from(entry: &'a LedgerEntry) -> Self {
         let fact = match &entry.fact {
             Fact::Activated { in_time, delay: _ } => StoredFact::Activated { in_time: *in_time },
+            Fact::Erased => StoredFact::Erased,
             Fact::Corrected { goal, reward_id, value } => {
                 StoredFact::Corrected { goal: goal.0, reward_id: reward_id.as_str(), value: *value }
             }
@@ -89,6 +94,7 @@ impl StoredEntry<'_> {
     pub(super) fn restore(self, decision: DecisionId) -> Checked<LedgerEntry> {
         let fact = match self.fact {
             StoredFact::Activated { in_time } => Fact::Activated { in_time, delay: Span::ZERO },
+            StoredFact::Erased => Fact::Erased,
             StoredFact::Corrected { goal, reward_id, value } => {
                 Fact::Corrected { goal: Slot(goal), reward_id: known_id(reward_id)?, value }
             }

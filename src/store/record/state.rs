@@ -12,7 +12,7 @@ use crate::domain::{Aggregation, ExperimentKey, GoalKey, GoalKind, SegmentKey, S
 use crate::engine::checkpoint::{
     AllocationState, EpochState, ExperimentState, ModelState, RewardCounts, RowName, SegmentState, StateRecord,
 };
-use crate::engine::experiment::Measure;
+use crate::engine::epoch::Measure;
 use crate::posterior::bucket::{Bucket, BucketLengths, Buckets};
 use crate::posterior::learner::State;
 use crate::posterior::tally::Tally;

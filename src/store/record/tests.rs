@@ -2,6 +2,7 @@
 
 mod examples;
 mod shapes;
+mod visitors;
 
 use crate::domain::{Aggregation, RewardId, Slot, Span};
 use crate::engine::checkpoint::StateRecord;

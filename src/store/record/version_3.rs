@@ -79,6 +79,9 @@ impl From<&Event> for EventAdditions {
             Event::ExperimentSaved(saved) => Self { goals: goals_of(&saved.definition), ..Self::default() },
             Event::AllocationComputed(computed) => Self { amendments: computed.amendments, ..Self::default() },
             Event::Exposed(_)
+            | Event::Assigned(_)
+            | Event::Aliased(_)
+            | Event::VisitorErased(_)
             | Event::Activated(_)
             | Event::Amended(_)
             | Event::Retracted(_)
@@ -97,6 +100,9 @@ impl EventAdditions {
             Event::ExperimentSaved(saved) => add_goals(&self.goals, &mut Arc::make_mut(saved).definition)?,
             Event::AllocationComputed(computed) => Arc::make_mut(computed).amendments = self.amendments,
             Event::Exposed(_)
+            | Event::Assigned(_)
+            | Event::Aliased(_)
+            | Event::VisitorErased(_)
             | Event::Activated(_)
             | Event::Amended(_)
             | Event::Retracted(_)
@@ -168,7 +174,7 @@ impl From<&LedgerEntry> for EntryAdditions {
             Fact::Rewarded(reward) => {
                 Self { delay: reward.delay.as_millis(), aggregation: reward.aggregation.into(), cap: reward.cap }
             }
-            Fact::Corrected { .. } => Self::default(),
+            Fact::Corrected { .. } | Fact::Erased => Self::default(),
         }
     }
 }
@@ -185,7 +191,7 @@ impl EntryAdditions {
                 reward.delay = Span::from_millis(self.delay);
                 (reward.aggregation, reward.cap) = (self.aggregation.into(), self.cap);
             }
-            Fact::Corrected { .. } => {}
+            Fact::Corrected { .. } | Fact::Erased => {}
         }
         Ok(entry)
     }

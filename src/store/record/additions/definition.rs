@@ -6,7 +6,7 @@ use crate::domain::{AttributeName, Currency, GoalKind, Span};
 use crate::engine::definition::{
     Attribute, Budget, Definition, Delay, Encoding, HalfLife, Objective, OnFinish, StoppingRule,
 };
-use crate::engine::experiment::Measure;
+use crate::engine::epoch::Measure;
 use crate::store::record::Checked;
 use crate::store::record::pool::StoredKind;
 

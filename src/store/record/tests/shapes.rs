@@ -28,7 +28,7 @@ fn reward_id() -> impl Strategy<Value = RewardId> {
     "[a-zà-ü0-9 :/-]{1,60}".prop_map(|text| RewardId::new(&text).expect("allowed"))
 }
 
-fn record() -> impl Strategy<Value = DecisionRecord> {
+pub(super) fn record() -> impl Strategy<Value = DecisionRecord> {
     let numbers = (any::<u32>(), any::<u32>(), any::<u16>(), any::<u64>(), any::<u128>());
     (key(), segment(), numbers, 1e-12..=1.0_f64, any::<bool>()).prop_map(
         |(experiment, segment, (epoch, definition, variation, allocation, decision), propensity, control)| {
@@ -203,6 +203,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         }),
         (key(), moment()).prop_map(|(experiment, at)| Event::ExperimentDeleted { experiment, at }),
         pool().prop_map(|fitted| Event::PoolFitted(Arc::new(fitted))),
+        crate::store::record::tests::visitors::event(),
     ]
 }
 
@@ -244,6 +245,7 @@ pub(super) fn entry() -> impl Strategy<Value = LedgerEntry> {
             reward_id,
             value
         }),
+        Just(Fact::Erased),
     ];
     (any::<u128>(), fact, any::<(u64, u32)>()).prop_map(|(decision, fact, (block, index))| LedgerEntry {
         decision: DecisionId(decision),

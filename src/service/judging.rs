@@ -1,0 +1,182 @@
+//! What is known of what an event is about: what the store has, and what events before it in the same batch leave, which
+//! the store does not have yet. And the two events that the writer fills in, because it alone knows what they find.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::domain::{DecisionId, ExperimentKey, VisitorToken};
+use crate::engine::assignment::{AliasEntry, AssignmentEntry, Whose, adoptions, erasure, known_as};
+use crate::engine::event::{Aliased, ErasedAlias, Event, VisitorErased};
+use crate::engine::known::{Asked, Known, Remembered};
+use crate::engine::ledger::LedgerEntry;
+use crate::store::{Store, StoreError, record};
+
+/// Most ids that are taken for one visitor when it is erased; more are erased by a second call.
+const MAX_IDENTITIES: usize = 1_000;
+
+/// What events of one batch leave.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    facts: HashMap<DecisionId, Vec<LedgerEntry>>,
+    assignments: HashMap<VisitorToken, Vec<AssignmentEntry>>,
+    /// Under both ids.
+    aliases: HashMap<VisitorToken, Vec<AliasEntry>>,
+}
+
+impl Fresh {
+    /// Remembers one thing more.
+    pub(crate) fn keep(&mut self, remembered: Remembered) {
+        match remembered {
+            Remembered::Fact(entry) => self.facts.entry(entry.decision).or_default().push(entry),
+            Remembered::Assignment(entry) => self.assignments.entry(entry.visitor).or_default().push(entry),
+            Remembered::Alias(entry) => {
+                self.aliases.entry(entry.anonymous).or_default().push(entry);
+                self.aliases.entry(entry.visitor).or_default().push(entry);
+            }
+            Remembered::Erased { .. } => {}
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What an event has to be judged by.
+    pub(crate) fn known(&self, store: &dyn Store, event: &Event) -> Result<Known, StoreError> {
+        Ok(match event.asks() {
+            Asked::Nothing => Known::default(),
+            Asked::Decision(decision) => Known { facts: self.facts(store, decision)?, ..Known::default() },
+            Asked::Visitor(experiment, visitor) => {
+                Known { assignments: self.assignments(store, visitor, Some(experiment))?, ..Known::default() }
+            }
+        })
+    }
+
+    /// Fills in what only the writer knows. Does nothing to any other event.
+    pub(crate) fn complete(&self, store: &dyn Store, event: &mut Event) -> Result<(), StoreError> {
+        match event {
+            Event::Aliased(aliased) => {
+                let anonymous = self.assignments(store, aliased.anonymous, None)?;
+                let own = self.assignments(store, aliased.visitor, None)?;
+                let adopted = adoptions(&anonymous, &own);
+                *aliased = Arc::new(Aliased { adopted, ..Aliased::clone(aliased) });
+            }
+            Event::VisitorErased(erased) => {
+                let completed = self.erased(store, erased)?;
+                *erased = Arc::new(completed);
+            }
+            Event::ExperimentSaved(_)
+            | Event::StatusChanged { .. }
+            | Event::ExperimentDeleted { .. }
+            | Event::Exposed(_)
+            | Event::Assigned(_)
+            | Event::Activated(_)
+            | Event::Rewarded(_)
+            | Event::Amended(_)
+            | Event::Retracted(_)
+            | Event::AllocationComputed(_)
+            | Event::PoolFitted(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Everything of a visitor that is there, under every id it is known by.
+    fn erased(&self, store: &dyn Store, event: &VisitorErased) -> Result<VisitorErased, StoreError> {
+        let visitors = self.identities(store, &event.visitors)?;
+        let mut aliases = BTreeMap::new();
+        for visitor in &visitors {
+            for alias in self.aliases(store, *visitor)?.into_iter().filter(|alias| alias.erased.is_none()) {
+                aliases.insert((alias.position, alias.anonymous), alias);
+            }
+        }
+        let ends = aliases.values().flat_map(|alias| [alias.anonymous, alias.visitor]);
+        let others: BTreeSet<VisitorToken> = ends.filter(|end| !visitors.contains(end)).collect();
+        let mut shared = HashSet::new();
+        for other in others {
+            let held = self.assignments(store, other, None)?;
+            shared.extend(held.iter().filter(|entry| entry.assignment.is_some()).map(|entry| entry.decision));
+        }
+        let mut counted = HashSet::new();
+        let mut assignments = Vec::new();
+        for visitor in &visitors {
+            for entry in self.assignments(store, *visitor, None)? {
+                let whose = match (shared.contains(&entry.decision), counted.insert(entry.decision)) {
+                    (true, _) => Whose::AlsoAnothers,
+                    (false, true) => Whose::Theirs,
+                    (false, false) => Whose::TheirsTwice,
+                };
+                assignments.extend(erasure(&entry, &self.facts(store, entry.decision)?, whose));
+            }
+        }
+        let alias = |AliasEntry { anonymous, visitor, position, .. }| ErasedAlias { anonymous, visitor, position };
+        let aliases = aliases.into_values().map(alias).collect();
+        Ok(VisitorErased { visitors: visitors.into_iter().collect(), assignments, aliases, at: event.at })
+    }
+
+    /// All ids of visitors: who they turned out to be, and every id from before that is said to be the same one now. An id that
+    /// was somebody else's before, as on a device that two people use, is not followed to that one.
+    fn identities(&self, store: &dyn Store, given: &[VisitorToken]) -> Result<BTreeSet<VisitorToken>, StoreError> {
+        let now = |aliases: &[AliasEntry], anonymous| {
+            let of: Vec<AliasEntry> = aliases.iter().filter(|alias| alias.anonymous == anonymous).copied().collect();
+            known_as(&of).unwrap_or(anonymous)
+        };
+        let mut identities = BTreeSet::new();
+        for visitor in given {
+            let itself = now(&self.aliases(store, *visitor)?, *visitor);
+            identities.extend([*visitor, itself]);
+            for alias in self.aliases(store, itself)? {
+                let known = now(&self.aliases(store, alias.anonymous)?, alias.anonymous);
+                if known == itself && identities.len() < MAX_IDENTITIES {
+                    identities.insert(alias.anonymous);
+                }
+            }
+        }
+        Ok(identities)
+    }
+
+    fn facts(&self, store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
+        let known = record::ledger_of(store, decision)?;
+        let fresh = self.facts.get(&decision).into_iter().flatten();
+        Ok(joined(known, fresh, |entry| entry.position))
+    }
+
+    fn assignments(
+        &self,
+        store: &dyn Store,
+        visitor: VisitorToken,
+        experiment: Option<&ExperimentKey>,
+    ) -> Result<Vec<AssignmentEntry>, StoreError> {
+        let known = record::assignments_of(store, visitor, experiment)?;
+        let fresh = self.assignments.get(&visitor).into_iter().flatten();
+        let fresh = fresh.filter(|entry| experiment.is_none_or(|wanted| entry.experiment == *wanted));
+        Ok(joined(known, fresh, |entry| (entry.position, entry.decision)))
+    }
+
+    /// Those of an anonymous id, and those to an id.
+    fn aliases(&self, store: &dyn Store, visitor: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
+        let mut known = record::aliases_of(store, visitor)?;
+        known.extend(record::aliases_to(store, visitor)?);
+        let fresh = self.aliases.get(&visitor).into_iter().flatten();
+        Ok(joined(known, fresh, |entry| (entry.position, entry.anonymous)))
+    }
+}
+
+/// What the store has, each replaced by what a later event made of it.
+fn joined<'a, T: Clone + 'a, K: PartialEq>(
+    mut known: Vec<T>,
+    fresh: impl Iterator<Item = &'a T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<T> {
+    for entry in fresh {
+        match known.iter_mut().find(|known| key(known) == key(entry)) {
+            Some(known) => *known = entry.clone(),
+            None => known.push(entry.clone()),
+        }
+    }
+    known
+}
+
+/// Who a visitor is, by what is stored.
+pub(crate) fn canonical(store: &dyn Store, visitor: VisitorToken) -> Result<VisitorToken, StoreError> {
+    Ok(known_as(&record::aliases_of(store, visitor)?).unwrap_or(visitor))
+}
