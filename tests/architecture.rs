@@ -81,7 +81,7 @@ const OUTSIDE: &[Outside] = &[
         "calendar time is a way to write: inside, time is milliseconds",
     ),
     outside("plotters", &["simulations", "src/cli"], "a server draws nothing"),
-    outside("quick_cache", &["src/service/visitors.rs"], "what visitors stay with is cached in one place, and bounded"),
+    outside("quick_cache", &["src/service/visitors"], "what visitors stay with is cached in one place, and bounded"),
     outside("rand", DRAWN, "generators are passed in; the engine draws by a keyed hash"),
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
     outside("rayon", &["simulations", "src/cli"], "a server's threads are few and named"),

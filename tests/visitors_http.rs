@@ -88,7 +88,7 @@ fn what_is_refused_is_refused_by_name() {
     let features = json!({
         "status": "running", "unit": "visitor",
         "variations": [{"key": "plain"}, {"key": "bold"}],
-        "attributes": [{"name": "new", "kind": "boolean"}],
+        "attributes": [{"name": "new", "type": "boolean"}],
         "policy": {"kind": "linear-thompson"},
         "goals": [{"key": "purchase", "window": "7d"}],
     });

@@ -79,12 +79,24 @@ pub(crate) fn run_verify(arguments: &VerifyArguments) -> Result<(), Failure> {
 }
 
 fn readable(verified: &Verified) -> String {
-    let Verified { from, head, events, rows, entries, recomputed, not_recomputed, differences, differences_count } =
-        verified;
+    let Verified {
+        from,
+        head,
+        events,
+        rows,
+        entries,
+        recomputed,
+        not_recomputed,
+        tallies,
+        differences,
+        differences_count,
+    } = verified;
+    let tallies: String = tallies.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut lines = vec![
         format!("journal    blocks {} to {head}, every hash as it should be; {events} events replayed", from + 1),
         format!("state      {rows} rows compared with the replay's"),
-        format!("ledger     {entries} entries compared"),
+        format!("ledger     {entries} entries compared, with assignments and aliases"),
+        format!("tallies    {tallies}"),
         format!(
             "allocated  {recomputed} allocations computed again; {not_recomputed} were computed from a moment no event stands for"
         ),

@@ -33,6 +33,8 @@ pub struct Verified {
     pub recomputed: u64,
     /// Those computed from a moment that no event stands for: after a start, or when too many were waiting.
     pub not_recomputed: u64,
+    /// The digest of all tallies, by the journal.
+    pub tallies: [u8; 32],
     /// What is not as it should be; the first [`DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
     /// How many there are.
@@ -83,6 +85,7 @@ pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verifi
     }
     rows.finish(&mut verified, store)?;
     recover(&found, store)?;
+    verified.tallies = replayed.tallies_digest();
     verified.compare(&replayed, &found);
     Ok(verified)
 }

@@ -37,10 +37,6 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         ));
     }
     let status = one_of("status", body.status.as_deref(), STATUSES, Status::Draft)?;
-    if body.unit.as_deref() == Some("visitor") {
-        let allowed = "\"decision\"; sticky visitors come in a later version";
-        return Err(Problem::field(Kind::FieldRefused, "unit", "\"visitor\"", allowed));
-    }
     let variations = variations(body.variations)?;
     let policy = policy(body.policy.unwrap_or_default(), &variations)?;
     let contextual = learns_from_features(&policy.kind);
