@@ -342,7 +342,7 @@ fn every_refusal_names_the_field_and_what_is_allowed() {
     };
     let at = "/v1/experiments/other";
     for (body, mention) in [
-        (put(&|d| d["unit"] = json!("visitor")), "later version"),
+        (put(&|d| d["unit"] = json!("session")), "visitor"),
         (put(&|d| d["control"] = json!(1.5)), "0 to 1"),
         (put(&|d| d["goals"][0]["kind"] = json!("revenue")), "goals[0].currency"),
         (put(&|d| d["goals"][0]["window"] = json!("7 days")), "7d"),
