@@ -60,6 +60,7 @@ const RETAIN_BYTES: Field = Field {
     default: "16GiB",
     allowed: "1MB to 1TB, a whole number with kB, MB, GB, TB, KiB, MiB, GiB or TiB",
 };
+const COMPANIONS: Field = Field { name: "companions", default: "true", allowed: "true or false" };
 const ACCEPT_LOSS: Field = Field { name: "accept_loss", default: "false", allowed: "true or false" };
 const SECRET_FILE: Field = Field {
     name: "secret_file",
@@ -68,7 +69,7 @@ const SECRET_FILE: Field = Field {
 };
 const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
 
-const FIELDS: [&Field; 14] = [
+const FIELDS: [&Field; 15] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -80,6 +81,7 @@ const FIELDS: [&Field; 14] = [
     &CACHE,
     &RETAIN,
     &RETAIN_BYTES,
+    &COMPANIONS,
     &ACCEPT_LOSS,
     &SECRET_FILE,
     &INSECURE,
@@ -124,6 +126,9 @@ pub(crate) struct Flags {
     /// Most bytes of events in the journal; the oldest go first [env: MABEL_RETAIN_BYTES] [default: 16GiB]
     #[arg(long, value_name = "BYTES")]
     retain_bytes: Option<String>,
+    /// Keep visitors' ids and contexts beside the decisions that count [env: MABEL_COMPANIONS] [default: true]
+    #[arg(long, value_name = "BOOLEAN")]
+    companions: Option<String>,
     /// Go on without committed blocks that are missing from the store [env: MABEL_ACCEPT_LOSS]
     #[arg(long)]
     accept_loss: bool,
@@ -169,6 +174,7 @@ pub(crate) struct Configuration {
     pub(crate) log_format: LogFormat,
     pub(crate) cache_bytes: u64,
     pub(crate) retention: Retention,
+    pub(crate) companions: bool,
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
 }
@@ -269,6 +275,7 @@ impl Configuration {
                 })?,
                 bytes: parsed(values, &RETAIN_BYTES, bytes)?,
             },
+            companions: parsed(values, &COMPANIONS, boolean)?,
             accept_loss: parsed(values, &ACCEPT_LOSS, boolean)?,
             secret: match secret {
                 // A file named by a flag is meant more than a variable that is always there.
@@ -296,6 +303,7 @@ impl Flags {
             (&CACHE, &self.cache),
             (&RETAIN, &self.retain),
             (&RETAIN_BYTES, &self.retain_bytes),
+            (&COMPANIONS, &self.companions),
             (&SECRET_FILE, &self.secret_file),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));

@@ -56,6 +56,11 @@ fn a_visitor_stays_and_is_rewarded_by_its_id() {
     assert_eq!((&assignment["variation"], &assignment["exposed"]), (&first["variation"], &json!(true)));
     assert_eq!(assignment["rewards"], json!([{"goal": "purchase", "reward_id": "order-991", "value": 0}]));
     assert_eq!(site.settled(1)["totals"]["exposures"], 1);
+    let context = json!({"device": "mobile", "visits": 3, "age": 41.5, "new": false});
+    site.decide(json!({"experiment": "hero", "visitor": "w", "context": context}));
+    let known = site.client.get("/v1/visitors/w");
+    assert_eq!((&known["contexts_count"], &known["contexts"][0]["context"]), (&json!(1), &context));
+    assert_eq!(known["contexts"][0]["decision_id"], known["assignments"][0]["decision_id"]);
 }
 
 #[test]
@@ -120,7 +125,8 @@ fn an_erasure_says_what_is_gone_and_what_stays() {
     site.clock.set(START + Span::SECOND);
     let (status, answer) = site.client.send("DELETE", "/v1/visitors/user%207", &json!({}));
     assert_eq!(status, 200, "{answer}");
-    let removed = json!({"identities": 1, "aliases": 0, "assignments": 1, "exposures": 1, "outcomes": 1});
+    let removed =
+        json!({"identities": 1, "aliases": 0, "assignments": 1, "exposures": 1, "outcomes": 1, "contexts": 2});
     assert_eq!((&answer["visitor"], &answer["removed"]), (&json!("user 7"), &removed));
     assert_eq!(answer["stays"]["anonymous_counts_of"], json!(["banner"]));
     let (status, kind, _) = site.client.problem("POST", "/v1/reward", &json!({"receipt": kept}).to_string());

@@ -69,6 +69,7 @@ impl Server {
             commit_interval: configuration.commit_interval,
             checkpoint_interval: configuration.checkpoint_interval,
             retention: configuration.retention,
+            companions: configuration.companions,
             ..mabel::service::Options::default()
         };
         let head = store.head().number;

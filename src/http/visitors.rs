@@ -5,12 +5,15 @@ use actix_web::web::{Data, Path};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::domain::context::Value as Attribute;
 use crate::domain::{ExperimentKey, VisitorId};
+use crate::engine::event::Event;
 use crate::http::body::{Body, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::visitor::KnownAssignment;
+use crate::store::record::Companion;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,12 +25,16 @@ struct AliasBody<'a> {
 
 pub(crate) async fn get(service: Data<Service>, id: Path<String>) -> Result<HttpResponse, Problem> {
     VisitorId::new(&id).map_err(invalid_id("visitor"))?;
-    let known = service.visitor(&id)?;
+    let visitor = id.into_inner();
+    let reading = actix_web::web::block(move || service.visitor(&visitor).map(|known| (visitor, known)));
+    let (id, known) = reading.await.map_err(|error| Problem::new(Kind::Unavailable, error))??;
     Ok(HttpResponse::Ok().json(json!({
-        "visitor": *id,
+        "visitor": id,
         "is_alias": known.is_alias,
         "aliases": known.aliases,
         "assignments": known.assignments.iter().map(assignment).collect::<Vec<_>>(),
+        "contexts_count": known.contexts.count,
+        "contexts": known.contexts.newest.iter().filter_map(|(companion, event)| context(companion, event)).collect::<Vec<_>>(),
     })))
 }
 
@@ -43,6 +50,7 @@ pub(crate) async fn delete(service: Data<Service>, id: Path<String>) -> Result<H
             "assignments": done.assignments,
             "exposures": done.exposures,
             "outcomes": done.outcomes,
+            "contexts": done.contexts,
         },
         "stays": {
             "anonymous_counts_of": keys(&done.anonymous),
@@ -82,6 +90,45 @@ fn assignment(known: &KnownAssignment) -> Value {
         "exposed": known.exposed,
         "rewards": rewards.collect::<Vec<_>>(),
     })
+}
+
+/// What was known at a decision; `None` for an event that is none.
+fn context(companion: &Companion, event: &Event) -> Option<Value> {
+    let record = match event {
+        Event::Exposed(exposed) => &exposed.record,
+        Event::Assigned(assigned) => &assigned.record,
+        Event::ExperimentSaved(_)
+        | Event::StatusChanged { .. }
+        | Event::ExperimentDeleted { .. }
+        | Event::Aliased(_)
+        | Event::VisitorErased(_)
+        | Event::Activated(_)
+        | Event::Rewarded(_)
+        | Event::Amended(_)
+        | Event::Retracted(_)
+        | Event::AllocationComputed(_)
+        | Event::PoolFitted(_) => return None,
+    };
+    let attributes = companion.context.as_ref().map(|context| {
+        let attribute = |(name, value): (&str, &Attribute<'_>)| (name.to_owned(), value_json(value));
+        context.iter().map(attribute).collect::<serde_json::Map<_, _>>()
+    });
+    Some(json!({
+        "visitor": companion.visitor,
+        "experiment": record.experiment.as_str(),
+        "decision_id": record.decision.to_string(),
+        "decided_at": rfc3339(record.decided_at()),
+        "context": attributes,
+    }))
+}
+
+fn value_json(value: &Attribute<'_>) -> Value {
+    match value {
+        Attribute::Bool(value) => json!(value),
+        Attribute::Int(value) => json!(value),
+        Attribute::Float(value) => json!(value),
+        Attribute::Text(text) => json!(text),
+    }
 }
 
 fn keys(keys: &[ExperimentKey]) -> Vec<&str> {

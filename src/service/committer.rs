@@ -22,7 +22,7 @@ use crate::service::committer::draft::Draft;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::visitors::Visitors;
-use crate::store::record;
+use crate::store::record::{self, EncodedCompanion};
 use crate::store::{CheckpointKind, Space, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
@@ -42,7 +42,7 @@ type Reply = oneshot::Sender<Result<Committed, CommitError>>;
 
 #[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
 enum Message {
-    Event(Event, Option<Reply>),
+    Event(Waiting),
     Stop,
 }
 
@@ -60,20 +60,29 @@ impl Queue {
     }
 
     /// Hands over an event that nobody waits for.
-    pub(crate) fn offer(&self, event: Event) -> Result<(), CommitError> {
-        self.send(Message::Event(event, None))
+    pub(crate) fn offer(&self, event: Event, companion: Option<EncodedCompanion>) -> Result<(), CommitError> {
+        self.send(Message::Event(Waiting { event, companion, reply: None }))
     }
 
     /// Hands over an event; the answer comes once it is durable and applied.
     pub(crate) fn submit(&self, event: Event) -> Result<Pending, CommitError> {
+        self.submit_with(event, None)
+    }
+
+    /// The same with who the event is about.
+    pub(crate) fn submit_with(
+        &self,
+        event: Event,
+        companion: Option<EncodedCompanion>,
+    ) -> Result<Pending, CommitError> {
         let (reply, pending) = oneshot::channel();
-        self.send(Message::Event(event, Some(reply)))?;
+        self.send(Message::Event(Waiting { event, companion, reply: Some(reply) }))?;
         Ok(Pending(pending))
     }
 
     /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone.
     pub(crate) fn push(&self, event: Event) -> bool {
-        self.messages.send(Message::Event(event, None)).is_ok()
+        self.messages.send(Message::Event(Waiting { event, companion: None, reply: None })).is_ok()
     }
 
     /// Asks the committer to commit what is queued and end.
@@ -121,7 +130,14 @@ impl Pending {
     }
 }
 
-type Waiting = (Event, Option<Reply>);
+/// An event on its way.
+pub(super) struct Waiting {
+    event: Event,
+    /// Who it is about and what was known of the visitor, where that is kept.
+    companion: Option<EncodedCompanion>,
+    /// Who waits for it.
+    reply: Option<Reply>,
+}
 
 pub(crate) struct Committer {
     engine: Arc<Engine>,
@@ -192,7 +208,7 @@ impl Committer {
             self.failed_at = None;
             carried = self.commit(carried);
         }
-        let lost = carried.iter().filter(|(event, _)| matches!(event, Event::Exposed(_))).count() as u64;
+        let lost = carried.iter().filter(|waiting| matches!(waiting.event, Event::Exposed(_))).count() as u64;
         let lost = lost + self.doubt.exposures();
         if lost > 0 {
             self.health.count_lost(lost);
@@ -227,14 +243,14 @@ impl Committer {
                 }
             };
             match message {
-                Message::Event(event, reply) => {
-                    awaited |= reply.is_some();
-                    batch.push((event, reply));
+                Message::Event(waiting) => {
+                    awaited |= waiting.reply.is_some();
+                    batch.push(waiting);
                 }
                 Message::Stop => {
                     // What was queued behind the stop was accepted too.
-                    while let Ok(Message::Event(event, reply)) = self.messages.try_recv() {
-                        batch.push((event, reply));
+                    while let Ok(Message::Event(waiting)) = self.messages.try_recv() {
+                        batch.push(waiting);
                     }
                     return true;
                 }
@@ -283,7 +299,7 @@ impl Committer {
 
     fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        for ((event, reply), judgement) in batch.into_iter().zip(judgements) {
+        for (Waiting { event, reply, .. }, judgement) in batch.into_iter().zip(judgements) {
             if let Ok(judgement) = &judgement {
                 self.engine.apply(&event, judgement, &mut jobs);
                 self.visitors.saw(&event, judgement);

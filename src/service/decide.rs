@@ -15,6 +15,7 @@ use crate::service::Service;
 use crate::service::committer::Pending;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
+use crate::store::record;
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -224,11 +225,14 @@ impl Service {
             event => event,
         };
         let activates = matches!(event, Some(Event::Activated(_)));
+        let named =
+            answer.visitor.as_deref().filter(|_| self.companions && query.consent && !activates && event.is_some());
+        let companion = named.map(|visitor| record::encode_companion(who.token, visitor, query.context));
         let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
-            Some(event) if awaited => self.queue.submit(event).map(Some),
-            Some(event) => self.queue.offer(event).map(|()| None),
+            Some(event) if awaited => self.queue.submit_with(event, companion).map(Some),
+            Some(event) => self.queue.offer(event, companion).map(|()| None),
         };
         match offered {
             Ok(pending) => Decided { answer: Arc::new(answer), pending, assigns },

@@ -115,7 +115,11 @@ impl Fresh {
 
     /// All ids of visitors: who they turned out to be, and every id from before that is said to be the same one now. An id that
     /// was somebody else's before, as on a device that two people use, is not followed to that one.
-    fn identities(&self, store: &dyn Store, given: &[VisitorToken]) -> Result<BTreeSet<VisitorToken>, StoreError> {
+    pub(crate) fn identities(
+        &self,
+        store: &dyn Store,
+        given: &[VisitorToken],
+    ) -> Result<BTreeSet<VisitorToken>, StoreError> {
         let now = |aliases: &[AliasEntry], anonymous| {
             let of: Vec<AliasEntry> = aliases.iter().filter(|alias| alias.anonymous == anonymous).copied().collect();
             known_as(&of).unwrap_or(anonymous)

@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod clock;
 pub mod committer;
+pub mod companions;
 pub mod decide;
 pub mod entropy;
 pub mod error;
@@ -62,6 +63,8 @@ pub struct Options {
     pub queue_refreshes: usize,
     /// Most visitors whose assignments are kept in memory, half a kilobyte each; others are read from the store.
     pub cached_visitors: usize,
+    /// Whether visitors' ids and contexts are kept beside the decisions that count.
+    pub companions: bool,
     /// How much of the journal is kept.
     pub retention: Retention,
 }
@@ -75,6 +78,7 @@ impl Default for Options {
             queue_events: 65_536,
             queue_refreshes: 16_384,
             cached_visitors: 65_536,
+            companions: true,
             retention: Retention::default(),
         }
     }
@@ -88,6 +92,9 @@ pub struct Service {
     queue: Queue,
     health: Arc<Health>,
     visitors: Arc<Visitors>,
+    companions: bool,
+    /// Held while companions of erased visitors are taken out.
+    erasing: Arc<tokio::sync::Mutex<()>>,
     recent: Recent,
     /// Changes of experiments, one at a time: each is checked against what the one before left. Not on the way of decisions.
     changing: Arc<tokio::sync::Mutex<()>>,
@@ -154,6 +161,8 @@ impl Service {
             queue,
             health,
             visitors,
+            companions: options.companions,
+            erasing: Arc::default(),
             recent: Recent::new(),
             changing,
             refused: Mutex::default(),

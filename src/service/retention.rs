@@ -14,7 +14,7 @@ use crate::engine::secret::Secret;
 use crate::service::clock::Clock;
 use crate::service::error::StartError;
 use crate::service::replay::{apply_block, restore};
-use crate::store::{CheckpointKind, Store, StoreError, record};
+use crate::store::{CheckpointKind, Space, Store, StoreError, record};
 
 /// Time between two looks, by the clock.
 const LOOK_EVERY: Span = Span::SECOND.times(60);
@@ -112,6 +112,9 @@ impl Keeper {
             }
         }
         let base = self.store.base().number;
+        while !self.stopping()
+            && self.store.forget(Space::Companion, &record::companion_key(base + 1), DROPPED_AT_ONCE)? > 0
+        {}
         self.stretches.retain(|stretch| stretch.last > base);
         Ok(dropped)
     }

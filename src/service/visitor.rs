@@ -1,5 +1,7 @@
 //! What is known of one visitor, who it turned out to be, and its erasure.
 
+use std::sync::Arc;
+
 use crate::domain::{ExperimentKey, Timestamp, VariationKey, VisitorToken};
 use crate::engine::assignment::{Assignment, flips, now_in_force};
 use crate::engine::contribution::value_in_force;
@@ -8,8 +10,9 @@ use crate::engine::event::{Aliased, Event, VisitorErased};
 use crate::engine::ledger::{Fact, LedgerEntry};
 use crate::service::Service;
 use crate::service::committer::Committed;
-use crate::service::error::VisitorError;
-use crate::service::judging::canonical;
+use crate::service::companions::{self, KnownContexts, contexts_of};
+use crate::service::error::{CommitError, VisitorError};
+use crate::service::judging::{Fresh, canonical};
 use crate::store::{StoreError, record};
 
 /// What a visitor stays with in one experiment.
@@ -47,6 +50,8 @@ pub struct KnownVisitor {
     pub aliases: usize,
     /// What it stays with, by experiment.
     pub assignments: Vec<KnownAssignment>,
+    /// What was known of it when it was decided for, under all of its ids.
+    pub contexts: KnownContexts,
 }
 
 /// What an alias did.
@@ -73,6 +78,8 @@ pub struct ErasureDone {
     pub outcomes: usize,
     /// Aliases that are gone.
     pub aliases: usize,
+    /// Companions that are gone: ids and contexts beside decisions.
+    pub contexts: usize,
     /// Experiments whose unit is the decision: what a visitor counted there cannot be told from others' and stays, without its
     /// name.
     pub anonymous: Vec<ExperimentKey>,
@@ -81,16 +88,18 @@ pub struct ErasureDone {
 }
 
 impl Service {
-    /// Everything that is stored of a visitor.
+    /// Everything that is stored of a visitor. Blocks its thread: all companions are read.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn visitor(&self, visitor: &str) -> Result<KnownVisitor, VisitorError> {
         let given = self.engine.token(visitor);
         let visitor = canonical(&*self.store, given)?;
-        let aliases = record::aliases_to(&*self.store, visitor)?;
-        let aliases = aliases.iter().filter(|alias| alias.erased.is_none()).count();
-        let mut known = KnownVisitor { is_alias: visitor != given, aliases, assignments: Vec::new() };
+        let mut identities = Fresh::default().identities(&*self.store, &[visitor])?;
+        let aliases = identities.len() - 1;
+        identities.insert(given);
+        let contexts = contexts_of(&*self.store, &identities)?;
+        let mut known = KnownVisitor { is_alias: visitor != given, aliases, assignments: Vec::new(), contexts };
         let entries = record::assignments_of(&*self.store, visitor, None)?;
         for entry in &entries {
             if let Some(assignment) = now_in_force(&entries, &entry.experiment)
@@ -158,7 +167,8 @@ impl Service {
     /// Takes everything of a visitor out of what is stored and counted, under every id it is known by.
     ///
     /// # Errors
-    /// If it could not be recorded; then nothing was removed.
+    /// If it could not be recorded; then nothing was removed. If companions could not be rewritten; then everything else was, and asking
+    /// again goes on.
     pub async fn erase(&self, visitor: &str) -> Result<ErasureDone, VisitorError> {
         let visitors: Vec<VisitorToken> = vec![self.engine.token(visitor)];
         let at = self.clock.now();
@@ -166,6 +176,12 @@ impl Service {
         let Committed { event, .. } = self.queue.submit(Event::VisitorErased(event.into()))?.committed().await?;
         let Event::VisitorErased(erased) = event else {
             unreachable!("the committer answers with the event it was given")
+        };
+        let contexts = {
+            let _one_at_a_time = self.erasing.lock().await;
+            let (store, visitors) = (Arc::clone(&self.store), erased.visitors.iter().copied().collect());
+            let rewriting = tokio::task::spawn_blocking(move || companions::erase(&*store, &visitors));
+            rewriting.await.map_err(|error| CommitError::Unavailable(error.to_string()))??
         };
         let experiments = self.engine.experiments();
         let by_decision = experiments.iter().filter(|experiment| {
@@ -178,6 +194,7 @@ impl Service {
             exposures: erased.assignments.iter().filter(|assignment| assignment.exposed).count(),
             outcomes: erased.assignments.iter().map(|assignment| assignment.changes.len()).sum(),
             aliases: erased.aliases.len(),
+            contexts,
             anonymous: by_decision.map(|experiment| experiment.key().clone()).collect(),
             at,
         })

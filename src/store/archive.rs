@@ -1,14 +1,14 @@
 //! A store as one stream of bytes, and back: for backups, and for moving from one kind of store to another.
 //!
 //! An archive is taken while its store goes on: rows first, then checkpoints, then blocks, so that whatever was committed
-//! meanwhile is in the blocks. It says where the journal ended before the first row was read; rows of later blocks are made
+//! meanwhile is in the blocks; companions last, since no block says what they do. It says where the journal ended before the first row was read; rows of later blocks are made
 //! anew by whoever restores it. A digest at its end tells a whole archive from one that broke off.
 //!
 //! Form: a line that names it, then frames of a tag, a length of four bytes, and so many bytes.
 
 use std::io::{Read, Write};
 
-use crate::store::{Block, CheckpointKind, Head, Row, Space, StateRow, Store, StoreError};
+use crate::store::{Block, CheckpointKind, Head, MAX_KEY_BYTES, Row, Space, StateRow, Store, StoreError};
 
 const NAME: &[u8; 16] = b"mabel archive 1\n";
 /// Longest frame: the longest record of a checkpoint claims less.
@@ -89,18 +89,8 @@ pub fn write(store: &dyn Store, out: &mut dyn Write) -> Result<Archived, Archive
     writer.raw(NAME)?;
     writer.frame(Tag::Begin, &[&base.number.to_le_bytes(), &base.hash, &fence.number.to_le_bytes()])?;
     let mut archived = Archived { base: base.number, fence: fence.number, ..Archived::default() };
-    for (space, number) in Space::ALL.into_iter().zip(0_u8..) {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = store.rows(space, &[], after.as_deref(), AT_ONCE)?;
-            for (key, value) in &rows {
-                let length = u8::try_from(key.len()).expect("keys have at most 64 bytes");
-                writer.frame(Tag::Row, &[&[number, length], key, value])?;
-                archived.rows += 1;
-            }
-            let Some((last, _)) = rows.last() else { break };
-            after = Some(last.clone());
-        }
+    for space in Space::ALL.into_iter().filter(|space| *space != Space::Companion) {
+        archived.rows += writer.rows(store, space, &[u8::MAX; MAX_KEY_BYTES])?;
     }
     for kind in [CheckpointKind::Sealed, CheckpointKind::Current] {
         let checkpoint = settled(|| store.load_checkpoint(kind))?;
@@ -119,6 +109,8 @@ pub fn write(store: &dyn Store, out: &mut dyn Write) -> Result<Archived, Archive
         writer.frame(Tag::Block, &[&number.to_le_bytes(), &previous, &payload])?;
         archived.head = number;
     }
+    // Nobody could make these anew: last, when all blocks that they stand beside are in it.
+    archived.rows += writer.rows(store, Space::Companion, &(archived.head + 1).to_be_bytes())?;
     let digest = *writer.hasher.finalize().as_bytes();
     writer.frame(Tag::End, &[&digest])?;
     writer.out.flush().map_err(|error| unwritten(&error))?;
@@ -241,6 +233,26 @@ struct FrameWriter<'a> {
 }
 
 impl FrameWriter<'_> {
+    /// All rows of a space below a key; says how many.
+    fn rows(&mut self, store: &dyn Store, space: Space, below: &[u8]) -> Result<u64, ArchiveError> {
+        let number = Space::ALL.iter().position(|known| *known == space).and_then(|index| u8::try_from(index).ok());
+        let number = number.expect("there are few spaces");
+        let mut count = 0;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = store.rows(space, &[], after.as_deref(), AT_ONCE)?;
+            for (key, value) in rows.iter().filter(|(key, _)| **key < *below) {
+                let length = u8::try_from(key.len()).expect("keys have at most 64 bytes");
+                self.frame(Tag::Row, &[&[number, length], key, value])?;
+                count += 1;
+            }
+            match rows.last() {
+                Some((last, _)) if **last < *below => after = Some(last.clone()),
+                Some(_) | None => return Ok(count),
+            }
+        }
+    }
+
     fn frame(&mut self, tag: Tag, parts: &[&[u8]]) -> Result<(), ArchiveError> {
         let byte = TAGS.iter().find(|(_, known)| *known == tag).map(|(byte, _)| *byte).expect("every tag has a byte");
         let length = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).ok();

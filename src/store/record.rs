@@ -6,6 +6,7 @@
 //! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote.
 
 mod additions;
+mod companion;
 mod definition;
 mod event;
 mod fact;
@@ -13,6 +14,10 @@ mod pool;
 mod state;
 mod version_3;
 mod visitor;
+
+pub use companion::{
+    Companion, EncodedCompanion, companion_key, companion_rows, decode_companions, encode_companion, without_visitors,
+};
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};

@@ -23,7 +23,7 @@ pub(super) struct Doubt {
 /// A batch that was written, by what the store said, in vain.
 struct Attempt {
     /// Each with whether somebody waited for it, and was told to try again.
-    events: Vec<(Event, bool)>,
+    events: Vec<(Waiting, bool)>,
     judgements: Vec<Result<Judgement, CommitError>>,
     /// The head if it is on disk; `None` if it has no blocks.
     head: Option<Head>,
@@ -33,7 +33,7 @@ impl Doubt {
     /// Exposures of which nobody knows whether they are on disk.
     pub(super) fn exposures(&self) -> u64 {
         let events = self.attempt.iter().flat_map(|attempt| &attempt.events);
-        events.filter(|(event, _)| matches!(event, Event::Exposed(_))).count() as u64
+        events.filter(|(waiting, _)| matches!(waiting.event, Event::Exposed(_))).count() as u64
     }
 
     /// How many events are kept.
@@ -68,13 +68,14 @@ impl Committer {
             Err(second) => {
                 tracing::error!(error = %second, "what a failed batch left cannot be told yet");
                 self.doubt.open = true;
-                let told = |(event, reply): Waiting| {
+                let told = |mut waiting: Waiting| {
+                    let reply = waiting.reply.take();
                     let awaited = reply.is_some();
                     if let Some(reply) = reply {
                         // Whoever waited may have gone.
                         let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
                     }
-                    (event, awaited)
+                    (waiting, awaited)
                 };
                 let events = batch.into_iter().map(told).collect();
                 self.doubt.attempt = Some(Attempt { events, judgements: draft.judgements, head });
@@ -88,13 +89,13 @@ impl Committer {
         let room = MAX_CARRIED.saturating_sub(self.doubt.len());
         let mut kept = Vec::new();
         let mut lost = 0;
-        for (event, reply) in batch {
-            match reply {
+        for mut waiting in batch {
+            match waiting.reply.take() {
                 Some(reply) => {
                     let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
                 }
-                None if kept.len() < room => kept.push((event, None)),
-                None => lost += u64::from(matches!(event, Event::Exposed(_))),
+                None if kept.len() < room => kept.push(waiting),
+                None => lost += u64::from(matches!(waiting.event, Event::Exposed(_))),
             }
         }
         self.health.count_lost(lost);
@@ -112,10 +113,10 @@ impl Committer {
         let Some(Attempt { events, judgements, head }) = self.doubt.attempt.take() else { return Ok(Vec::new()) };
         if head == Some(found) {
             tracing::warn!(block = found.number, events = events.len(), "a batch that had failed is on disk after all");
-            self.settle(events.into_iter().map(|(event, _)| (event, None)).collect(), judgements);
+            self.settle(events.into_iter().map(|(waiting, _)| waiting).collect(), judgements);
             return Ok(Vec::new());
         }
-        Ok(events.into_iter().filter(|(_, awaited)| !awaited).map(|(event, _)| (event, None)).collect())
+        Ok(events.into_iter().filter(|(_, awaited)| !awaited).map(|(waiting, _)| waiting).collect())
     }
 
     /// Whether it is too early to try again: each attempt may open the store anew, which a burst of rewards must not ask for

@@ -1,9 +1,10 @@
 //! A batch of events as it will be written: blocks, rows beside them, and what each event is judged to be.
 
-use crate::engine::ledger::{Judgement, Position, judge};
+use crate::engine::ledger::{Judgement, Outcome, Position, judge};
 use crate::service::committer::Waiting;
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
+use crate::store::record::EncodedCompanion;
 use crate::store::{Block, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
@@ -25,13 +26,15 @@ impl Draft {
         let mut block =
             Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
         let mut index = 0;
-        for (event, _) in batch {
+        let mut companions: Vec<(u32, EncodedCompanion)> = Vec::new();
+        for Waiting { event, companion, .. } in batch {
             if block.payload.len() >= BLOCK_BYTES {
                 let next = Block {
                     number: block.number + 1,
                     previous: block.hash(),
                     payload: Vec::with_capacity(BLOCK_BYTES + 512),
                 };
+                record::companion_rows(block.number, &std::mem::take(&mut companions), &mut draft.rows);
                 draft.blocks.push(std::mem::replace(&mut block, next));
                 index = 0;
             }
@@ -52,9 +55,14 @@ impl Draft {
                 record::encode_remembered(&remembered, &mut draft.rows);
                 fresh.keep(remembered);
             });
+            // An assignment that came second is no decision, and its companion none.
+            if judgement.outcome == Outcome::Recorded {
+                companions.extend(companion.clone().map(|companion| (index, companion)));
+            }
             draft.judgements.push(Ok(judgement));
             index += 1;
         }
+        record::companion_rows(block.number, &companions, &mut draft.rows);
         if !block.payload.is_empty() {
             draft.blocks.push(block);
         }

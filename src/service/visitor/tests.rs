@@ -363,3 +363,38 @@ fn without_consent_nothing_is_stored_of_a_visitor() {
     assert_eq!(world.service.visitor("v").expect("readable"), KnownVisitor::default());
     world.end();
 }
+
+#[test]
+fn what_was_known_at_a_decision_is_kept_beside_it_and_goes_with_its_visitor() {
+    let mut world = World::new();
+    world.save(definition("banner", Unit::Decision));
+    for name in ["anonymous", "user", "somebody else"] {
+        for experiment in ["hero", "banner", "banner"] {
+            // The second time in `hero` is no new decision.
+            world.decide_with(experiment, name, |_| {});
+            world.decide_with("hero", name, |_| {});
+        }
+        world.decide_with("banner", name, |query| query.explain = true);
+        world.decide_with("banner", name, |query| query.defer = true);
+        world.decide_with("banner", name, |query| query.consent = false);
+    }
+    run(world.service.alias("anonymous", "user")).expect("joined");
+    world.restart();
+    let contexts = |world: &World, name: &str| world.service.visitor(name).expect("readable").contexts;
+    assert_eq!(["user", "somebody else"].map(|name| contexts(&world, name).count), [6, 3]);
+    for (companion, event) in contexts(&world, "user").newest {
+        assert!(["anonymous", "user"].contains(&companion.visitor.as_str()));
+        assert_eq!(companion.context.as_ref(), Some(&*MOBILE));
+        assert!(matches!(event, Event::Exposed(_) | Event::Assigned(_)), "{event:?}");
+    }
+    assert_eq!(run(world.service.erase("user")).expect("erased").contexts, 6);
+    assert_eq!(["user", "anonymous", "somebody else"].map(|name| contexts(&world, name).count), [0, 0, 3]);
+    let mut archive = Vec::new();
+    world.service.backup(&mut archive).expect("written");
+    world.end();
+    let restored = Arc::new(MemoryStore::new());
+    crate::service::backup::restore(&mut &archive[..], &*restored).expect("whole");
+    restored.reopen();
+    let (service, _) = start(&restored, START);
+    assert_eq!(service.visitor("somebody else").expect("readable").contexts.count, 3, "backed up with the rest");
+}

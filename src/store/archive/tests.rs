@@ -12,7 +12,11 @@ fn filled(store: &dyn Store) {
     append(store, (0..30).map(|seed| noise(if seed % 7 == 0 { 20_000 } else { 300 }, seed)));
     for (space, number) in Space::ALL.into_iter().zip(0_u8..) {
         let rows: Vec<_> = (0..1_500_u32)
-            .map(|key| Row { space, key: key.to_be_bytes().to_vec(), value: Some(vec![number; 20]) })
+            .map(|key| {
+                // By block of the journal, as companions are.
+                let key = [&u64::from(key / 100).to_be_bytes()[..], &key.to_be_bytes()].concat();
+                Row { space, key, value: Some(vec![number; 20]) }
+            })
             .collect();
         store.append(&[], &rows).expect("rows");
     }

@@ -1,0 +1,86 @@
+//! Companions of counted decisions, found and taken out by visitor. There is no index of them, which would cost every decision; who asks
+//! for a visitor reads all of them, which is seldom and bounded by retention.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::domain::VisitorToken;
+use crate::engine::event::Event;
+use crate::store::record::{self, Companion};
+use crate::store::{Row, Space, Store, StoreError};
+
+/// Rows that are read, and rewritten, at once.
+const AT_ONCE: usize = 500;
+/// Most companions of a visitor that are told, the newest; all are counted.
+pub const TOLD_MAX: usize = 1_000;
+
+/// Companions of a visitor.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KnownContexts {
+    /// How many there are.
+    pub count: usize,
+    /// The newest of them with their decisions, oldest first.
+    pub newest: Vec<(Companion, Event)>,
+}
+
+/// Finds what is kept of visitors.
+pub(crate) fn contexts_of(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) -> Result<KnownContexts, StoreError> {
+    let mut newest = VecDeque::new();
+    let mut count = 0;
+    each_row(store, |key, value| {
+        for companion in record::decode_companions(key, value)? {
+            if visitors.contains(&companion.token) {
+                count += 1;
+                newest.push_back(companion);
+                if newest.len() > TOLD_MAX {
+                    newest.pop_front();
+                }
+            }
+        }
+        Ok(None)
+    })?;
+    let mut told = Vec::with_capacity(newest.len());
+    for companion in newest {
+        if let Some(block) = store.blocks(companion.block).next() {
+            let event =
+                record::decode_events(&block?.payload).nth(usize::try_from(companion.index).unwrap_or(usize::MAX));
+            if let Some(event) = event {
+                told.push((companion, event?));
+            }
+        }
+    }
+    Ok(KnownContexts { count, newest: told })
+}
+
+/// Takes out what is kept of visitors; says how many companions went. Stopped in the middle, it can be begun again. Not by two
+/// at once: each writes what it read.
+pub(crate) fn erase(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) -> Result<usize, StoreError> {
+    let mut count = 0;
+    each_row(store, |key, value| {
+        let left = record::without_visitors(key, value, |token| visitors.contains(&token))?;
+        Ok(left.map(|(row, gone)| {
+            count += gone;
+            row
+        }))
+    })?;
+    Ok(count)
+}
+
+/// Shows every row; what comes back takes its place.
+fn each_row(
+    store: &dyn Store,
+    mut look: impl FnMut(&[u8], &[u8]) -> Result<Option<Row>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let rows = store.rows(Space::Companion, &[], after.as_deref(), AT_ONCE)?;
+        let mut changed = Vec::new();
+        for (key, value) in &rows {
+            changed.extend(look(key, value)?);
+        }
+        if !changed.is_empty() {
+            store.append(&[], &changed)?;
+        }
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after = Some(last.clone());
+    }
+}
