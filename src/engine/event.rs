@@ -305,6 +305,26 @@ pub struct Shares {
 }
 
 impl Event {
+    /// The decision that an event makes; `None` for events of another kind.
+    #[must_use]
+    pub fn into_decision(self) -> Option<DecisionRecord> {
+        match self {
+            Self::Exposed(exposed) => Some(exposed.record),
+            Self::Assigned(assigned) => Some(assigned.record),
+            Self::ExperimentSaved(_)
+            | Self::StatusChanged { .. }
+            | Self::ExperimentDeleted { .. }
+            | Self::Aliased(_)
+            | Self::VisitorErased(_)
+            | Self::Activated(_)
+            | Self::Rewarded(_)
+            | Self::Amended(_)
+            | Self::Retracted(_)
+            | Self::AllocationComputed(_)
+            | Self::PoolFitted(_) => None,
+        }
+    }
+
     /// The decision that an event is feedback of; `None` for events of another kind.
     #[must_use]
     pub const fn feedback_of(&self) -> Option<&DecisionRecord> {

@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 use crate::domain::context::Value as Attribute;
 use crate::domain::{ExperimentKey, VisitorId};
-use crate::engine::event::Event;
 use crate::http::body::{Body, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
+use crate::service::companions::KnownContext;
 use crate::service::visitor::KnownAssignment;
-use crate::store::record::Companion;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +33,7 @@ pub(crate) async fn get(service: Data<Service>, id: Path<String>) -> Result<Http
         "aliases": known.aliases,
         "assignments": known.assignments.iter().map(assignment).collect::<Vec<_>>(),
         "contexts_count": known.contexts.count,
-        "contexts": known.contexts.newest.iter().filter_map(|(companion, event)| context(companion, event)).collect::<Vec<_>>(),
+        "contexts": known.contexts.newest.iter().map(context).collect::<Vec<_>>(),
     })))
 }
 
@@ -92,34 +91,18 @@ fn assignment(known: &KnownAssignment) -> Value {
     })
 }
 
-/// What was known at a decision; `None` for an event that is none.
-fn context(companion: &Companion, event: &Event) -> Option<Value> {
-    let record = match event {
-        Event::Exposed(exposed) => &exposed.record,
-        Event::Assigned(assigned) => &assigned.record,
-        Event::ExperimentSaved(_)
-        | Event::StatusChanged { .. }
-        | Event::ExperimentDeleted { .. }
-        | Event::Aliased(_)
-        | Event::VisitorErased(_)
-        | Event::Activated(_)
-        | Event::Rewarded(_)
-        | Event::Amended(_)
-        | Event::Retracted(_)
-        | Event::AllocationComputed(_)
-        | Event::PoolFitted(_) => return None,
-    };
-    let attributes = companion.context.as_ref().map(|context| {
+fn context(known: &KnownContext) -> Value {
+    let attributes = known.context.as_ref().map(|context| {
         let attribute = |(name, value): (&str, &Attribute<'_>)| (name.to_owned(), value_json(value));
         context.iter().map(attribute).collect::<serde_json::Map<_, _>>()
     });
-    Some(json!({
-        "visitor": companion.visitor,
-        "experiment": record.experiment.as_str(),
-        "decision_id": record.decision.to_string(),
-        "decided_at": rfc3339(record.decided_at()),
+    json!({
+        "visitor": known.visitor,
+        "experiment": known.record.experiment.as_str(),
+        "decision_id": known.record.decision.to_string(),
+        "decided_at": rfc3339(known.record.decided_at()),
         "context": attributes,
-    }))
+    })
 }
 
 fn value_json(value: &Attribute<'_>) -> Value {

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::domain::VisitorToken;
-use crate::engine::event::Event;
+use crate::domain::{Context, VisitorToken};
+use crate::engine::event::DecisionRecord;
 use crate::store::record::{self, Companion};
 use crate::store::{Row, Space, Store, StoreError};
 
@@ -18,8 +18,19 @@ pub const TOLD_MAX: usize = 1_000;
 pub struct KnownContexts {
     /// How many there are.
     pub count: usize,
-    /// The newest of them with their decisions, oldest first.
-    pub newest: Vec<(Companion, Event)>,
+    /// The newest of them, oldest first.
+    pub newest: Vec<KnownContext>,
+}
+
+/// What was known of a visitor at a decision that counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownContext {
+    /// The id it was decided for under.
+    pub visitor: String,
+    /// The decision.
+    pub record: DecisionRecord,
+    /// What was known; `None` where it was too long to be kept.
+    pub context: Option<Context<'static>>,
 }
 
 /// Finds what is kept of visitors.
@@ -39,13 +50,13 @@ pub(crate) fn contexts_of(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) 
         Ok(None)
     })?;
     let mut told = Vec::with_capacity(newest.len());
-    for companion in newest {
-        if let Some(block) = store.blocks(companion.block).next() {
-            let event =
-                record::decode_events(&block?.payload).nth(usize::try_from(companion.index).unwrap_or(usize::MAX));
-            if let Some(event) = event {
-                told.push((companion, event?));
-            }
+    for Companion { block, index, visitor, context, .. } in newest {
+        let Some(block) = store.blocks(block).next() else { continue };
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(event) = record::decode_events(&block?.payload).nth(index)
+            && let Some(record) = event?.into_decision()
+        {
+            told.push(KnownContext { visitor, record, context });
         }
     }
     Ok(KnownContexts { count, newest: told })
