@@ -20,6 +20,8 @@ pub(crate) struct Site {
     pub(crate) service: Service,
     clock: Arc<ManualClock>,
     visitors: u64,
+    /// Receipts of which a reward was acknowledged.
+    pub(crate) rewarded: Vec<String>,
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -36,7 +38,7 @@ impl Site {
             ..Options::default()
         };
         let service = Service::start(store, Secret::new([5; 32]), 6, Arc::clone(&clock) as _, options).expect("starts");
-        Self { service, clock, visitors: 0 }
+        Self { service, clock, visitors: 0, rewarded: Vec::new() }
     }
 
     /// Saves an experiment that pools as it is told.
@@ -87,6 +89,7 @@ impl Site {
                 occurred_at: None,
             };
             run(self.service.reward(&reward)).expect("recorded");
+            self.rewarded.push(receipt);
         }
     }
 

@@ -3,6 +3,7 @@
 mod concurrent;
 mod corrections;
 mod faults;
+mod power_cut;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
