@@ -3,6 +3,7 @@
 //! before it tries again (`committer/doubt.rs`).
 
 mod doubt;
+mod forgetting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,16 +23,12 @@ use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::replay::push_rows;
 use crate::store::record;
-use crate::store::{Block, CheckpointKind, Row, Space, StateRow, Store, StoreError};
+use crate::store::{Block, CheckpointKind, Row, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
 const BLOCK_BYTES: usize = 6_000;
-/// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
-const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
-/// Most ledger entries forgotten between two commits.
-const FORGET_AT_ONCE: usize = 10_000;
 
 #[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
 enum Message {
@@ -305,16 +302,6 @@ impl Committer {
             }
         }
         self.forget();
-    }
-
-    /// Forgets what no receipt can ask for any more. Measured by the newest decision, so that it needs no clock.
-    fn forget(&mut self) {
-        let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
-        let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
-        if let Err(error) = self.store.forget(Space::Ledger, &record::ledger_key_at(before), FORGET_AT_ONCE) {
-            self.doubt.open = true;
-            tracing::warn!(%error, "old ledger entries could not be forgotten");
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The service without HTTP: a store that can be told to refuse, a clock that stands.
 
+mod clock;
 mod concurrent;
 mod corrections;
 mod faults;

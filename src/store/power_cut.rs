@@ -103,9 +103,12 @@ impl Recording {
     pub(crate) fn image(&self, seed: Seed) -> (Vec<u8>, Head, String) {
         let recorded = self.lock();
         let first = recorded.promises.first().expect("something was promised").told;
-        let moments: Vec<usize> =
-            (first..recorded.told.len()).filter(|at| !matches!(recorded.told[*at], Told::Synced)).collect();
-        let cut = moments[pick(seed.child(0), moments.len())] + 1;
+        let is_sync = |at: usize| matches!(recorded.told.get(at), Some(Told::Synced));
+        let moments: Vec<usize> = (first..recorded.told.len()).filter(|at| !is_sync(*at)).collect();
+        // Every second cut is just before a sync, when most is written and nothing of it need be there.
+        let befores: Vec<usize> = moments.iter().copied().filter(|at| is_sync(at + 1)).collect();
+        let among = if seed.child(2).0.is_multiple_of(2) && !befores.is_empty() { &befores } else { &moments };
+        let cut = among[pick(seed.child(0), among.len())] + 1;
         let promise = recorded.promises.iter().rfind(|promise| promise.told <= cut).expect("the first is before");
         let synced = recorded.told[..cut].iter().rposition(|told| matches!(told, Told::Synced)).map_or(0, |at| at + 1);
         let mut content = recorded.begin.clone();
@@ -126,11 +129,12 @@ fn survive(content: &mut Vec<u8>, unsynced: &[Told], dice: Seed) -> String {
     let all = pieces.len();
     let chance = [0.25, 0.5, 0.75, 0.95][pick(dice.child(1), 4)];
     let kept = |index: usize| dice.child(100 + index as u64).uniform() < chance;
-    let how = match pick(dice.child(2), 5) {
+    let how = match pick(dice.child(2), 6) {
         0 => {
             pieces.clear();
             "dropped"
         }
+        4 => "kept",
         1 => {
             pieces.truncate(pick(dice.child(3), all + 1));
             "cut at the end"
