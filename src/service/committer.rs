@@ -4,13 +4,13 @@
 
 mod doubt;
 mod forgetting;
+mod queue;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use tokio::sync::oneshot;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::domain::DecisionId;
 use crate::engine::Engine;
@@ -19,6 +19,8 @@ use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge, judged_deci
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
+pub use crate::service::committer::queue::Pending;
+pub(crate) use crate::service::committer::queue::{Inbox, Jobs, Next, Queue, Waiting};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::replay::push_rows;
@@ -30,86 +32,11 @@ const MAX_BATCH: usize = 4_096;
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
 const BLOCK_BYTES: usize = 6_000;
 
-#[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
-enum Message {
-    Event(Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>),
-    Stop,
-}
-
-/// The way to the committer. Cheap to clone; never blocks a request.
-#[derive(Clone)]
-pub struct Queue {
-    messages: Sender<Message>,
-    health: Arc<Health>,
-}
-
-impl Queue {
-    pub(crate) fn new(capacity: usize, health: Arc<Health>) -> (Self, Events) {
-        let (messages, receiver) = crossbeam_channel::bounded(capacity);
-        (Self { messages, health }, Events(receiver))
-    }
-
-    /// Hands over an event that nobody waits for.
-    pub(crate) fn offer(&self, event: Event) -> Result<(), CommitError> {
-        self.send(Message::Event(event, None))
-    }
-
-    /// Hands over an event; the answer comes once it is durable and applied.
-    pub(crate) fn submit(&self, event: Event) -> Result<Pending, CommitError> {
-        let (reply, pending) = oneshot::channel();
-        self.send(Message::Event(event, Some(reply)))?;
-        Ok(Pending(pending))
-    }
-
-    /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone.
-    pub(crate) fn push(&self, event: Event) -> bool {
-        self.messages.send(Message::Event(event, None)).is_ok()
-    }
-
-    /// Asks the committer to commit what is queued and end.
-    pub(crate) fn stop(&self) {
-        // An error means it has ended already.
-        let _ = self.messages.send(Message::Stop);
-    }
-
-    fn send(&self, message: Message) -> Result<(), CommitError> {
-        self.messages.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => CommitError::Overloaded,
-            TrySendError::Disconnected(_) => {
-                CommitError::Unavailable(self.health.trouble().unwrap_or_else(|| "the server is stopping".into()))
-            }
-        })
-    }
-}
-
-/// The committer's end of the queue.
-pub(crate) struct Events(Receiver<Message>);
-
-/// A commit under way.
-pub struct Pending(oneshot::Receiver<Result<Judgement, CommitError>>);
-
-impl Pending {
-    /// Waits for it.
-    ///
-    /// # Errors
-    /// If it could not be recorded: then nothing was.
-    pub async fn done(self) -> Result<Judgement, CommitError> {
-        self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
-    }
-
-    /// The same on a background thread, which it blocks.
-    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
-    }
-}
-
-type Waiting = (Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>);
-
-pub(crate) struct Committer {
+pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<RefreshJob>> {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
-    messages: Receiver<Message>,
-    jobs: Sender<RefreshJob>,
+    events: I,
+    jobs: J,
     health: Arc<Health>,
     options: Options,
     /// Rows of a checkpoint that could not be saved yet.
@@ -125,19 +52,19 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-impl Committer {
+impl<I: Inbox, J: Jobs> Committer<I, J> {
     pub(crate) fn new(
         engine: Arc<Engine>,
         store: Arc<dyn Store>,
-        Events(messages): Events,
-        jobs: Sender<RefreshJob>,
+        events: I,
+        jobs: J,
         health: Arc<Health>,
         options: Options,
     ) -> Self {
         Self {
             engine,
             store,
-            messages,
+            events,
             jobs,
             health,
             options,
@@ -148,7 +75,7 @@ impl Committer {
         }
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until its queue is told to stop, and all that was taken by then is committed.
     pub(crate) fn run(mut self) {
         let mut due = Vec::new();
         self.engine.due(&mut due);
@@ -184,43 +111,26 @@ impl Committer {
     }
 
     /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
-    /// whether to stop after it.
+    /// whether nothing more will come.
     fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
-        let mut deadline = instant() + idle;
-        let mut awaited = false;
-        let mut first = true;
+        let mut deadline = Some(instant() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
-        let most = batch.len() + MAX_BATCH;
-        while batch.len() < most {
-            let message = if awaited {
-                match self.messages.try_recv() {
-                    Ok(message) => message,
-                    Err(_) => return false,
-                }
-            } else {
-                match self.messages.recv_deadline(deadline) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => return false,
-                    Err(RecvTimeoutError::Disconnected) => return true,
-                }
-            };
-            match message {
-                Message::Event(event, reply) => {
-                    awaited |= reply.is_some();
-                    batch.push((event, reply));
-                }
-                Message::Stop => {
-                    // What was queued behind the stop was accepted too.
-                    while let Ok(Message::Event(event, reply)) = self.messages.try_recv() {
-                        batch.push((event, reply));
+        let carried = batch.len();
+        while batch.len() < carried + MAX_BATCH {
+            match self.events.next(deadline) {
+                Next::Event(waiting) => {
+                    let first = batch.len() == carried;
+                    let awaited = waiting.1.is_some();
+                    batch.push(waiting);
+                    if awaited {
+                        deadline = None;
+                    } else if first {
+                        deadline = Some(instant() + self.options.commit_interval);
                     }
-                    return true;
                 }
-            }
-            if first {
-                first = false;
-                deadline = instant() + self.options.commit_interval;
+                Next::Nothing => return false,
+                Next::Closed => return true,
             }
         }
         false
@@ -276,7 +186,7 @@ impl Committer {
 
     fn hand_out(&self, jobs: Vec<RefreshJob>) {
         for job in jobs {
-            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+            if let Err(job) = self.jobs.offer(job) {
                 self.engine.abandon(&job);
             }
         }
@@ -305,7 +215,7 @@ impl Committer {
     }
 }
 
-impl Drop for Committer {
+impl<I: Inbox, J: Jobs> Drop for Committer<I, J> {
     /// However it ends, even by a bug: from here on nothing is recorded, and `/readyz` says so.
     fn drop(&mut self) {
         self.health.set(Some("the committer has ended".into()));
@@ -375,3 +285,6 @@ fn known_entries(
     known.extend(fresh.get(&decision).into_iter().flatten().cloned());
     Ok(known)
 }
+
+#[cfg(test)]
+mod model;

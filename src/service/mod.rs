@@ -110,7 +110,7 @@ impl Service {
         let engine = Arc::new(Engine::new(secret, entropy.bits()));
         let recovered = recovery::recover(&engine, &*store)?;
         let health = Arc::new(Health::default());
-        let (queue, events) = Queue::new(options.queue_events, Arc::clone(&health));
+        let (queue, events) = Queue::bounded(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
         let committer =
             Committer::new(Arc::clone(&engine), Arc::clone(&store), events, jobs, Arc::clone(&health), options);

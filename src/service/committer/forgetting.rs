@@ -1,7 +1,7 @@
 //! Forgetting ledger entries that nobody can ask for any more: no receipt, and no replay.
 
 use crate::domain::{Span, Timestamp};
-use crate::service::committer::Committer;
+use crate::service::committer::{Committer, Inbox, Jobs};
 use crate::service::retention::time_of;
 use crate::store::{Space, StoreError, record};
 
@@ -10,7 +10,7 @@ const LEDGER_SPAN: Span = Span::DAY.times(365 + 90);
 /// Most ledger entries forgotten between two commits.
 const FORGET_AT_ONCE: usize = 10_000;
 
-impl Committer {
+impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// Measured by events, so that it needs no clock: by the newest, and by what the journal still holds, for a replay judges each
     /// event by the entries of its decision.
     pub(super) fn forget(&mut self) {
