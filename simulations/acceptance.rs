@@ -11,6 +11,7 @@ use crate::simulations::runner;
 use crate::simulations::scenario::{Overrides, Scenario, ScenarioFile};
 
 mod pooling;
+mod trouble;
 
 /// A scenario of the project with these strategies alone, by name; all are compared with the first of the file.
 fn play(name: &str, runs: u32, strategies: &[&str]) -> ScenarioResult {

@@ -21,6 +21,7 @@ use mabel::policy::{Parameter, Parameters};
 
 use crate::simulations::player::account::{Account, Grid};
 use crate::simulations::player::definition::{Choice, GOAL, definition};
+use crate::simulations::player::kept::Kept;
 use crate::simulations::player::pending::{Clock, Pending};
 use crate::simulations::player::watch::Watch;
 use crate::simulations::sample_ratio::SampleRatio;
@@ -31,6 +32,7 @@ mod account;
 mod check;
 mod course;
 mod definition;
+mod kept;
 mod pending;
 mod verdicts;
 mod watch;
@@ -44,6 +46,9 @@ pub(crate) const PICTURED_SEGMENTS: usize = 4;
 
 /// Visitors between two looks at whether to stop.
 const STOP_EVERY: u64 = 4_096;
+
+/// After which a site sends a refused reward again.
+const RETRY: Span = Span::SECOND;
 
 /// Plays one run; `None` if it was told to stop.
 pub(crate) fn play(
@@ -74,12 +79,19 @@ struct Moment<'a> {
     phase: &'a Phase,
 }
 
+/// Nobody to hide anything from. The same for every strategy, so that the same id gives the same draw.
+fn new_engine() -> Engine {
+    Engine::new(Secret::new([0; 32]), 0)
+}
+
 struct Player<'a> {
     world: &'a World,
     strategy: &'a Strategy,
     /// Of the whole run.
     visitors: u64,
     engine: Engine,
+    /// Where something befalls the server.
+    kept: Option<Kept>,
     /// Which experiment decides for each segment.
     experiments: Vec<ExperimentKey>,
     jobs: Vec<RefreshJob>,
@@ -107,8 +119,8 @@ impl<'a> Player<'a> {
             world,
             strategy,
             visitors,
-            // Nobody to hide anything from. The same for every strategy, so that the same id gives the same draw.
-            engine: Engine::new(Secret::new([0; 32]), 0),
+            engine: new_engine(),
+            kept: strategy.terms.trouble.map(Kept::new),
             experiments: vec![world.key.clone(); world.segments_count()],
             jobs: Vec::new(),
             reward_id: RewardId::new(GOAL).expect("a goal's key is a reward id"),
@@ -230,27 +242,41 @@ impl<'a> Player<'a> {
     fn save(&mut self, key: ExperimentKey, phase: &Phase, choice: Choice<'_>, now: Timestamp) -> Result<(), SaveError> {
         let definition = definition(self.world, phase, &self.strategy.terms, key, choice, self.visitors);
         if let Some(saved) = self.engine.save(definition, Status::Running, now)? {
-            self.apply(&Event::ExperimentSaved(Arc::new(saved)), &Judgement::PLAIN);
+            let event = Event::ExperimentSaved(Arc::new(saved));
+            assert!(self.record_event(&event, &Judgement::PLAIN), "definitions are saved while the store takes them");
+            self.apply(&event, &Judgement::PLAIN);
         }
         Ok(())
     }
 
+    /// Applies an event that is recorded, and what becomes due by it.
     fn apply(&mut self, event: &Event, judgement: &Judgement) {
         self.engine.apply(event, judgement, &mut self.jobs);
         while let Some(job) = self.jobs.pop() {
-            self.engine.apply(&job.compute(), &Judgement::PLAIN, &mut self.jobs);
+            let computed = job.compute();
+            let recorded = self.record_event(&computed, &Judgement::PLAIN);
+            assert!(recorded, "a store that took an event takes what follows from it");
+            self.engine.apply(&computed, &Judgement::PLAIN, &mut self.jobs);
         }
+    }
+
+    /// The site shows the default by itself, and nothing is recorded.
+    fn fall_back(&mut self, moment: &Moment<'_>) {
+        self.account.show(self.world, &moment.scene, moment.phase.available[0]);
     }
 
     /// One visitor: decided for, counted, and rewarded if there is a conversion.
     fn round(&mut self, moment: &Moment<'_>) {
         let Moment { index, visitor, context, scene, now, phase } = moment;
         while let Some(reward) = self.pending.pop(*now) {
-            self.deliver(reward, *index);
+            self.deliver(reward, *index, *now);
         }
         if matches!(self.strategy.plan, Plan::Oracle) {
             self.account.show(self.world, scene, scene.best);
             return;
+        }
+        if self.befall(*index) {
+            return self.fall_back(moment);
         }
         if self.strategy.terms.control > 0.0 {
             // Only the control group's hash reads it.
@@ -272,6 +298,9 @@ impl<'a> Player<'a> {
         let decision = self.engine.decide(experiment, &request, self.explain).expect("the experiment was saved");
         let record = decision.record.as_ref().expect("an experiment that runs records its decisions");
         let variation = phase.available[decision.variation];
+        if !self.record_decision(experiment, &request) {
+            return self.fall_back(moment);
+        }
         self.shown.add(visitor.segment, variation, 1);
         self.account.show(self.world, scene, variation);
         if !record.control {
@@ -286,7 +315,7 @@ impl<'a> Player<'a> {
         self.apply(&event, &Judgement::PLAIN);
         match reward {
             None => {}
-            Some((None, reward)) => self.deliver(reward, *index),
+            Some((None, reward)) => self.deliver(reward, *index, *now),
             Some((Some(delay), reward)) => self.pending.push(*now + delay, reward),
         }
     }
@@ -315,10 +344,18 @@ impl<'a> Player<'a> {
         (delay, Pending { event, segment: visitor.segment, variation, earned })
     }
 
-    /// A reward becomes known.
-    fn deliver(&mut self, reward: Pending, index: u64) {
+    /// A reward becomes known; one that is refused is sent again.
+    fn deliver(&mut self, mut reward: Pending, index: u64, now: Timestamp) {
+        let position = self.kept.as_ref().map_or(Position { block: index + 1, index: 0 }, Kept::next);
+        let judgement = judge(&reward.event, position, &Known::default());
+        if !self.record_event(&reward.event, &judgement) {
+            let again = now + RETRY;
+            if let Event::Rewarded(rewarded) = &mut reward.event {
+                rewarded.arrived_at = again;
+            }
+            return self.pending.push(again, reward);
+        }
         self.earned.add(reward.segment, reward.variation, reward.earned);
-        let judgement = judge(&reward.event, Position { block: index + 1, index: 0 }, &Known::default());
         self.apply(&reward.event, &judgement);
     }
 

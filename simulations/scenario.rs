@@ -18,6 +18,7 @@ mod grid;
 mod schema;
 mod stopping;
 mod strategy;
+mod trouble;
 
 /// What one file says: a scenario, or a grid of scenarios that differ in parameters.
 #[derive(Debug, Clone)]

@@ -33,6 +33,18 @@ pub(crate) struct Terms {
     pub(crate) goal: Option<GoalKind>,
     pub(crate) expected: Expected,
     pub(crate) budget: Option<Budget>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What befalls its server, at shares of the run's visitors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Trouble {
+    /// It is stopped, and started again from what its store holds: a checkpoint of half that time, and the journal since.
+    Restart { at: f64 },
+    /// Its store refuses: visitors are shown the default and nothing is recorded.
+    StoreFails { from: f64, to: f64 },
+    /// Nobody asks it: the site shows the default by itself.
+    Away { from: f64, to: f64 },
 }
 
 /// What it is told of how many visitors will come.
@@ -53,7 +65,7 @@ pub(crate) struct Budget {
 }
 
 impl Default for Terms {
-    /// No floor, no control group, nothing forgotten, and rewards taken to come at once.
+    /// No floor, no control group, nothing forgotten, rewards taken to come at once, and no trouble.
     fn default() -> Self {
         Self {
             floor: 0.0,
@@ -65,6 +77,7 @@ impl Default for Terms {
             goal: None,
             expected: Expected::Unsaid,
             budget: None,
+            trouble: None,
         }
     }
 }

@@ -120,6 +120,7 @@ const OUTSIDE: &[Outside] = &[
     outside("ureq", TERMINAL, "the client of commands; a server calls nobody"),
     outside("criterion", IN_TESTS, "benchmarks"),
     outside("proptest", IN_TESTS, "laws as properties"),
+    outside("shuttle", IN_TESTS, "interleavings of threads by a seed"),
     outside("tempfile", IN_TESTS, "directories that vanish after a test"),
 ];
 

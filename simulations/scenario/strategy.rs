@@ -7,7 +7,7 @@ use mabel::domain::{GoalKind, Probability, Span};
 use mabel::engine::definition::{Delay, HalfLife, Objective};
 use mabel::policy::{Parameter, Parameters, REGISTRY};
 
-use crate::simulations::scenario::Refusal;
+use crate::simulations::scenario::{Refusal, trouble};
 use crate::simulations::strategies::{Budget, Expected, Plan, Strategy, Terms, Winner};
 
 /// Share of the visitors whom an A/B test shows all variations alike (STATISTICS §16).
@@ -83,8 +83,18 @@ fn read(mut table: toml::Table, at: &str, floor: f64, control: f64) -> Result<St
 }
 
 /// Fields that every strategy has.
-const TERMS: [&str; 9] =
-    ["floor", "control", "half_life", "objective", "delay", "typical_delay", "goal", "expected_visitors", "budget"];
+const TERMS: [&str; 10] = [
+    "floor",
+    "control",
+    "half_life",
+    "objective",
+    "delay",
+    "typical_delay",
+    "goal",
+    "expected_visitors",
+    "budget",
+    "trouble",
+];
 
 fn take_terms(table: &mut toml::Table, at: &str, floor: f64, control: f64) -> Result<Terms, Refusal> {
     let floor = take_number(table, at, "floor", floor)?;
@@ -105,6 +115,7 @@ fn take_terms(table: &mut toml::Table, at: &str, floor: f64, control: f64) -> Re
         goal: take_word(table, at, "goal", &goals)?,
         expected: take_expected(table, at)?,
         budget: take_budget(table, at)?,
+        trouble: trouble::take(table, at)?,
     })
 }
 

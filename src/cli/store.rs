@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mabel::service::backup;
+use mabel::service::error::StartError;
 use mabel::service::rebuild::rebuild;
 use mabel::service::verify::{Verified, verify};
 use mabel::store::archive::{self, Archived};
-use mabel::store::{DiskOptions, Location, Store};
+use mabel::store::{DiskOptions, Location, Store, StoreError};
 
 use crate::cli::client::{Client, Target};
 use crate::cli::exit::Failure;
@@ -65,7 +66,7 @@ pub(crate) fn run_verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     let bar = progress(&*store);
     let verified = verify(&*store, &mut |block| bar.set_position(block));
     bar.finish_and_clear();
-    let verified = verified.map_err(|error| in_store(&arguments.data, &error))?;
+    let verified = verified.map_err(|error| while_reading(&arguments.data, error))?;
     print(&readable(&verified))?;
     match verified.differences_count {
         0 => Ok(()),
@@ -123,7 +124,7 @@ pub(crate) fn run_rebuild(arguments: &RebuildArguments) -> Result<(), Failure> {
     let bar = progress(&*store);
     let rebuilt = rebuild(&*store, &mut |block| bar.set_position(block));
     bar.finish_and_clear();
-    let rebuilt = rebuilt.map_err(|error| in_store(&arguments.data, &error))?;
+    let rebuilt = rebuilt.map_err(|error| while_reading(&arguments.data, error))?;
     store.close().map_err(|error| in_store(&arguments.data, &error))?;
     print(&format!(
         "rebuilt from blocks {} to {}: {} rows of the state, {} entries beside the journal",
@@ -193,6 +194,18 @@ fn open(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
 
 fn in_store(data: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format_args!("{data}: {error}"))
+}
+
+/// An error while a store that opened is read. What an open does not look at (old blocks, the ledger) has a way out as well.
+fn while_reading(data: &str, error: impl Into<StartError>) -> Failure {
+    match error.into() {
+        error @ (StartError::Store(StoreError::Damaged(_)) | StartError::Restore(_)) => Failure::new(format_args!(
+            "{data}: {error}. `mabel rebuild` makes state and ledger anew from the journal; where that finds the same, restore \
+             a backup (`mabel restore`)"
+        )),
+        error @ (StartError::Store(StoreError::Unavailable { .. } | StoreError::Loss { .. })
+        | StartError::Thread(_)) => in_store(data, &error),
+    }
 }
 
 fn progress(store: &dyn Store) -> ProgressBar {

@@ -184,7 +184,6 @@ impl Engine {
                 control: record.control,
                 lengths: epoch.lengths,
             };
-            experiment.saw_decision(place.decided);
             // The time an epoch has come to is in the experiment's row, whatever else changes.
             experiment.mark_changed();
             experiment.count_capped(changes);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{ExperimentKey, GoalKey, Seed, Slot, Span, Timestamp, VariationKey};
+use crate::domain::{ExperimentKey, GoalKey, Seed, Slot, Span, VariationKey};
 use crate::engine::checkpoint::{ExperimentState, RewardCounts};
 use crate::engine::definition::Status;
 use crate::engine::epoch::Epoch;
@@ -29,7 +29,6 @@ pub struct Experiment {
     changed: AtomicBool,
     /// Conditions that could not be decided since the start.
     failed_conditions: AtomicU64,
-    newest_decision: AtomicU64,
     /// The budget has room for no further cost.
     exhausted: AtomicBool,
 }
@@ -139,7 +138,6 @@ impl Experiment {
             rewards: Mutex::new(rewards),
             changed: AtomicBool::new(true),
             failed_conditions: AtomicU64::new(0),
-            newest_decision: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
         })
     }
@@ -206,19 +204,6 @@ impl Experiment {
     #[must_use]
     pub fn failed_conditions(&self) -> u64 {
         self.failed_conditions.load(Ordering::Relaxed)
-    }
-
-    /// Time of the newest decision that was counted since the start.
-    #[must_use]
-    pub fn newest_decision(&self) -> Timestamp {
-        Timestamp::from_millis(self.newest_decision.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn saw_decision(&self, at: Timestamp) {
-        // One writer: a plain store where there is something to store, which is once a millisecond at most.
-        if at.as_millis() > self.newest_decision.load(Ordering::Relaxed) {
-            self.newest_decision.store(at.as_millis(), Ordering::Relaxed);
-        }
     }
 
     /// Whether costed variations may no longer be shown, because the budget has no room for what one may cost.

@@ -69,6 +69,11 @@ impl Pool {
         self.fitted.store(Some(Arc::new(fitted)));
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_fitting(&self) -> bool {
+        self.progress().refreshing
+    }
+
     /// Gives up a fit that could not be queued.
     pub(crate) fn abandon(&self) {
         self.progress().refreshing = false;

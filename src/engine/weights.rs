@@ -16,6 +16,10 @@ use crate::posterior::delay::{Curves, Delays};
 use crate::posterior::forgetting::Scores;
 use crate::posterior::weighing::{Open, Weighing, effective_exposures, weigh};
 
+/// How much earlier than the newest event another may be without a clock having been set: threads overtake each other by
+/// milliseconds, and what waits for a store that refuses is written before what came after it. Ages are known to an hour at best.
+const OUT_OF_ORDER_MAX: Span = Span::HOUR;
+
 /// Of one epoch: what time it is, by its events and never by a clock, and how long rewards of the primary goal take.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
@@ -28,9 +32,11 @@ impl Timing {
         Timestamp::from_millis(self.newest.load(Ordering::Relaxed))
     }
 
-    /// Something happened. For the writer alone.
+    /// Something happens now. For the writer alone. What happens long before the newest event says that a clock had run ahead
+    /// and was set right: then the time is what it is now, or everything learned would be as old as that clock was wrong.
     pub(crate) fn saw(&self, at: Timestamp) {
-        if at.as_millis() > self.newest.load(Ordering::Relaxed) {
+        let newest = self.newest();
+        if at > newest || newest.since(at) > OUT_OF_ORDER_MAX {
             self.newest.store(at.as_millis(), Ordering::Relaxed);
         }
     }

@@ -10,6 +10,7 @@ use crate::engine::secret::Secret;
 use crate::policy::Parameters;
 use crate::service::clock::ManualClock;
 use crate::service::decide::Query;
+use crate::service::retention::Retention;
 use crate::service::reward::Subject;
 use crate::service::{Options, Service};
 use crate::store::memory::MemoryStore;
@@ -21,6 +22,8 @@ pub(crate) struct Site {
     pub(crate) service: Service,
     clock: Arc<ManualClock>,
     visitors: u64,
+    /// Receipts of which a reward was acknowledged.
+    pub(crate) rewarded: Vec<String>,
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -30,14 +33,20 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 impl Site {
     /// On a store that may hold an earlier life of it.
     pub(crate) fn on(store: Arc<dyn Store>, at: Timestamp) -> Self {
+        Self::keeping(store, at, Retention::default())
+    }
+
+    /// The same with a bound of its own for the journal.
+    pub(crate) fn keeping(store: Arc<dyn Store>, at: Timestamp, retention: Retention) -> Self {
         let clock = Arc::new(ManualClock::new(at));
         let options = Options {
             commit_interval: Duration::from_millis(1),
             checkpoint_interval: Duration::from_millis(5),
+            retention,
             ..Options::default()
         };
         let service = Service::start(store, Secret::new([5; 32]), 6, Arc::clone(&clock) as _, options).expect("starts");
-        Self { service, clock, visitors: 0 }
+        Self { service, clock, visitors: 0, rewarded: Vec::new() }
     }
 
     /// Saves an experiment that pools as it is told.
@@ -88,6 +97,7 @@ impl Site {
                 occurred_at: None,
             };
             run(self.service.reward(Subject::Receipt(&receipt), &reward)).expect("recorded");
+            self.rewarded.push(receipt);
         }
     }
 
@@ -97,12 +107,34 @@ impl Site {
     }
 
     pub(crate) fn pass(&self, span: Span) {
-        self.clock.set(self.now() + span);
+        self.set(self.now() + span);
+    }
+
+    pub(crate) fn set(&self, at: Timestamp) {
+        self.clock.set(at);
     }
 
     /// What it reports, and what it would report after a restart.
     pub(crate) fn totals(&self, key: &str) -> String {
+        self.settle();
         format!("{:?}", self.service.report(key).expect("there").totals)
+    }
+
+    /// Waits until nothing is being computed in the background: several looks, for one thing asks for the next.
+    fn settle(&self) {
+        let mut quiet = 0;
+        for _ in 0..5_000 {
+            let computing = self.service.experiments().iter().any(|experiment| {
+                let active = experiment.active_full();
+                active.current().pool.is_fitting() || active.segments().iter().any(|part| part.tallies().refreshing)
+            });
+            quiet = if computing { 0 } else { quiet + 1 };
+            if quiet == 4 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("it never came to rest");
     }
 
     /// Stops it and opens its store again, for whoever looks at it at rest.

@@ -4,13 +4,14 @@
 
 mod doubt;
 mod draft;
+mod forgetting;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use tokio::sync::oneshot;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::engine::Engine;
 use crate::engine::event::Event;
@@ -19,131 +20,22 @@ use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::Draft;
+pub use crate::service::committer::queue::Pending;
+pub(crate) use crate::service::committer::queue::{Committed, Inbox, Jobs, Next, Queue, Waiting};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::visitors::Visitors;
-use crate::store::record::{self, EncodedCompanion};
-use crate::store::{CheckpointKind, Space, StateRow, Store, StoreError};
+use crate::store::record;
+use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
-/// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
-const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
-/// Most ledger entries forgotten between two commits.
-const FORGET_AT_ONCE: usize = 10_000;
 
-/// What was recorded: the event as it stands in the journal, where the writer had something to fill in, and its judgement.
-pub(crate) struct Committed {
-    pub(crate) event: Event,
-    pub(crate) judgement: Judgement,
-}
-
-type Reply = oneshot::Sender<Result<Committed, CommitError>>;
-
-#[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
-enum Message {
-    Event(Waiting),
-    Stop,
-}
-
-/// The way to the committer. Cheap to clone; never blocks a request.
-#[derive(Clone)]
-pub struct Queue {
-    messages: Sender<Message>,
-    health: Arc<Health>,
-}
-
-impl Queue {
-    pub(crate) fn new(capacity: usize, health: Arc<Health>) -> (Self, Events) {
-        let (messages, receiver) = crossbeam_channel::bounded(capacity);
-        (Self { messages, health }, Events(receiver))
-    }
-
-    /// Hands over an event that nobody waits for.
-    pub(crate) fn offer(&self, event: Event, companion: Option<EncodedCompanion>) -> Result<(), CommitError> {
-        self.send(Message::Event(Waiting { event, companion, reply: None }))
-    }
-
-    /// Hands over an event; the answer comes once it is durable and applied.
-    pub(crate) fn submit(&self, event: Event) -> Result<Pending, CommitError> {
-        self.submit_with(event, None)
-    }
-
-    /// The same with who the event is about.
-    pub(crate) fn submit_with(
-        &self,
-        event: Event,
-        companion: Option<EncodedCompanion>,
-    ) -> Result<Pending, CommitError> {
-        let (reply, pending) = oneshot::channel();
-        self.send(Message::Event(Waiting { event, companion, reply: Some(reply) }))?;
-        Ok(Pending(pending))
-    }
-
-    /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone.
-    pub(crate) fn push(&self, event: Event) -> bool {
-        self.messages.send(Message::Event(Waiting { event, companion: None, reply: None })).is_ok()
-    }
-
-    /// Asks the committer to commit what is queued and end.
-    pub(crate) fn stop(&self) {
-        // An error means it has ended already.
-        let _ = self.messages.send(Message::Stop);
-    }
-
-    fn send(&self, message: Message) -> Result<(), CommitError> {
-        self.messages.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => CommitError::Overloaded,
-            TrySendError::Disconnected(_) => {
-                CommitError::Unavailable(self.health.trouble().unwrap_or_else(|| "the server is stopping".into()))
-            }
-        })
-    }
-}
-
-/// The committer's end of the queue.
-pub(crate) struct Events(Receiver<Message>);
-
-/// A commit under way.
-pub struct Pending(oneshot::Receiver<Result<Committed, CommitError>>);
-
-impl Pending {
-    /// Waits for it.
-    ///
-    /// # Errors
-    /// If it could not be recorded: then nothing was.
-    pub async fn done(self) -> Result<Judgement, CommitError> {
-        self.committed().await.map(|committed| committed.judgement)
-    }
-
-    /// The same, and what was recorded.
-    pub(crate) async fn committed(self) -> Result<Committed, CommitError> {
-        self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
-    }
-
-    /// The same on a background thread, which it blocks.
-    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
-        let committed = self.0.blocking_recv();
-        committed
-            .unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
-            .map(|committed| committed.judgement)
-    }
-}
-
-/// An event on its way.
-pub(super) struct Waiting {
-    event: Event,
-    /// Who it is about and what was known of the visitor, where that is kept.
-    companion: Option<EncodedCompanion>,
-    /// Who waits for it.
-    reply: Option<Reply>,
-}
-
-pub(crate) struct Committer {
+pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<RefreshJob>> {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
-    messages: Receiver<Message>,
-    jobs: Sender<RefreshJob>,
+    events: I,
+    jobs: J,
     health: Arc<Health>,
     visitors: Arc<Visitors>,
     options: Options,
@@ -160,12 +52,12 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-impl Committer {
+impl<I: Inbox, J: Jobs> Committer<I, J> {
     pub(crate) fn new(
         engine: Arc<Engine>,
         store: Arc<dyn Store>,
-        Events(messages): Events,
-        jobs: Sender<RefreshJob>,
+        events: I,
+        jobs: J,
         health: Arc<Health>,
         visitors: Arc<Visitors>,
         options: Options,
@@ -173,7 +65,7 @@ impl Committer {
         Self {
             engine,
             store,
-            messages,
+            events,
             jobs,
             health,
             visitors,
@@ -185,7 +77,7 @@ impl Committer {
         }
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until its queue is told to stop, and all that was taken by then is committed.
     pub(crate) fn run(mut self) {
         let mut due = Vec::new();
         self.engine.due(&mut due);
@@ -221,43 +113,26 @@ impl Committer {
     }
 
     /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
-    /// whether to stop after it.
+    /// whether nothing more will come.
     fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
-        let mut deadline = instant() + idle;
-        let mut awaited = false;
-        let mut first = true;
+        let mut deadline = Some(instant() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
-        let most = batch.len() + MAX_BATCH;
-        while batch.len() < most {
-            let message = if awaited {
-                match self.messages.try_recv() {
-                    Ok(message) => message,
-                    Err(_) => return false,
-                }
-            } else {
-                match self.messages.recv_deadline(deadline) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => return false,
-                    Err(RecvTimeoutError::Disconnected) => return true,
-                }
-            };
-            match message {
-                Message::Event(waiting) => {
-                    awaited |= waiting.reply.is_some();
+        let carried = batch.len();
+        while batch.len() < carried + MAX_BATCH {
+            match self.events.next(deadline) {
+                Next::Event(waiting) => {
+                    let first = batch.len() == carried;
+                    let awaited = waiting.reply.is_some();
                     batch.push(waiting);
-                }
-                Message::Stop => {
-                    // What was queued behind the stop was accepted too.
-                    while let Ok(Message::Event(waiting)) = self.messages.try_recv() {
-                        batch.push(waiting);
+                    if awaited {
+                        deadline = None;
+                    } else if first {
+                        deadline = Some(instant() + self.options.commit_interval);
                     }
-                    return true;
                 }
-            }
-            if first {
-                first = false;
-                deadline = instant() + self.options.commit_interval;
+                Next::Nothing => return false,
+                Next::Closed => return true,
             }
         }
         false
@@ -314,7 +189,7 @@ impl Committer {
 
     fn hand_out(&self, jobs: Vec<RefreshJob>) {
         for job in jobs {
-            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+            if let Err(job) = self.jobs.offer(job) {
                 self.engine.abandon(&job);
             }
         }
@@ -341,24 +216,14 @@ impl Committer {
         }
         self.forget();
     }
-
-    /// Forgets what no receipt can ask for any more. Measured by the newest decision, so that it needs no clock.
-    fn forget(&mut self) {
-        let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
-        let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
-        let old = [(Space::Ledger, record::ledger_key_at(before)), (Space::Erased, record::erased_key_at(before))];
-        for (space, below) in old {
-            if let Err(error) = self.store.forget(space, &below, FORGET_AT_ONCE) {
-                self.doubt.open = true;
-                tracing::warn!(%error, ?space, "what is too old to be asked for could not be forgotten");
-            }
-        }
-    }
 }
 
-impl Drop for Committer {
+impl<I: Inbox, J: Jobs> Drop for Committer<I, J> {
     /// However it ends, even by a bug: from here on nothing is recorded, and `/readyz` says so.
     fn drop(&mut self) {
         self.health.set(Some("the committer has ended".into()));
     }
 }
+
+#[cfg(test)]
+mod model;

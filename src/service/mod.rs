@@ -125,7 +125,7 @@ impl Service {
         let engine = Arc::new(Engine::new(secret, entropy.bits()));
         let recovered = recovery::recover(&engine, &*store)?;
         let health = Arc::new(Health::default());
-        let (queue, events) = Queue::new(options.queue_events, Arc::clone(&health));
+        let (queue, events) = Queue::bounded(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
         let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors));
         let committer = Committer::new(

@@ -74,12 +74,18 @@ fn key(experiment: &str, decision_id: &str) -> Box<str> {
 impl Shard {
     fn forget(&mut self, now: Timestamp) {
         while let Some((at, _)) = self.order.front()
-            && (self.order.len() > MAX_PER_SHARD || now.since(*at) >= KEPT)
+            && (self.order.len() > MAX_PER_SHARD || is_over(*at, now))
             && let Some((_, key)) = self.order.pop_front()
         {
             self.answers.remove(&key);
         }
     }
+}
+
+/// After a minute; before it as well, where the clock was set back: an answer of what is the future now must not keep those
+/// behind it from being forgotten.
+fn is_over(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) >= KEPT || at.since(now) >= KEPT
 }
 
 /// FNV-1a: which lock an id takes needs no better hash.

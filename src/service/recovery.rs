@@ -16,7 +16,11 @@ pub struct Recovered {
     pub events: u64,
 }
 
-pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, StartError> {
+/// Puts what a store holds into an engine that is still empty.
+///
+/// # Errors
+/// If the store cannot be read, or what it holds does not fit together.
+pub fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, StartError> {
     let (mut block, mut rows) = restore(engine, store, CheckpointKind::Current)?;
     if block < store.base().number {
         // The current checkpoint was given up with what was damaged, and the blocks that would make it anew were dropped.

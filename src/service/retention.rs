@@ -194,7 +194,7 @@ impl Keeper {
 }
 
 /// When an event happened, as far as it says.
-fn time_of(event: &Event) -> Option<Timestamp> {
+pub(crate) fn time_of(event: &Event) -> Option<Timestamp> {
     match event {
         Event::ExperimentSaved(saved) => Some(saved.at),
         Event::StatusChanged { at, .. } | Event::ExperimentDeleted { at, .. } => Some(*at),

@@ -1,7 +1,10 @@
 //! The service without HTTP: a store that can be told to refuse, a clock that stands.
 
+mod clock;
+mod concurrent;
 mod corrections;
 mod faults;
+mod power_cut;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

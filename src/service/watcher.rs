@@ -36,7 +36,8 @@ impl Watcher {
         let mut looked = self.clock.now();
         while matches!(self.stop.recv_timeout(TICK), Err(RecvTimeoutError::Timeout)) {
             let now = self.clock.now();
-            if now.since(looked) >= LOOK_EVERY {
+            // A clock that was set back must not stop the looks for as long.
+            if now.since(looked) >= LOOK_EVERY || now < looked {
                 looked = now;
                 self.look(now);
             }

@@ -37,7 +37,7 @@ pub enum StoreError {
     /// Committed blocks are missing.
     #[error(
         "the store has lost committed blocks: it ends at block {found}, but block {expected} had been committed; \
-         restore a backup, or start with --accept-loss to go on without what is missing"
+         restore a backup (`mabel restore`), or start with --accept-loss to go on without what is missing"
     )]
     Loss {
         /// Number of the last block that is there.
@@ -324,3 +324,5 @@ fn check_rows(rows: &[Row]) {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod power_cut;

@@ -328,4 +328,6 @@ impl std::fmt::Debug for RedbStore {
 }
 
 #[cfg(test)]
+pub(crate) mod recorded;
+#[cfg(test)]
 mod tests;

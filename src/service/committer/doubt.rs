@@ -4,7 +4,8 @@
 use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
 use crate::service::committer::draft::Draft;
-use crate::service::committer::{Committer, Queue, Waiting, instant};
+use crate::service::committer::queue::Outbox;
+use crate::service::committer::{Committer, Inbox, Jobs, Queue, Waiting, instant};
 use crate::service::error::CommitError;
 use crate::store::{Head, StoreError};
 
@@ -42,7 +43,7 @@ impl Doubt {
     }
 }
 
-impl Queue {
+impl<O: Outbox> Queue<O> {
     /// An error while nothing can be recorded. What is checked against the state must not be checked while a batch is in
     /// doubt: it may be in the journal, before whatever comes next.
     pub(crate) fn certain(&self) -> Result<(), CommitError> {
@@ -50,7 +51,7 @@ impl Queue {
     }
 }
 
-impl Committer {
+impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// A batch failed. If the store can say at once what became of it, everybody is told the truth: recorded after all, or
     /// not at all. Else they are told to try again, and the batch is kept until the store can. What nobody waits for and is
     /// not on disk comes back.

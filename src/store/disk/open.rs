@@ -62,12 +62,17 @@ pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -
     };
     notes.push(format!("opening {} found: {problem}", live.display()));
     let repaired = repair(directory, options, known, Dropping::Nothing, &mut notes);
-    let (written, repaired) = match repaired {
+    let mut written = written;
+    let repaired = match repaired {
         Err(StoreError::Damaged(_) | StoreError::Loss { .. }) if options.accept_loss => {
-            let written = head_file::set_aside(directory, &mut notes)?;
-            (written, repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes))
+            let repaired = repair(directory, options, None, Dropping::WhatIsNotWhole, &mut notes);
+            if repaired.is_ok() {
+                // Not before: where no repair helps, it is still what tells an older copy from the whole.
+                written = head_file::set_aside(directory, &mut notes)?;
+            }
+            repaired
         }
-        repaired => (written, repaired),
+        repaired => repaired,
     };
     let (db, head) = repaired.map_err(|second| worse(problem, second, directory))?;
     Ok(Opened { db, head, written, notes })
@@ -78,8 +83,8 @@ fn worse(first: StoreError, second: StoreError, directory: &Path) -> StoreError 
     match (first, second) {
         (loss @ StoreError::Loss { .. }, _) | (_, loss @ StoreError::Loss { .. }) => loss,
         (first, second) => StoreError::Damaged(format!(
-            "{first}. A repaired copy was tried as well: {second}. What is in {} is as it was found: restore a backup, or start \
-             with --accept-loss to go on with what is whole",
+            "{first}. A repaired copy was tried as well: {second}. What is in {} is as it was found: restore a backup \
+             (`mabel restore`), or start with --accept-loss to go on with what is whole",
             directory.display()
         )),
     }

@@ -1,6 +1,8 @@
 //! What sled 0.34.7 does to a store, done on purpose: broken snapshots, flipped bits, lost ends. No open panics, and none
 //! is silent about a block that had been committed.
 
+mod damage;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

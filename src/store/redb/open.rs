@@ -40,9 +40,11 @@ pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -
     let attempted = match attempt(&path, options, known) {
         Err(problem @ (StoreError::Damaged(_) | StoreError::Loss { .. })) if options.accept_loss => {
             notes.push(format!("opening {} found: {problem}", path.display()));
-            written = head_file::set_aside(directory, &mut notes)?;
-            drop_rest(directory, options, &mut notes)?;
-            attempt(&path, options, written)
+            drop_rest(directory, options, &mut notes).and_then(|()| {
+                // Not before: where nothing can be kept, it is still what tells an older copy from the whole.
+                written = head_file::set_aside(directory, &mut notes)?;
+                attempt(&path, options, written)
+            })
         }
         attempted => attempted,
     };
@@ -57,17 +59,21 @@ pub(super) fn open(directory: &Path, options: DiskOptions, seen: Option<Head>) -
 fn with_way_out(error: StoreError, path: &Path) -> StoreError {
     match error {
         StoreError::Damaged(flaw) => StoreError::Damaged(format!(
-            "{flaw}. What is in {} is as redb left it: restore a backup, or start with --accept-loss to go on with what is \
-             whole, if redb can still open it",
+            "{flaw}. What is in {} is as redb left it: restore a backup (`mabel restore`), or start with \
+             --accept-loss to go on with what is whole, if redb can still open it",
             path.display()
         )),
         error @ (StoreError::Loss { .. } | StoreError::Unavailable { .. }) => error,
     }
 }
 
-/// Opens the file and examines it; gives its head and where the journal begins.
+/// Opens the file and examines it.
 fn attempt(path: &Path, options: DiskOptions, known: Option<Head>) -> Result<(Database, Head, Head), StoreError> {
-    let db = open_redb(path, options)?;
+    examined(open_redb(path, options)?, known)
+}
+
+/// The database if its journal is whole, with its head and where the journal begins.
+pub(super) fn examined(db: Database, known: Option<Head>) -> Result<(Database, Head, Head), StoreError> {
     check_layout(&db)?;
     let read = guarded("read the journal", || Ok(db.begin_read()?))?;
     let examined = examine(&read, EXAMINED_BLOCKS)?;
@@ -77,13 +83,15 @@ fn attempt(path: &Path, options: DiskOptions, known: Option<Head>) -> Result<(Da
 }
 
 fn open_redb(path: &Path, options: DiskOptions) -> Result<Database, StoreError> {
+    guarded("open the database", || Ok(builder(options).create(path)?))
+}
+
+pub(super) fn builder(options: DiskOptions) -> Builder {
     let cache_bytes = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
-    guarded("open the database", || {
-        let mut builder = Builder::new();
-        // Without this redb trusts the checksums of pages it wrote, and a flipped bit would be taken for what was written.
-        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
-        Ok(builder.create(path)?)
-    })
+    let mut builder = Builder::new();
+    // Without this redb trusts the checksums of pages it wrote, and a flipped bit would be taken for what was written.
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+    builder
 }
 
 /// A new database is marked with the layout's version.

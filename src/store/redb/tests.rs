@@ -72,6 +72,8 @@ fn sixty_flipped_bits_are_survived_or_reported() {
                     drop(opened);
                     open(directory.path()).expect("once accepted, the loss is not reported again");
                     accepted += 1;
+                } else {
+                    assert!(directory.path().join("head").exists(), "image {image}: what had been committed is known");
                 }
             }
             Err(error @ StoreError::Unavailable { .. }) => panic!("image {image}: byte {at}: {error}"),

@@ -1,0 +1,208 @@
+//! The way to the committer and its end. What passes through is said by small traits, so that the same code runs over real channels
+//! and over those of a model whose interleavings a seed chooses.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
+use tokio::sync::oneshot;
+
+use crate::engine::event::Event;
+use crate::engine::ledger::Judgement;
+use crate::engine::refresh::RefreshJob;
+use crate::service::error::CommitError;
+use crate::service::health::Health;
+use crate::store::record::EncodedCompanion;
+
+/// What was recorded: the event as it stands in the journal, where the writer had something to fill in, and its judgement.
+pub(crate) struct Committed {
+    pub(crate) event: Event,
+    pub(crate) judgement: Judgement,
+}
+
+/// An event on its way.
+pub(crate) struct Waiting {
+    pub(super) event: Event,
+    /// Who it is about and what was known of the visitor, where that is kept.
+    pub(super) companion: Option<EncodedCompanion>,
+    /// Who waits until it is durable and applied.
+    pub(super) reply: Option<oneshot::Sender<Result<Committed, CommitError>>>,
+}
+
+/// Why nothing was taken.
+pub(crate) enum Untaken {
+    Full,
+    /// The other end is gone.
+    Gone,
+}
+
+/// Where requests put events: bounded.
+pub(crate) trait Outbox {
+    fn try_send(&self, waiting: Waiting) -> Result<(), Untaken>;
+    /// Waits for room; `false` if the other end is gone.
+    fn send(&self, waiting: Waiting) -> bool;
+}
+
+/// What the committer finds.
+#[expect(clippy::large_enum_variant, reason = "it is looked at and gone; a box would cost every event an allocation")]
+pub(crate) enum Next {
+    Event(Waiting),
+    Nothing,
+    /// And nothing more will come: every [`Outbox`] is gone, and all that they took has been found.
+    Closed,
+}
+
+/// Where the committer finds events, in the order in which they were taken.
+pub(crate) trait Inbox {
+    /// The next one; waits for it until a deadline, if there is one.
+    fn next(&self, deadline: Option<Instant>) -> Next;
+}
+
+/// Where the committer puts what is due to be computed: bounded, and it never waits.
+pub(crate) trait Jobs {
+    /// Hands it over, or back.
+    fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob>;
+}
+
+impl Outbox for Sender<Waiting> {
+    fn try_send(&self, waiting: Waiting) -> Result<(), Untaken> {
+        Self::try_send(self, waiting).map_err(|error| match error {
+            TrySendError::Full(_) => Untaken::Full,
+            TrySendError::Disconnected(_) => Untaken::Gone,
+        })
+    }
+
+    fn send(&self, waiting: Waiting) -> bool {
+        Self::send(self, waiting).is_ok()
+    }
+}
+
+impl Inbox for Receiver<Waiting> {
+    fn next(&self, deadline: Option<Instant>) -> Next {
+        let Some(deadline) = deadline else {
+            return match self.try_recv() {
+                Ok(waiting) => Next::Event(waiting),
+                Err(TryRecvError::Empty) => Next::Nothing,
+                Err(TryRecvError::Disconnected) => Next::Closed,
+            };
+        };
+        match self.recv_deadline(deadline) {
+            Ok(waiting) => Next::Event(waiting),
+            Err(RecvTimeoutError::Timeout) => Next::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Next::Closed,
+        }
+    }
+}
+
+impl Jobs for Sender<RefreshJob> {
+    fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob> {
+        self.try_send(job).map_err(TrySendError::into_inner)
+    }
+}
+
+/// The way to the committer. Cheap to clone; never blocks a request.
+pub(crate) struct Queue<O: Outbox = Sender<Waiting>> {
+    /// Taken away by [`Queue::stop`]: whoever is sending still holds it, so that the other end is told that nothing more will come
+    /// after the last event that was taken, and not before.
+    events: Arc<ArcSwapOption<O>>,
+    pub(super) health: Arc<Health>,
+}
+
+impl<O: Outbox> Clone for Queue<O> {
+    fn clone(&self) -> Self {
+        Self { events: Arc::clone(&self.events), health: Arc::clone(&self.health) }
+    }
+}
+
+impl Queue {
+    /// One over a real channel, and its other end.
+    pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Receiver<Waiting>) {
+        let (events, receiver) = crossbeam_channel::bounded(capacity);
+        (Self::new(events, health), receiver)
+    }
+}
+
+impl<O: Outbox> Queue<O> {
+    pub(crate) fn new(events: O, health: Arc<Health>) -> Self {
+        Self { events: Arc::new(ArcSwapOption::from_pointee(events)), health }
+    }
+
+    /// Hands over an event that nobody waits for.
+    pub(crate) fn offer(&self, event: Event, companion: Option<EncodedCompanion>) -> Result<(), CommitError> {
+        self.send(Waiting { event, companion, reply: None })
+    }
+
+    /// Hands over an event; the answer comes once it is durable and applied.
+    pub(crate) fn submit(&self, event: Event) -> Result<Pending, CommitError> {
+        self.submit_with(event, None)
+    }
+
+    /// The same with who the event is about.
+    pub(crate) fn submit_with(
+        &self,
+        event: Event,
+        companion: Option<EncodedCompanion>,
+    ) -> Result<Pending, CommitError> {
+        let (reply, pending) = oneshot::channel();
+        self.send(Waiting { event, companion, reply: Some(reply) })?;
+        Ok(Pending(pending))
+    }
+
+    /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone or told to stop.
+    pub(crate) fn push(&self, event: Event) -> bool {
+        self.events.load_full().is_some_and(|events| events.send(Waiting { event, companion: None, reply: None }))
+    }
+
+    /// Takes nothing more. The committer commits what was taken, and ends.
+    pub(crate) fn stop(&self) {
+        self.events.store(None);
+    }
+
+    fn send(&self, waiting: Waiting) -> Result<(), CommitError> {
+        let taken = self.events.load().as_ref().map_or(Err(Untaken::Gone), |events| events.try_send(waiting));
+        taken.map_err(|untaken| match untaken {
+            Untaken::Full => CommitError::Overloaded,
+            Untaken::Gone => {
+                CommitError::Unavailable(self.health.trouble().unwrap_or_else(|| "the server is stopping".into()))
+            }
+        })
+    }
+}
+
+/// A commit under way.
+pub struct Pending(oneshot::Receiver<Result<Committed, CommitError>>);
+
+impl Pending {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// If it could not be recorded: then nothing was.
+    pub async fn done(self) -> Result<Judgement, CommitError> {
+        self.committed().await.map(|committed| committed.judgement)
+    }
+
+    /// The same, and what was recorded.
+    pub(crate) async fn committed(self) -> Result<Committed, CommitError> {
+        self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
+    }
+
+    /// The same on a background thread, which it blocks.
+    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
+        let committed = self.0.blocking_recv();
+        committed
+            .unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
+            .map(|committed| committed.judgement)
+    }
+
+    /// The answer if it is there.
+    #[cfg(test)]
+    pub(crate) fn answered(&mut self) -> Option<Result<Judgement, CommitError>> {
+        use tokio::sync::oneshot::error::TryRecvError;
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer.map(|committed| committed.judgement)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(CommitError::Unavailable("the server is stopping".into()))),
+        }
+    }
+}
