@@ -111,11 +111,9 @@ fn readable(verified: &Verified) -> String {
     if *differences_count > differences.len() as u64 {
         lines.push(format!("and {} more", differences_count - differences.len() as u64));
     }
-    lines.push(if verified.passed() {
-        "verified: the state is what the journal says, bit for bit".into()
-    } else {
-        String::new()
-    });
+    if verified.passed() {
+        lines.push("verified: the state is what the journal says, bit for bit".into());
+    }
     lines.join("\n")
 }
 

@@ -26,7 +26,7 @@ pub enum CommitError {
     #[error("too much is waiting to be recorded; nothing was recorded, try again")]
     Overloaded,
     /// The store refuses, or the service is stopping.
-    #[error("nothing can be recorded now ({0}); nothing was recorded, try again")]
+    #[error("nothing can be recorded now ({0}); try again: what turns out to be recorded all the same counts once")]
     Unavailable(String),
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
     let goals = goals(experiment);
     let rewards = &report["rewards"];
     let mut out = format!(
-        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded{}, {} repeated, {} late, {} refused\n\n",
+        "{}  {}  definition {}  {}\n{} exposures, {} of the control group; rewards: {} recorded{}, {} repeated, {} late, {} refused{}\n\n",
         text(&report["experiment"]),
         text(&report["status"]),
         report["definition"],
@@ -31,6 +31,7 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
         count(&rewards["repeated"]),
         count(&rewards["late"]),
         count(&rewards["refused"]),
+        corrections(rewards),
     );
     let mut rows = Vec::new();
     if segments.len() != 1 {
@@ -52,6 +53,13 @@ pub(crate) fn table(report: &Value, experiment: &Value) -> Result<String, Failur
     };
     out.push_str(&format!("\nbest: the model's probability that a variation is the best {about}; share: {share}"));
     Ok(out)
+}
+
+/// How many rewards were amended and retracted, where some were.
+fn corrections(rewards: &Value) -> String {
+    let counted = ["amended", "retracted"].map(|what| (what, rewards[what].as_u64().unwrap_or_default()));
+    let said = counted.into_iter().filter(|(_, count)| *count > 0);
+    said.map(|(what, count)| format!(", {} {what}", grouped(count))).collect()
 }
 
 /// A policy shows each variation most where it does well, so that sums over segments compare different visitors (Simpson's
@@ -251,11 +259,12 @@ mod tests {
             "allocation": {"plain": 0.9}, "control": control});
         let report = json!({"experiment": "hero", "status": "running", "definition": 2, "totals": cell,
             "generated_at": "2026-10-01T00:00:00Z", "segments": [cell], "control": control,
-            "rewards": {"recorded": 1239, "repeated": 0, "late": 0, "refused": 0}});
+            "rewards": {"recorded": 1239, "repeated": 0, "late": 0, "refused": 0, "amended": 1002}});
         let experiment = json!({"settings": {"goals": [{"key": "purchase", "role": "primary"}]}});
         let shown = table(&report, &experiment).expect("a report");
         for part in [
             "12,345 exposures, 50 of",
+            "0 refused, 1,002 amended\n",
             "9.00 to 11.00 %",
             "75.00 %",
             "90.00 %",
