@@ -19,7 +19,7 @@ use mabel::service::{Options, Service};
 use mabel::store::{DiskOptions, Location, open};
 
 /// Requests at once: each waits until its assignment is on disk.
-const REQUESTS: u64 = 256;
+const REQUESTS: u64 = 1_024;
 /// Visitors asked for again, at random.
 const AGAIN: u64 = 200_000;
 

@@ -54,6 +54,8 @@ struct Acknowledged {
     rewards: Mutex<Vec<(String, String)>>,
     activations: Mutex<Vec<String>>,
     definitions: Mutex<BTreeMap<String, u64>>,
+    /// The decision that each visitor was told to stay with; `None` once it was erased.
+    visitors: Mutex<BTreeMap<String, Option<String>>>,
     /// By which driver and when each exposure was answered that may be on disk or not.
     exposures: Mutex<Vec<(u64, Instant)>>,
     /// Those that must be on disk.
@@ -74,8 +76,13 @@ impl Acknowledged {
 }
 
 fn definition(version: u64) -> Value {
+    with_unit(version, "decision")
+}
+
+fn with_unit(version: u64, unit: &str) -> Value {
     json!({
         "status": "running",
+        "unit": unit,
         "variations": [{"key": "a", "payload": version}, {"key": "b"}],
         "segments": {"by": ["device"]},
         "goals": [{"key": "purchase"}],
@@ -112,6 +119,9 @@ fn drive(client: &Client, acknowledged: &Acknowledged, driver: u64, seed: Seed, 
             acknowledged.rewards.lock().expect("whole").push((receipt, text(&answer["outcome"]).to_owned()));
             acknowledged.synced(driver);
         }
+        if (dice / 128).is_multiple_of(4) && drive_visitor(client, acknowledged, driver, dice / 1_024).is_none() {
+            return;
+        }
         if (dice / 512).is_multiple_of(40) {
             let key = format!("other-{}", dice / 65_536 % 5);
             let (status, answer) =
@@ -126,6 +136,37 @@ fn drive(client: &Client, acknowledged: &Acknowledged, driver: u64, seed: Seed, 
             *known = version.max(*known);
         }
     }
+}
+
+/// Decides for a visitor that stays with its variation, now and then erases it; `None` if the server is gone. Each driver has visitors
+/// of its own, so that it knows what they were told last.
+fn drive_visitor(client: &Client, acknowledged: &Acknowledged, driver: u64, dice: u64) -> Option<()> {
+    let visitor = format!("v-{driver}-{}", dice % 200);
+    let set = |known| acknowledged.visitors.lock().expect("whole").insert(visitor.clone(), known);
+    if (dice / 256).is_multiple_of(6) {
+        // Until it is answered nobody knows.
+        acknowledged.visitors.lock().expect("whole").remove(&visitor);
+        let Ok((200, _)) = client.try_send("DELETE", &format!("/v1/visitors/{visitor}"), "") else { return None };
+        set(None);
+        acknowledged.synced(driver);
+    } else {
+        let known = acknowledged.visitors.lock().expect("whole").get(&visitor).cloned();
+        if known == Some(None) {
+            acknowledged.visitors.lock().expect("whole").remove(&visitor);
+        }
+        let body = json!({"experiment": "sticky", "visitor": visitor}).to_string();
+        let Ok((200, answer)) = client.try_send("POST", "/v1/decide", &body) else { return None };
+        let decision = text(&answer["decision_id"]).to_owned();
+        if let Some(Some(known)) = known {
+            assert_eq!(decision, known, "{visitor} was told to stay: {answer}");
+        }
+        set(Some(decision));
+        // What it stays with is told without a sync; what it is given is not.
+        if answer["reason"] != "sticky" {
+            acknowledged.synced(driver);
+        }
+    }
+    Some(())
 }
 
 fn conversions(report: &Value) -> u64 {
@@ -159,6 +200,11 @@ fn check(client: &Client, acknowledged: &Acknowledged, killed: Instant, name: &s
     for receipt in activations.iter().rev().take(5) {
         assert_eq!(client.post("/v1/activate", &json!({"receipt": receipt}))["outcome"], "repeated", "{name}");
     }
+    for (visitor, told) in acknowledged.visitors.lock().expect("whole").iter() {
+        let known = client.get(&format!("/v1/visitors/{visitor}"));
+        let stays = known["assignments"][0]["decision_id"].as_str();
+        assert_eq!(stays, told.as_deref(), "{name}: {visitor}: {known}");
+    }
     for (key, version) in acknowledged.definitions.lock().expect("whole").iter() {
         let shown = client.get(&format!("/v1/experiments/{key}"));
         assert!(shown["definition"].as_u64() >= Some(*version), "{name}: {key} at {shown}, acknowledged {version}");
@@ -189,6 +235,8 @@ fn check_store(store: &str) {
         if round == 0 {
             let (status, answer) = server.client.send("PUT", "/v1/experiments/hero", &definition(0));
             assert_eq!(status, 201, "{answer}");
+            let (status, answer) = server.client.send("PUT", "/v1/experiments/sticky", &with_unit(0, "visitor"));
+            assert_eq!(status, 201, "{answer}");
         } else {
             check(&server.client, &acknowledged, killed, &name);
         }
@@ -216,4 +264,7 @@ fn check_store(store: &str) {
     }
     let rewards = acknowledged.rewards.lock().expect("whole").len();
     assert!(rewards as u64 > rounds, "only {rewards} rewards were acknowledged: the test tested nothing");
+    let visitors = acknowledged.visitors.lock().expect("whole");
+    let erased = visitors.values().filter(|told| told.is_none()).count();
+    assert!(erased > 0 && visitors.len() > 5 * erased / 2, "{} visitors, {erased} erased", visitors.len());
 }
