@@ -71,7 +71,7 @@ impl Drop for Server {
 fn help_names_every_command() {
     let help = output(&["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "experiment", "demo", "simulate", "verify", "rebuild", "backup", "restore"] {
+    for command in ["serve", "experiment", "demo", "simulate", "inspect", "verify", "rebuild", "backup", "restore"] {
         assert!(stdout(&help).contains(command), "{command} is missing in: {}", stdout(&help));
         assert!(output(&[command, "--help"]).status.success(), "{command} --help");
     }

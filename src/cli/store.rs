@@ -163,7 +163,7 @@ pub(crate) fn run_restore(arguments: &RestoreArguments) -> Result<(), Failure> {
 }
 
 /// A store that must be there already.
-fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
+pub(super) fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
     let store = match Location::from(data) {
         Location::Directory(directory) | Location::Redb(directory) if !directory.exists() => {
             return Err(Failure::new(format_args!("{data}: there is no such directory")));
@@ -179,16 +179,16 @@ fn open(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
     mabel::store::open(&Location::from(data), options).map_err(|error| in_store(data, &error))
 }
 
-fn in_store(data: &str, error: &dyn std::fmt::Display) -> Failure {
+pub(super) fn in_store(data: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format_args!("{data}: {error}"))
 }
 
-fn progress(store: &dyn Store) -> ProgressBar {
+pub(super) fn progress(store: &dyn Store) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} block {human_pos} of {human_len}  {elapsed}, {eta} to go");
     ProgressBar::new(store.head().number).with_style(style.expect("a template of known parts"))
 }
 
 /// Unlike `println!`, no panic when the reader of a pipe has gone.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::new(format_args!("stdout: {error}")))
 }

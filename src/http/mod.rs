@@ -20,7 +20,14 @@ use std::sync::Arc;
 
 use actix_web::{App, HttpServer};
 
+use crate::engine::definition::Definition;
 use crate::service::Service;
+
+/// A definition as the API writes it, every default written out.
+#[must_use]
+pub fn definition_to_json(definition: &Definition) -> serde_json::Value {
+    serde_json::to_value(definition::write(definition)).expect("a definition is made of texts, numbers and lists")
+}
 
 /// How the server runs.
 #[derive(Debug, Clone, Copy)]

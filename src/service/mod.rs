@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod error;
 pub mod experiments;
 pub mod health;
+pub mod inspect;
 pub mod rebuild;
 mod recent;
 pub mod recovery;

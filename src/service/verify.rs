@@ -51,9 +51,9 @@ pub struct Difference {
 }
 
 /// Jobs of one segment, or fits of one experiment, that may be asked for: the newest of them.
-const JOBS_KEPT: usize = 256;
+pub(crate) const JOBS_KEPT: usize = 256;
 
-type JobKey = (ExperimentKey, u32, Option<Option<SegmentKey>>);
+pub(crate) type JobKey = (ExperimentKey, u32, Option<Option<SegmentKey>>);
 
 /// Replays and compares. Reads the whole journal once, and holds the state twice. `progress` is told of each block.
 ///
@@ -173,7 +173,7 @@ impl Verified {
 }
 
 /// What an event says was computed: for what, from how many events, and what came out.
-fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
+pub(crate) fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
     match event {
         Event::AllocationComputed(computed) => {
             let key = (computed.experiment.clone(), computed.epoch, Some(computed.segment.clone()));
@@ -193,7 +193,7 @@ fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
     }
 }
 
-fn same_bits(one: &Shares, other: &Shares) -> bool {
+pub(crate) fn same_bits(one: &Shares, other: &Shares) -> bool {
     let bits = |shares: &Shares| shares.shares.iter().map(|share| share.to_bits()).collect::<Vec<_>>();
     one.variations == other.variations && bits(one) == bits(other)
 }
