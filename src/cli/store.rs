@@ -79,10 +79,23 @@ pub(crate) fn run_verify(arguments: &VerifyArguments) -> Result<(), Failure> {
 }
 
 fn readable(verified: &Verified) -> String {
-    let Verified { from, head, events, rows, entries, recomputed, not_recomputed, differences, differences_count } =
-        verified;
+    let Verified {
+        from,
+        head,
+        events,
+        bytes,
+        rows,
+        entries,
+        recomputed,
+        not_recomputed,
+        differences,
+        differences_count,
+    } = verified;
     let mut lines = vec![
-        format!("journal    blocks {} to {head}, every hash as it should be; {events} events replayed", from + 1),
+        format!(
+            "journal    blocks {} to {head}, every hash as it should be; {events} events of {bytes} bytes replayed",
+            from + 1
+        ),
         format!("state      {rows} rows compared with the replay's"),
         format!("ledger     {entries} entries compared"),
         format!(

@@ -3,31 +3,29 @@
 //! before it tries again (`committer/doubt.rs`).
 
 mod doubt;
+mod draft;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use tokio::sync::oneshot;
 
-use crate::domain::DecisionId;
 use crate::engine::Engine;
 use crate::engine::event::Event;
-use crate::engine::ledger::{Judgement, LedgerEntry, Position, judge, judged_decision};
+use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
+use crate::service::committer::draft::Draft;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
-use crate::service::replay::push_rows;
 use crate::store::record;
-use crate::store::{Block, CheckpointKind, Row, Space, StateRow, Store, StoreError};
+use crate::store::{CheckpointKind, Space, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
-/// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
-const BLOCK_BYTES: usize = 6_000;
 /// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
 const LEDGER_SPAN: crate::domain::Span = crate::domain::Span::DAY.times(365 + 90);
 /// Most ledger entries forgotten between two commits.
@@ -35,9 +33,20 @@ const FORGET_AT_ONCE: usize = 10_000;
 
 #[expect(clippy::large_enum_variant, reason = "the small one is sent once; a box would cost every event an allocation")]
 enum Message {
-    Event(Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>),
+    Event(Event, Option<Reply>),
     Stop,
 }
+
+/// What whoever waited is told: no more of the judgement, which would be copied and freed by another thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether a reward counts.
+    pub standing: Standing,
+}
+
+type Reply = oneshot::Sender<Result<Told, CommitError>>;
 
 /// The way to the committer. Cheap to clone; never blocks a request.
 #[derive(Clone)]
@@ -89,24 +98,24 @@ impl Queue {
 pub(crate) struct Events(Receiver<Message>);
 
 /// A commit under way.
-pub struct Pending(oneshot::Receiver<Result<Judgement, CommitError>>);
+pub struct Pending(oneshot::Receiver<Result<Told, CommitError>>);
 
 impl Pending {
     /// Waits for it.
     ///
     /// # Errors
     /// If it could not be recorded: then nothing was.
-    pub async fn done(self) -> Result<Judgement, CommitError> {
+    pub async fn done(self) -> Result<Told, CommitError> {
         self.0.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
     }
 
     /// The same on a background thread, which it blocks.
-    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
+    pub(crate) fn wait(self) -> Result<Told, CommitError> {
         self.0.blocking_recv().unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
     }
 }
 
-type Waiting = (Event, Option<oneshot::Sender<Result<Judgement, CommitError>>>);
+type Waiting = (Event, Option<Reply>);
 
 pub(crate) struct Committer {
     engine: Arc<Engine>,
@@ -195,6 +204,8 @@ impl Committer {
         let mut first = true;
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
         let most = batch.len() + MAX_BATCH;
+        // What waits already is most of what comes: a batch that grows is copied again and again.
+        batch.reserve(self.messages.len().min(MAX_BATCH));
         while batch.len() < most {
             let message = if awaited {
                 match self.messages.try_recv() {
@@ -236,6 +247,7 @@ impl Committer {
             return self.refuse(batch, &StoreError::Unavailable { action: "record", detail });
         }
         let batch: Vec<Waiting> = match self.resolve() {
+            Ok(again) if again.is_empty() => batch,
             // What failed before goes first.
             Ok(again) => again.into_iter().chain(batch).collect(),
             Err(error) => {
@@ -265,13 +277,17 @@ impl Committer {
 
     fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        for ((event, reply), judgement) in batch.into_iter().zip(judgements) {
-            if let Ok(judgement) = &judgement {
-                self.engine.apply(&event, judgement, &mut jobs);
+        for ((event, _), judgement) in batch.iter().zip(&judgements) {
+            if let Ok(judgement) = judgement {
+                self.engine.apply(event, judgement, &mut jobs);
             }
+        }
+        // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
+        // all the rest of a reward.
+        for ((_, reply), judgement) in batch.into_iter().zip(judgements) {
             if let Some(reply) = reply {
                 // Whoever waited may have gone; the event is recorded all the same.
-                let _ = reply.send(judgement);
+                let _ = reply.send(judgement.map(|Judgement { outcome, standing, .. }| Told { outcome, standing }));
             }
         }
         self.hand_out(jobs);
@@ -311,7 +327,14 @@ impl Committer {
     fn forget(&mut self) {
         let newest = self.engine.experiments().iter().map(|experiment| experiment.newest_decision()).max();
         let Some(before) = newest.map(|newest| newest.minus(LEDGER_SPAN)) else { return };
-        if let Err(error) = self.store.forget(Space::Ledger, &record::ledger_key_at(before), FORGET_AT_ONCE) {
+        let below = record::ledger_key_at(before);
+        // A page reaches up to the next one: of those that begin before, the last may hold what can still be asked for.
+        let forgotten = self.store.place(Space::LedgerPage, &below).and_then(|place| match place.row {
+            Some((last, _)) => self.store.forget(Space::LedgerPage, &last, FORGET_AT_ONCE),
+            None => Ok(0),
+        });
+        let single = self.store.forget(Space::Ledger, &below, FORGET_AT_ONCE);
+        if let Err(error) = forgotten.and(single) {
             self.doubt.open = true;
             tracing::warn!(%error, "old ledger entries could not be forgotten");
         }
@@ -323,68 +346,4 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.health.set(Some("the committer has ended".into()));
     }
-}
-
-/// A batch as it will be written.
-struct Draft {
-    blocks: Vec<Block>,
-    rows: Vec<Row>,
-    /// One for each event; an error where its decision's ledger cannot be read: then it is left out.
-    judgements: Vec<Result<Judgement, CommitError>>,
-}
-
-impl Draft {
-    fn of(batch: &[Waiting], store: &dyn Store) -> Result<Self, StoreError> {
-        let head = store.head();
-        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
-        let mut fresh: HashMap<DecisionId, Vec<LedgerEntry>> = HashMap::new();
-        let mut block =
-            Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
-        let mut index = 0;
-        for (event, _) in batch {
-            if block.payload.len() >= BLOCK_BYTES {
-                let next = Block {
-                    number: block.number + 1,
-                    previous: block.hash(),
-                    payload: Vec::with_capacity(BLOCK_BYTES + 512),
-                };
-                draft.blocks.push(std::mem::replace(&mut block, next));
-                index = 0;
-            }
-            let known = match known_entries(event, store, &fresh) {
-                Ok(known) => known,
-                Err(StoreError::Damaged(flaw)) => {
-                    // The trouble of one decision, not of everybody who happens to be in its batch.
-                    tracing::error!(%flaw, "a reward could not be judged");
-                    draft.judgements.push(Err(CommitError::Unavailable(flaw)));
-                    continue;
-                }
-                Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
-            };
-            record::encode_event(event, &mut block.payload);
-            let judgement = judge(event, Position { block: block.number, index }, &known);
-            push_rows(&judgement, &mut draft.rows);
-            if let Some(entry) = &judgement.entry {
-                fresh.entry(entry.decision).or_default().push(entry.clone());
-            }
-            draft.judgements.push(Ok(judgement));
-            index += 1;
-        }
-        if !block.payload.is_empty() {
-            draft.blocks.push(block);
-        }
-        Ok(draft)
-    }
-}
-
-/// The store's entries of an event's decision, and those of this very batch, which the store does not have yet.
-fn known_entries(
-    event: &Event,
-    store: &dyn Store,
-    fresh: &HashMap<DecisionId, Vec<LedgerEntry>>,
-) -> Result<Vec<LedgerEntry>, StoreError> {
-    let Some(decision) = judged_decision(event) else { return Ok(Vec::new()) };
-    let mut known = record::ledger_of(store, decision)?;
-    known.extend(fresh.get(&decision).into_iter().flatten().cloned());
-    Ok(known)
 }

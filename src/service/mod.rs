@@ -12,6 +12,7 @@ pub mod error;
 pub mod experiments;
 pub mod health;
 pub mod inspect;
+pub mod ledger;
 pub mod rebuild;
 mod recent;
 pub mod recovery;

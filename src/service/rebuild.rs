@@ -1,17 +1,15 @@
 //! The state, and rows beside the journal, made anew from the journal: for a checkpoint that is lost or doubted, and for what
 //! an archive does not hold.
 
-use std::collections::HashMap;
-
-use crate::domain::DecisionId;
 use crate::engine::Engine;
-use crate::engine::ledger::{LedgerEntry, Position, judge, judged_decision};
+use crate::engine::ledger::{Position, judge, judged_decision};
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
-use crate::service::replay::{apply_block, push_rows, restore};
-use crate::store::{CheckpointKind, Row, StateRow, Store, StoreError, record};
+use crate::service::ledger::Ledger;
+use crate::service::replay::{apply_block, restore};
+use crate::store::{CheckpointKind, StateRow, Store, StoreError, record};
 
-/// Rows that are written at once.
+/// Entries that are written at once.
 const AT_ONCE: usize = 4_096;
 
 /// What was made anew.
@@ -21,7 +19,7 @@ pub struct Rebuilt {
     pub from: u64,
     /// The last block.
     pub head: u64,
-    /// Rows beside the journal that were written.
+    /// Entries of the ledger that the journal leaves.
     pub entries: u64,
     /// Rows of the state that were saved.
     pub rows: usize,
@@ -40,10 +38,11 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
         rebuilt.from = restore(&engine, store, CheckpointKind::Sealed)?.0;
     }
     rebuilt.entries = remake_rows(store, rebuilt.from, progress)?;
+    let mut ledger = Ledger::of(store)?;
     for block in store.blocks(rebuilt.from + 1) {
         let block = block?;
         progress(block.number);
-        apply_block(&engine, store, &block, |_| Ok(()))?;
+        apply_block(&engine, &mut ledger, &block, |_| Ok(()))?;
     }
     let mut rows: Vec<StateRow> = engine.state().iter().map(record::encode_state).collect();
     rebuilt.rows = rows.len();
@@ -57,56 +56,33 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
     Ok(rebuilt)
 }
 
-/// Writes the rows that events of blocks after a number leave beside the journal; says how many.
+/// Writes the entries that events of blocks after a number leave in the ledger, where they are not there; says how many
+/// there should be.
 ///
 /// # Errors
 /// As [`rebuild`].
 pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut(u64)) -> Result<u64, StartError> {
-    let mut pending = Pending::default();
-    let mut written = 0;
+    let mut ledger = Ledger::of(store)?;
+    let (mut entries, mut waiting) = (0, 0);
     for block in store.blocks(from + 1) {
         let block = block?;
         progress(block.number);
         for (index, event) in record::decode_events(&block.payload).enumerate() {
             let event = event?;
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
-            let known = judged_decision(&event).map_or(Ok(Vec::new()), |decision| pending.known(store, decision))?;
+            let known = judged_decision(&event).map_or(Ok(Vec::new()), |decision| ledger.known(decision))?;
             let judgement = judge(&event, Position { block: block.number, index }, &known);
-            push_rows(&judgement, &mut pending.rows);
             if let Some(entry) = judgement.entry {
-                pending.entries.entry(entry.decision).or_default().push(entry);
+                entries += 1;
+                waiting += usize::from(ledger.add(&entry)?);
             }
         }
-        if pending.rows.len() >= AT_ONCE {
-            written += pending.write(store)?;
+        if waiting >= AT_ONCE {
+            waiting = 0;
+            store.append(&[], &ledger.take_rows())?;
         }
+        ledger.let_go();
     }
-    Ok(written + pending.write(store)?)
-}
-
-/// Rows that are not written yet, and the entries they say.
-#[derive(Default)]
-struct Pending {
-    rows: Vec<Row>,
-    entries: HashMap<DecisionId, Vec<LedgerEntry>>,
-}
-
-impl Pending {
-    /// What is known of a decision: what is written, and what will be, each once.
-    fn known(&self, store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let mut known = record::ledger_of(store, decision)?;
-        for entry in self.entries.get(&decision).into_iter().flatten() {
-            if !known.iter().any(|written| written.position == entry.position) {
-                known.push(entry.clone());
-            }
-        }
-        Ok(known)
-    }
-
-    fn write(&mut self, store: &dyn Store) -> Result<u64, StoreError> {
-        let rows = std::mem::take(&mut self.rows);
-        self.entries.clear();
-        store.append(&[], &rows)?;
-        Ok(rows.len() as u64)
-    }
+    store.append(&[], &ledger.take_rows())?;
+    Ok(entries)
 }

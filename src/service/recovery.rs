@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::service::error::StartError;
+use crate::service::ledger::Ledger;
 use crate::service::replay::{apply_block, restore};
 use crate::store::{CheckpointKind, Store};
 
@@ -24,8 +25,9 @@ pub(crate) fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, S
         engine.save_all_anew();
     }
     let mut recovered = Recovered { rows, ..Recovered::default() };
+    let mut ledger = Ledger::of(store)?;
     for block in store.blocks(block + 1) {
-        recovered.events += apply_block(engine, store, &block?, |_| Ok(()))?;
+        recovered.events += apply_block(engine, &mut ledger, &block?, |_| Ok(()))?;
         recovered.blocks += 1;
     }
     Ok(recovered)

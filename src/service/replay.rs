@@ -5,8 +5,9 @@ use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Position, judge, judged_decision};
 use crate::engine::refresh::RefreshJob;
 use crate::service::error::StartError;
+use crate::service::ledger::Ledger;
 use crate::store::record;
-use crate::store::{Block, CheckpointKind, Row, Store, StoreError};
+use crate::store::{Block, CheckpointKind, Store, StoreError};
 
 /// One event of a replay, as it was judged; it has been applied.
 pub(crate) struct Step<'a> {
@@ -14,11 +15,6 @@ pub(crate) struct Step<'a> {
     pub(crate) judgement: &'a Judgement,
     /// What became due by it; a replay computes nothing that the journal does not ask for.
     pub(crate) jobs: &'a [RefreshJob],
-}
-
-/// Rows that an event leaves beside the journal, by its judgement alone: live and at every replay the same.
-pub(crate) fn push_rows(judgement: &Judgement, rows: &mut Vec<Row>) {
-    rows.extend(judgement.entry.iter().map(record::encode_ledger));
 }
 
 /// Puts the rows of a checkpoint into an engine that is still empty; says how many there were.
@@ -33,7 +29,7 @@ pub(crate) fn restore(engine: &Engine, store: &dyn Store, kind: CheckpointKind) 
 /// Applies a block's events in their order and shows each to `look`; says how many there were.
 pub(crate) fn apply_block(
     engine: &Engine,
-    store: &dyn Store,
+    ledger: &mut Ledger<'_>,
     block: &Block,
     mut look: impl FnMut(Step<'_>) -> Result<(), StartError>,
 ) -> Result<u64, StartError> {
@@ -42,7 +38,7 @@ pub(crate) fn apply_block(
     for (index, event) in record::decode_events(&block.payload).enumerate() {
         let event = event?;
         let known = match judged_decision(&event) {
-            Some(decision) => record::ledger_of(store, decision)?,
+            Some(decision) => ledger.known(decision)?,
             None => Vec::new(),
         };
         let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
@@ -53,5 +49,6 @@ pub(crate) fn apply_block(
         jobs.drain(..).for_each(|job| engine.abandon(&job));
         count += 1;
     }
+    ledger.let_go();
     Ok(count)
 }

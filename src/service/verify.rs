@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::domain::{AllocationId, ExperimentKey, SegmentKey};
 use crate::engine::Engine;
 use crate::engine::event::{Event, Shares};
+use crate::engine::ledger::Position;
 use crate::engine::refresh::RefreshJob;
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
+use crate::service::ledger::{Ledger, each_fact};
 use crate::service::recovery::recover;
-use crate::service::replay::{Step, apply_block, push_rows, restore};
-use crate::store::{CheckpointKind, Space, Store, record};
+use crate::service::replay::{Step, apply_block, restore};
+use crate::store::{CheckpointKind, Store, record};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,9 +24,11 @@ pub struct Verified {
     pub head: u64,
     /// Events replayed.
     pub events: u64,
+    /// Bytes of them in the journal.
+    pub bytes: u64,
     /// Rows of the state that were compared.
     pub rows: usize,
-    /// Rows beside the journal that its events should have left.
+    /// Entries of the ledger that its events should have left.
     pub entries: u64,
     /// Allocations and fits that were computed again and came out the same.
     pub recomputed: u64,
@@ -68,14 +72,18 @@ pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verifi
         verified.from = restore(&replayed, store, CheckpointKind::Sealed)?.0;
     }
     let mut jobs: HashMap<JobKey, VecDeque<RefreshJob>> = HashMap::new();
+    // One to judge by, and one that is judged.
+    let (mut ledger, mut checked) = (Ledger::of(store)?, Ledger::of(store)?);
     for block in store.blocks(verified.from + 1) {
         let block = block?;
         progress(block.number);
-        verified.events += apply_block(&replayed, store, &block, |step| {
-            verified.check_rows(store, &step)?;
+        verified.bytes += block.payload.len() as u64;
+        verified.events += apply_block(&replayed, &mut ledger, &block, |step| {
+            verified.check_entry(&mut checked, &step)?;
             verified.check_computed(&step, &mut jobs);
             Ok(())
         })?;
+        checked.let_go();
     }
     verified.check_entries(store)?;
     recover(&found, store)?;
@@ -97,32 +105,27 @@ impl Verified {
         }
     }
 
-    fn check_rows(&mut self, store: &dyn Store, step: &Step<'_>) -> Result<(), StartError> {
-        let mut rows = Vec::new();
-        push_rows(step.judgement, &mut rows);
-        for row in rows {
-            self.entries += 1;
-            let stored = store.rows(row.space, &row.key, None, 1)?.pop().map(|(_, value)| value);
-            if stored != row.value {
-                let what = format!("row {} of {:?}", hexadecimal(&row.key), row.space);
-                self.differs(what, said(row.value.as_deref()), said(stored.as_deref()));
-            }
+    fn check_entry(&mut self, ledger: &mut Ledger<'_>, step: &Step<'_>) -> Result<(), StartError> {
+        let Some(entry) = &step.judgement.entry else { return Ok(()) };
+        self.entries += 1;
+        if !ledger.holds(entry)? {
+            let known = ledger.known(entry.decision)?;
+            let found = known.iter().find(|found| found.position == entry.position);
+            let Position { block, index } = entry.position;
+            let what = format!("ledger entry of decision {}, of event {index} of block {block}", entry.decision);
+            self.differs(
+                what,
+                format!("{:?}", entry.fact),
+                found.map_or("nothing".into(), |e| format!("{:?}", e.fact)),
+            );
         }
         Ok(())
     }
 
-    /// Rows of the ledger that no event of the journal left. Entries of dropped blocks are older than the journal.
+    /// Entries of the ledger that no event of the journal left. Those of dropped blocks are older than the journal.
     fn check_entries(&mut self, store: &dyn Store) -> Result<(), StartError> {
-        let mut after: Option<Vec<u8>> = None;
         let mut count = 0;
-        loop {
-            let rows = store.rows(Space::Ledger, &[], after.as_deref(), 10_000)?;
-            for (key, value) in &rows {
-                count += u64::from(record::decode_ledger(key, value)?.position.block > self.from);
-            }
-            let Some((last, _)) = rows.last() else { break };
-            after = Some(last.clone());
-        }
+        each_fact(store, |entry| count += u64::from(entry.position.block > self.from))?;
         if count > self.entries {
             self.differs("entries of the ledger", self.entries.to_string(), count.to_string());
         }
@@ -212,14 +215,6 @@ fn differing(one: &str, other: &str) -> (String, String) {
 
 fn named(id: AllocationId) -> String {
     format!("{:016x}", id.0)
-}
-
-fn said(value: Option<&[u8]>) -> String {
-    value.map_or_else(|| "nothing".into(), hexadecimal)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod additions;
 mod definition;
 mod event;
 mod fact;
+pub mod page;
 mod pool;
 mod state;
 mod version_3;
@@ -20,7 +21,7 @@ use crate::domain::{DecisionId, Timestamp};
 use crate::engine::checkpoint::{RowName, StateRecord};
 use crate::engine::event::Event;
 use crate::engine::ledger::LedgerEntry;
-use crate::store::{Row, Space, StateRow, Store, StoreError};
+use crate::store::{Row, Space, StateRow, StoreError};
 
 /// The newest version. A reader knows it and every one before.
 const VERSION: u8 = 3;
@@ -68,7 +69,8 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
     })
 }
 
-/// A ledger entry as a row. Rows of one decision differ in their keys if their facts differ in what they are about.
+/// A ledger entry as a row of its own, as earlier builds wrote it. Rows of one decision differ in their keys if their facts
+/// differ in what they are about.
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
@@ -92,16 +94,7 @@ pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError
         .map_err(|flaw| StoreError::Damaged(format!("ledger entry of decision {decision}: {flaw}")))
 }
 
-/// All that the ledger knows of a decision.
-///
-/// # Errors
-/// If the store cannot be read, or an entry is not what was written.
-pub fn ledger_of(store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
-    let rows = store.rows(Space::Ledger, &decision.to_bytes(), None, usize::MAX)?;
-    rows.iter().map(|(key, value)| decode_ledger(key, value)).collect()
-}
-
-/// Ledger rows of decisions before a time stand below this key.
+/// Ledger rows and pages of decisions before a time stand below this key, but that the last page may reach beyond it.
 #[must_use]
 pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
     let first = DecisionId::first_at(time);

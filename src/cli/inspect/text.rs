@@ -18,9 +18,9 @@ pub(super) fn segment(shown: &Value) -> String {
             shown["events"],
             shown["amendments"],
             shown["buckets"],
-            match &shown["buckets_from"] {
-                Value::Null => String::new(),
-                from => format!(" from {} to {}", text(from), text(&shown["buckets_to"])),
+            match shown["buckets_from"].as_str() {
+                None => String::new(),
+                Some(from) => format!(" from {from} to {}", text(&shown["buckets_to"])),
             }
         ),
     ];
@@ -38,9 +38,9 @@ pub(super) fn segment(shown: &Value) -> String {
         lines.push("control group".into());
         tallies(&mut lines, &shown["control"]["variations"]);
     }
-    match &shown["allocation"] {
-        Value::Null => lines.push("allocation  from each visitor's features; of whom nothing is known:".into()),
-        allocation => {
+    match Some(&shown["allocation"]).filter(|allocation| !allocation.is_null()) {
+        None => lines.push("allocation  from each visitor's features; of whom nothing is known:".into()),
+        Some(allocation) => {
             let fit = allocation["fit"].as_str().map_or_else(String::new, |fit| format!(" with fit {fit}"));
             lines.push(format!(
                 "allocation  {} of {}, by definition {} from {} events{fit}; the next at {}",
@@ -125,15 +125,12 @@ fn allocation(shown: &Value) -> String {
     if decision["control"] == true {
         return format!("allocation  {id}, which a control group does not draw from");
     }
-    let again = match &found["computed_again"] {
-        Value::Bool(true) => "; computed again, the same bits",
-        Value::Bool(false) => "; COMPUTED AGAIN, IT DIFFERS: `mabel verify` says where",
-        _ => "",
+    let again = match found["computed_again"].as_bool() {
+        Some(true) => "; computed again, the same bits",
+        Some(false) => "; COMPUTED AGAIN, IT DIFFERS: `mabel verify` says where",
+        None => "",
     };
-    let evidence = match &found["evidence"] {
-        Value::Null => String::new(),
-        evidence => format!(" from {evidence} events"),
-    };
+    let evidence = found["evidence"].as_u64().map_or_else(String::new, |evidence| format!(" from {evidence} events"));
     match found["found"].as_str() {
         Some("journal") => format!("allocation  {id}, of block {}, computed{evidence}{again}", found["block"]),
         Some("replay") => format!("allocation  {id}, what the model had learned by block {}", found["block"]),

@@ -16,9 +16,10 @@ use crate::engine::secret::Secret;
 use crate::engine::settings::{LATE_SPAN, Settings};
 use crate::service::error::StartError;
 use crate::service::inspect::InspectError;
+use crate::service::ledger::Ledger;
 use crate::service::replay::{Step, apply_block, restore};
 use crate::service::verify::{JOBS_KEPT, computed, same_bits};
-use crate::store::{CheckpointKind, Store, record};
+use crate::store::{CheckpointKind, Store};
 
 /// All that a store knows of a decision.
 #[derive(Debug)]
@@ -124,17 +125,18 @@ pub fn inspect_decision(
         restore(&engine, store, CheckpointKind::Sealed)?;
         search.look_at(&engine, Origin::Seal);
     }
+    let mut ledger = Ledger::of(store).map_err(StartError::from)?;
     for block in store.blocks(base + 1) {
         let block = block.map_err(StartError::from)?;
         progress(block.number);
         let mut index = 0;
-        apply_block(&engine, store, &block, |step| {
+        apply_block(&engine, &mut ledger, &block, |step| {
             search.step(&engine, Position { block: block.number, index }, &step);
             index += 1;
             Ok(())
         })?;
     }
-    let entries = record::ledger_of(store, receipt.record.decision).map_err(StartError::from)?;
+    let entries = ledger.known(receipt.record.decision).map_err(StartError::from)?;
     search.finish(&engine, receipt, entries, given, (base + 1, store.head().number))
 }
 
@@ -288,10 +290,10 @@ impl Search {
 
 /// The decision that an event is about.
 fn record_of(event: &Event) -> Option<&DecisionRecord> {
-    match event {
-        Event::Exposed(exposed) => Some(&exposed.record),
-        other => other.feedback_of(),
+    if let Event::Exposed(exposed) = event {
+        return Some(&exposed.record);
     }
+    event.feedback_of()
 }
 
 fn experiment_of(event: &Event) -> &ExperimentKey {
