@@ -29,6 +29,19 @@ pub fn definition_to_json(definition: &Definition) -> serde_json::Value {
     serde_json::to_value(definition::write(definition)).expect("a definition is made of texts, numbers and lists")
 }
 
+/// Reads a body as one of the endpoints that take one does, and says whether it is sound: what can be checked without an
+/// experiment is checked. For fuzzing: whatever the bytes, it comes back.
+#[doc(hidden)]
+#[must_use]
+pub fn body_is_read(endpoint: u8, body: &[u8]) -> bool {
+    match endpoint % 4 {
+        0 => decide::is_read(body),
+        1 => reward::is_read(body),
+        2 => reward::is_activation(body),
+        _ => experiments::is_read(body),
+    }
+}
+
 /// How the server runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
