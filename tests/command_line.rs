@@ -71,7 +71,7 @@ impl Drop for Server {
 fn help_names_every_command() {
     let help = output(&["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "experiment", "demo", "simulate", "verify", "rebuild", "backup", "restore"] {
+    for command in ["serve", "experiment", "demo", "simulate", "inspect", "verify", "rebuild", "backup", "restore"] {
         assert!(stdout(&help).contains(command), "{command} is missing in: {}", stdout(&help));
         assert!(output(&[command, "--help"]).status.success(), "{command} --help");
     }
@@ -235,7 +235,7 @@ fn a_running_server_is_backed_up_and_what_is_restored_verifies() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         parts.iter().for_each(|part| assert!(said.contains(part), "{part} is missing in: {said}"));
     };
-    check(&["verify", &at("data")], 0, &["verified", "bit for bit", "events replayed"]);
+    check(&["verify", &at("data")], 0, &["verified", "bit for bit", "bytes replayed"]);
     let server = Server::start(&["--data", &at("data")]);
     check(&["backup", &at("archive"), "--server", &server.address], 0, &["archive", "secret"]);
     check(&["backup", &at("archive"), "--server", &server.address], 1, &["exists"]);

@@ -4,6 +4,7 @@ mod client;
 mod demo;
 mod exit;
 mod experiment;
+mod inspect;
 mod serve;
 mod simulate;
 mod store;
@@ -26,6 +27,7 @@ enum Command {
     Experiment(experiment::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),
+    Inspect(inspect::Arguments),
     Verify(store::VerifyArguments),
     Rebuild(store::RebuildArguments),
     Backup(store::BackupArguments),
@@ -39,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => store::run_verify(&arguments),
         Command::Rebuild(arguments) => store::run_rebuild(&arguments),
         Command::Backup(arguments) => store::run_backup(&arguments),

@@ -84,6 +84,7 @@ fn readable(verified: &Verified) -> String {
         from,
         head,
         events,
+        bytes,
         rows,
         entries,
         recomputed,
@@ -94,7 +95,10 @@ fn readable(verified: &Verified) -> String {
     } = verified;
     let tallies: String = tallies.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut lines = vec![
-        format!("journal    blocks {} to {head}, every hash as it should be; {events} events replayed", from + 1),
+        format!(
+            "journal    blocks {} to {head}, every hash as it should be; {events} events of {bytes} bytes replayed",
+            from + 1
+        ),
         format!("state      {rows} rows compared with the replay's"),
         format!("ledger     {entries} entries compared, with assignments and aliases"),
         format!("tallies    {tallies}"),
@@ -174,7 +178,7 @@ pub(crate) fn run_restore(arguments: &RestoreArguments) -> Result<(), Failure> {
 }
 
 /// A store that must be there already.
-fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
+pub(super) fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
     let store = match Location::from(data) {
         Location::Directory(directory) | Location::Redb(directory) if !directory.exists() => {
             return Err(Failure::new(format_args!("{data}: there is no such directory")));
@@ -190,7 +194,7 @@ fn open(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
     mabel::store::open(&Location::from(data), options).map_err(|error| in_store(data, &error))
 }
 
-fn in_store(data: &str, error: &dyn std::fmt::Display) -> Failure {
+pub(super) fn in_store(data: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format_args!("{data}: {error}"))
 }
 
@@ -206,12 +210,12 @@ fn while_reading(data: &str, error: impl Into<StartError>) -> Failure {
     }
 }
 
-fn progress(store: &dyn Store) -> ProgressBar {
+pub(super) fn progress(store: &dyn Store) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} block {human_pos} of {human_len}  {elapsed}, {eta} to go");
     ProgressBar::new(store.head().number).with_style(style.expect("a template of known parts"))
 }
 
 /// Unlike `println!`, no panic when the reader of a pipe has gone.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::new(format_args!("stdout: {error}")))
 }

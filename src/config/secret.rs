@@ -40,11 +40,9 @@ pub(crate) struct Found {
 /// [`SecretError`].
 pub(crate) fn find(source: SecretSource, data: Option<&Path>) -> Result<Found, SecretError> {
     match (source, data) {
-        (SecretSource::Given(secret), _) => Ok(Found { secret, new: false }),
-        (SecretSource::File(file), _) => match read(&file)? {
-            Some(secret) => Ok(Found { secret, new: false }),
-            None => Err(unavailable(&file, "find it", &"there is no such file")),
-        },
+        (source @ (SecretSource::Given(_) | SecretSource::File(_)), _) => {
+            Ok(Found { secret: existing(source, Path::new(""))?, new: false })
+        }
         (SecretSource::Data, None) => Ok(Found { secret: Secret::new(random_bytes()?), new: true }),
         (SecretSource::Data, Some(data)) => {
             let file = data.join("secret");
@@ -54,6 +52,19 @@ pub(crate) fn find(source: SecretSource, data: Option<&Path>) -> Result<Found, S
             }
         }
     }
+}
+
+/// The secret that a server of this data directory has, for whoever looks at its store: none is made.
+///
+/// # Errors
+/// [`SecretError`].
+pub(crate) fn existing(source: SecretSource, data: &Path) -> Result<Secret, SecretError> {
+    let file = match source {
+        SecretSource::Given(secret) => return Ok(secret),
+        SecretSource::File(file) => file,
+        SecretSource::Data => data.join("secret"),
+    };
+    read(&file)?.ok_or_else(|| unavailable(&file, "find it", &"there is no such file"))
 }
 
 /// Reads 64 hexadecimal digits, white space around them allowed.
@@ -150,6 +161,15 @@ mod tests {
             assert!(error.contains("64 hexadecimal digits") && error.contains("secret"), "{error}");
             assert_eq!(std::fs::read_to_string(&file).expect("there"), damaged);
         }
+    }
+
+    #[test]
+    fn whoever_only_looks_makes_none() {
+        let data = tempfile::tempdir().expect("a directory");
+        let error = existing(SecretSource::Data, data.path()).expect_err("absent").to_string();
+        assert!(error.contains("no such file") && !data.path().join("secret").exists(), "{error}");
+        find(SecretSource::Data, Some(data.path())).expect("made");
+        existing(SecretSource::Data, data.path()).expect("found");
     }
 
     #[test]

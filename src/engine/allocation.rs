@@ -4,8 +4,21 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, Slot};
 use crate::engine::checkpoint::AllocationState;
+use crate::engine::event::Shares;
 use crate::engine::settings::Settings;
 use crate::policy::allocation::project;
+
+/// Shares computed for one definition as they are under another, in order of its keys. See [`Allocation::shares_for`].
+pub(crate) fn shares_under(settings: &Settings, definition: u32, shares: &Shares) -> Vec<f64> {
+    if definition == settings.version {
+        return shares.shares.to_vec();
+    }
+    let share = |slot: &Slot| {
+        let known = shares.variations.iter().position(|known| known == slot);
+        known.map_or(0.0, |index| shares.shares[index])
+    };
+    settings.slots_by_key().iter().map(share).collect()
+}
 
 /// Replaced as a whole, never changed.
 #[derive(Debug)]
@@ -44,14 +57,7 @@ impl Allocation {
     /// The policy's shares for the variations of a definition in order of their keys. A variation the allocation does not
     /// know yet has no share: the floor alone shows it until the next refresh.
     pub(crate) fn shares_for(&self, settings: &Settings) -> Vec<f64> {
-        if self.state.definition == settings.version {
-            return self.state.shares.shares.to_vec();
-        }
-        let share = |slot: &Slot| {
-            let known = self.state.shares.variations.iter().position(|known| known == slot);
-            known.map_or(0.0, |index| self.state.shares.shares[index])
-        };
-        settings.slots_by_key().iter().map(share).collect()
+        shares_under(settings, self.state.definition, &self.state.shares)
     }
 
     /// The number of events at which the next one is due.

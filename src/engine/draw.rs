@@ -1,6 +1,6 @@
 //! One draw: from a segment's allocation, or from the shares of a visitor's features.
 
-use crate::domain::{AllocationId, Features, Seed, SegmentKey, VisitorToken};
+use crate::domain::{AllocationId, DecisionId, Features, Seed, SegmentKey, VisitorToken};
 use crate::engine::allocation::Allocation;
 use crate::engine::contextual::Contextual;
 use crate::engine::decide::{Basis, Explain, Request, RequestId};
@@ -53,17 +53,22 @@ pub(crate) fn draw_variation(
     segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
 }
 
-/// The number that draws. A visitor that stays with its variation has one of its own, and another where that variation was
-/// removed: the first lies where the removed one was.
+/// The number that draws for a visitor that stays with its variation: its own, and another where that variation was removed,
+/// since the first lies where the removed one was.
+pub(crate) fn sticky_uniform(settings: &Settings, token: VisitorToken, replaces: Option<DecisionId>) -> f64 {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&token.to_bytes());
+    if let Some(decision) = replaces {
+        bytes[16..].copy_from_slice(&decision.to_bytes());
+    }
+    settings.sticky.uniform(&bytes)
+}
+
+/// The number that draws.
 fn uniform(settings: &Settings, request: &Request<'_>, token: impl FnOnce() -> VisitorToken) -> f64 {
     match (settings.definition.unit, request.id) {
         (Unit::Visitor, _) => {
-            let mut bytes = [0; 32];
-            bytes[..16].copy_from_slice(&token().to_bytes());
-            if let Some(assignment) = request.assignment {
-                bytes[16..].copy_from_slice(&assignment.record.decision.to_bytes());
-            }
-            settings.sticky.uniform(&bytes)
+            sticky_uniform(settings, token(), request.assignment.map(|assignment| assignment.record.decision))
         }
         (Unit::Decision, RequestId::Minted(tail)) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
         (Unit::Decision, RequestId::Given(text)) => settings.draw.uniform(text.as_bytes()),

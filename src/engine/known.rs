@@ -68,7 +68,8 @@ impl Event {
     }
 
     /// What it leaves beside the journal, where it stands and as it was judged: live and at every replay the same.
-    pub fn leaves(&self, position: Position, judgement: &Judgement, mut keep: impl FnMut(Remembered)) {
+    pub fn leaves(&self, position: Position, judgement: &Judgement, left: &mut Vec<Remembered>) {
+        let mut keep = |remembered| left.push(remembered);
         if let Some(entry) = &judgement.entry {
             keep(Remembered::Fact(entry.clone()));
         }

@@ -25,6 +25,7 @@ mod model;
 pub mod pool;
 pub mod reading;
 pub mod receipt;
+pub mod redraw;
 pub mod refresh;
 pub mod restore;
 pub mod reward;

@@ -66,6 +66,17 @@ impl Model {
         self.published.load()
     }
 
+    /// The beliefs that decisions of this id were made by, if they are those of this very moment. A restart publishes what its
+    /// checkpoint held, and so between the moments at which they are published otherwise.
+    pub(crate) fn beliefs_named(&self, wanted: AllocationId) -> Option<Beliefs> {
+        let published = self.published();
+        if published.id == wanted {
+            return Some(published.beliefs.clone());
+        }
+        let writer = self.writer();
+        (id(self.since, writer.events) == wanted).then(|| writer.model.snapshot())
+    }
+
     /// Learns from a decision; for the writer alone. Publishes if enough has been learned since.
     fn learn(&self, record: &DecisionRecord, exposure: bool, rewards: impl Iterator<Item = f64>) {
         if record.definition < self.since {

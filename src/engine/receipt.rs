@@ -210,6 +210,23 @@ fn read_record(bytes: &[u8]) -> Option<Receipt> {
     })
 }
 
+/// Reads what a receipt holds once it is decrypted; what is read is written and read again, to the same bytes. For fuzzing:
+/// whatever the bytes, it comes back.
+#[doc(hidden)]
+#[must_use]
+pub fn record_reads_back(bytes: &[u8]) -> bool {
+    let Some(Receipt { record, deferred, visitor }) = read_record(bytes) else { return false };
+    let mut written = Vec::new();
+    write_record(&record, deferred, visitor, &mut written);
+    // A flag for features and none of them is read as none.
+    let again = read_record(&written).expect("what was written is read");
+    assert!(
+        again == Receipt { record, deferred, visitor }
+            && (written == bytes || again.record.features.entries().is_empty())
+    );
+    true
+}
+
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;

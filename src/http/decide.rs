@@ -40,6 +40,15 @@ struct DecideBody<'a> {
     requests: Option<Vec<DecideBody<'a>>>,
 }
 
+/// Reads a body and checks all of it that needs no experiment, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    let one = |body: &DecideBody<'_>| check(body).is_ok_and(|exclude| query(body, &exclude).is_ok());
+    parse::<DecideBody<'_>>(bytes).is_ok_and(|body| match &body.requests {
+        None => one(&body),
+        Some(requests) => requests.iter().filter(|request| one(request)).count() == requests.len(),
+    })
+}
+
 pub(crate) async fn decide(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: DecideBody<'_> = parse(&bytes)?;
     let mut out = Vec::with_capacity(1_024);

@@ -4,12 +4,25 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde_json::{Value, json};
 
+use crate::domain::Timestamp;
+use crate::engine::Engine;
 use crate::engine::definition::Status;
 use crate::engine::experiment::Experiment;
+use crate::engine::secret::Secret;
 use crate::http::body::{Body, parse};
 use crate::http::definition::{read, status_word, write};
 use crate::http::problem::Problem;
 use crate::service::Service;
+
+/// Reads a body and checks all of it, for fuzzing; what is read is written and read again, to the same.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    let Ok((definition, status)) = parse(bytes).and_then(|body| read("hero", body)) else { return false };
+    let written = serde_json::to_vec(&write(&definition)).expect("a definition is made of texts, numbers and lists");
+    let again = parse(&written).and_then(|body| read("hero", body));
+    assert!(again.as_ref().is_ok_and(|(again, _)| *again == definition), "{again:?} is not {definition:?}");
+    let engine = Engine::new(Secret::new([7; 32]), 1);
+    engine.save(definition, status, Timestamp::ZERO).is_ok()
+}
 
 pub(crate) async fn put(service: Data<Service>, key: Path<String>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let (definition, status) = read(&key, parse(&bytes)?)?;

@@ -21,7 +21,27 @@ use std::sync::Arc;
 
 use actix_web::{App, HttpServer};
 
+use crate::engine::definition::Definition;
 use crate::service::Service;
+
+/// A definition as the API writes it, every default written out.
+#[must_use]
+pub fn definition_to_json(definition: &Definition) -> serde_json::Value {
+    serde_json::to_value(definition::write(definition)).expect("a definition is made of texts, numbers and lists")
+}
+
+/// Reads a body as one of the endpoints that take one does, and says whether it is sound: what can be checked without an
+/// experiment is checked. For fuzzing: whatever the bytes, it comes back.
+#[doc(hidden)]
+#[must_use]
+pub fn body_is_read(endpoint: u8, body: &[u8]) -> bool {
+    match endpoint % 4 {
+        0 => decide::is_read(body),
+        1 => reward::is_read(body),
+        2 => reward::is_activation(body),
+        _ => experiments::is_read(body),
+    }
+}
 
 /// How the server runs.
 #[derive(Debug, Clone, Copy)]

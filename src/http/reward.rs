@@ -49,6 +49,20 @@ struct Checked {
     occurred_at: Option<Timestamp>,
 }
 
+/// Reads a body and checks all of it that needs no experiment, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    let one = |body: &RewardBody<'_>| check(body).is_ok_and(|checked| to_reward(body, &checked).is_ok());
+    parse::<RewardBody<'_>>(bytes).is_ok_and(|body| match &body.rewards {
+        None => one(&body),
+        Some(rewards) => rewards.iter().filter(|reward| one(reward)).count() == rewards.len(),
+    })
+}
+
+/// The same of an activation.
+pub(crate) fn is_activation(bytes: &[u8]) -> bool {
+    parse::<ActivateBody<'_>>(bytes).is_ok_and(|body| subject(&body.receipt, &body.experiment, &body.visitor).is_ok())
+}
+
 pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: RewardBody<'_> = parse(&bytes)?;
     let Some(list) = &body.rewards else {

@@ -21,7 +21,7 @@ use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::Draft;
 pub use crate::service::committer::queue::Pending;
-pub(crate) use crate::service::committer::queue::{Committed, Inbox, Jobs, Next, Queue, Waiting};
+pub(crate) use crate::service::committer::queue::{Committed, Inbox, Jobs, Next, Queue, Told, Waiting};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::visitors::Visitors;
@@ -119,6 +119,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let mut deadline = Some(instant() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
         let carried = batch.len();
+        // What waits already is most of what comes: a batch that grows is copied again and again.
+        batch.reserve(self.events.waiting().min(MAX_BATCH));
         while batch.len() < carried + MAX_BATCH {
             match self.events.next(deadline) {
                 Next::Event(waiting) => {
@@ -145,6 +147,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             return self.refuse(batch, &StoreError::Unavailable { action: "record", detail });
         }
         let mut batch: Vec<Waiting> = match self.resolve() {
+            Ok(again) if again.is_empty() => batch,
             // What failed before goes first.
             Ok(again) => again.into_iter().chain(batch).collect(),
             Err(error) => {
@@ -174,14 +177,18 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
 
     fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        for (Waiting { event, reply, .. }, judgement) in batch.into_iter().zip(judgements) {
-            if let Ok(judgement) = &judgement {
-                self.engine.apply(&event, judgement, &mut jobs);
-                self.visitors.saw(&event, judgement);
+        for (Waiting { event, .. }, judgement) in batch.iter().zip(&judgements) {
+            if let Ok(judgement) = judgement {
+                self.engine.apply(event, judgement, &mut jobs);
+                self.visitors.saw(event, judgement);
             }
+        }
+        // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
+        // all the rest of a reward.
+        for (Waiting { event, reply, .. }, judgement) in batch.into_iter().zip(judgements) {
             if let Some(reply) = reply {
                 // Whoever waited may have gone; the event is recorded all the same.
-                let _ = reply.send(judgement.map(|judgement| Committed { event, judgement }));
+                let _ = reply.send(judgement.map(|judgement| Committed::of(event, &judgement)));
             }
         }
         self.hand_out(jobs);

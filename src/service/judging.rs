@@ -9,60 +9,93 @@ use crate::engine::assignment::{AliasEntry, AssignmentEntry, Whose, adoptions, e
 use crate::engine::event::{Aliased, ErasedAlias, Event, VisitorErased};
 use crate::engine::known::{Asked, Known, Remembered};
 use crate::engine::ledger::LedgerEntry;
-use crate::store::{Store, StoreError, record};
+use crate::service::ledger::Ledger;
+use crate::store::{Row, Store, StoreError, record};
 
 /// Most ids that are taken for one visitor when it is erased; more are erased by a second call.
 const MAX_IDENTITIES: usize = 1_000;
 
 /// What events of one batch leave.
-#[derive(Default)]
-pub(crate) struct Fresh {
-    facts: HashMap<DecisionId, Vec<LedgerEntry>>,
+pub(crate) struct Fresh<'a> {
+    store: &'a dyn Store,
+    ledger: Ledger<'a>,
     assignments: HashMap<VisitorToken, Vec<AssignmentEntry>>,
     /// Under both ids.
     aliases: HashMap<VisitorToken, Vec<AliasEntry>>,
+    /// What was kept beside the ledger, and is not written yet.
+    rows: Vec<Row>,
 }
 
-impl Fresh {
-    /// Remembers one thing more.
-    pub(crate) fn keep(&mut self, remembered: Remembered) {
-        match remembered {
-            Remembered::Fact(entry) => self.facts.entry(entry.decision).or_default().push(entry),
-            Remembered::Assignment(entry) => self.assignments.entry(entry.visitor).or_default().push(entry),
-            Remembered::Alias(entry) => {
-                self.aliases.entry(entry.anonymous).or_default().push(entry);
-                self.aliases.entry(entry.visitor).or_default().push(entry);
-            }
-            Remembered::Erased { .. } => {}
-        }
+impl<'a> Fresh<'a> {
+    /// Nothing, over a store.
+    pub(crate) fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
+        let ledger = Ledger::of(store)?;
+        Ok(Self { store, ledger, assignments: HashMap::new(), aliases: HashMap::new(), rows: Vec::new() })
     }
 
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// Remembers what an event leaves, and forgets the list; says whether any of it was new or another.
+    pub(crate) fn keep(&mut self, left: &mut Vec<Remembered>) -> Result<bool, StoreError> {
+        let mut changed = false;
+        for remembered in left.drain(..) {
+            record::encode_remembered(&remembered, &mut self.rows);
+            changed |= match remembered {
+                Remembered::Fact(entry) => self.ledger.add(&entry)?,
+                Remembered::Assignment(entry) => {
+                    self.assignments.entry(entry.visitor).or_default().push(entry);
+                    true
+                }
+                Remembered::Alias(entry) => {
+                    self.aliases.entry(entry.anonymous).or_default().push(entry);
+                    self.aliases.entry(entry.visitor).or_default().push(entry);
+                    true
+                }
+                Remembered::Erased { .. } => true,
+            };
+        }
+        Ok(changed)
+    }
+
+    /// Rows that say what was kept, to be written at once; after that nothing more is kept in memory.
+    pub(crate) fn take_rows(&mut self) -> Vec<Row> {
+        self.assignments.clear();
+        self.aliases.clear();
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(self.ledger.take_rows());
+        rows
+    }
+
+    /// Lets go of what was only read, where that is much.
+    pub(crate) fn let_go(&mut self) {
+        self.ledger.let_go();
     }
 
     /// What an event has to be judged by.
-    pub(crate) fn known(&self, store: &dyn Store, event: &Event) -> Result<Known, StoreError> {
+    pub(crate) fn known(&mut self, event: &Event) -> Result<Known, StoreError> {
         Ok(match event.asks() {
             Asked::Nothing => Known::default(),
-            Asked::Decision(decision) => Known { facts: self.facts(store, decision)?, ..Known::default() },
+            Asked::Decision(decision) => Known { facts: self.facts(decision)?, ..Known::default() },
             Asked::Visitor(experiment, visitor) => {
-                Known { assignments: self.assignments(store, visitor, Some(experiment))?, ..Known::default() }
+                Known { assignments: self.assignments(visitor, Some(experiment))?, ..Known::default() }
             }
         })
     }
 
+    /// All that is known of a decision.
+    pub(crate) fn facts(&mut self, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.ledger.known(decision)
+    }
+
     /// Fills in what only the writer knows. Does nothing to any other event.
-    pub(crate) fn complete(&self, store: &dyn Store, event: &mut Event) -> Result<(), StoreError> {
+    pub(crate) fn complete(&mut self, event: &mut Event) -> Result<(), StoreError> {
         match event {
             Event::Aliased(aliased) => {
-                let anonymous = self.assignments(store, aliased.anonymous, None)?;
-                let own = self.assignments(store, aliased.visitor, None)?;
+                let anonymous = self.assignments(aliased.anonymous, None)?;
+                let own = self.assignments(aliased.visitor, None)?;
                 let adopted = adoptions(&anonymous, &own);
                 *aliased = Arc::new(Aliased { adopted, ..Aliased::clone(aliased) });
             }
             Event::VisitorErased(erased) => {
-                let completed = self.erased(store, erased)?;
+                let completed = self.erased(erased)?;
                 *erased = Arc::new(completed);
             }
             Event::ExperimentSaved(_)
@@ -81,11 +114,11 @@ impl Fresh {
     }
 
     /// Everything of a visitor that is there, under every id it is known by.
-    fn erased(&self, store: &dyn Store, event: &VisitorErased) -> Result<VisitorErased, StoreError> {
-        let visitors = self.identities(store, &event.visitors)?;
+    fn erased(&mut self, event: &VisitorErased) -> Result<VisitorErased, StoreError> {
+        let visitors = self.identities(&event.visitors)?;
         let mut aliases = BTreeMap::new();
         for visitor in &visitors {
-            for alias in self.aliases(store, *visitor)?.into_iter().filter(|alias| alias.erased.is_none()) {
+            for alias in self.aliases(*visitor)?.into_iter().filter(|alias| alias.erased.is_none()) {
                 aliases.insert((alias.position, alias.anonymous), alias);
             }
         }
@@ -93,19 +126,19 @@ impl Fresh {
         let others: BTreeSet<VisitorToken> = ends.filter(|end| !visitors.contains(end)).collect();
         let mut shared = HashSet::new();
         for other in others {
-            let held = self.assignments(store, other, None)?;
+            let held = self.assignments(other, None)?;
             shared.extend(held.iter().filter(|entry| entry.assignment.is_some()).map(|entry| entry.decision));
         }
         let mut counted = HashSet::new();
         let mut assignments = Vec::new();
         for visitor in &visitors {
-            for entry in self.assignments(store, *visitor, None)? {
+            for entry in self.assignments(*visitor, None)? {
                 let whose = match (shared.contains(&entry.decision), counted.insert(entry.decision)) {
                     (true, _) => Whose::AlsoAnothers,
                     (false, true) => Whose::Theirs,
                     (false, false) => Whose::TheirsTwice,
                 };
-                assignments.extend(erasure(&entry, &self.facts(store, entry.decision)?, whose));
+                assignments.extend(erasure(&entry, &self.facts(entry.decision)?, whose));
             }
         }
         let alias = |AliasEntry { anonymous, visitor, position, .. }| ErasedAlias { anonymous, visitor, position };
@@ -115,21 +148,17 @@ impl Fresh {
 
     /// All ids of visitors: who they turned out to be, and every id from before that is said to be the same one now. An id that
     /// was somebody else's before, as on a device that two people use, is not followed to that one.
-    pub(crate) fn identities(
-        &self,
-        store: &dyn Store,
-        given: &[VisitorToken],
-    ) -> Result<BTreeSet<VisitorToken>, StoreError> {
+    pub(crate) fn identities(&self, given: &[VisitorToken]) -> Result<BTreeSet<VisitorToken>, StoreError> {
         let now = |aliases: &[AliasEntry], anonymous| {
             let of: Vec<AliasEntry> = aliases.iter().filter(|alias| alias.anonymous == anonymous).copied().collect();
             known_as(&of).unwrap_or(anonymous)
         };
         let mut identities = BTreeSet::new();
         for visitor in given {
-            let itself = now(&self.aliases(store, *visitor)?, *visitor);
+            let itself = now(&self.aliases(*visitor)?, *visitor);
             identities.extend([*visitor, itself]);
-            for alias in self.aliases(store, itself)? {
-                let known = now(&self.aliases(store, alias.anonymous)?, alias.anonymous);
+            for alias in self.aliases(itself)? {
+                let known = now(&self.aliases(alias.anonymous)?, alias.anonymous);
                 if known == itself && identities.len() < MAX_IDENTITIES {
                     identities.insert(alias.anonymous);
                 }
@@ -138,28 +167,21 @@ impl Fresh {
         Ok(identities)
     }
 
-    fn facts(&self, store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let known = record::ledger_of(store, decision)?;
-        let fresh = self.facts.get(&decision).into_iter().flatten();
-        Ok(joined(known, fresh, |entry| entry.position))
-    }
-
     fn assignments(
         &self,
-        store: &dyn Store,
         visitor: VisitorToken,
         experiment: Option<&ExperimentKey>,
     ) -> Result<Vec<AssignmentEntry>, StoreError> {
-        let known = record::assignments_of(store, visitor, experiment)?;
+        let known = record::assignments_of(self.store, visitor, experiment)?;
         let fresh = self.assignments.get(&visitor).into_iter().flatten();
         let fresh = fresh.filter(|entry| experiment.is_none_or(|wanted| entry.experiment == *wanted));
         Ok(joined(known, fresh, |entry| (entry.position, entry.decision)))
     }
 
     /// Those of an anonymous id, and those to an id.
-    fn aliases(&self, store: &dyn Store, visitor: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
-        let mut known = record::aliases_of(store, visitor)?;
-        known.extend(record::aliases_to(store, visitor)?);
+    fn aliases(&self, visitor: VisitorToken) -> Result<Vec<AliasEntry>, StoreError> {
+        let mut known = record::aliases_of(self.store, visitor)?;
+        known.extend(record::aliases_to(self.store, visitor)?);
         let fresh = self.aliases.get(&visitor).into_iter().flatten();
         Ok(joined(known, fresh, |entry| (entry.position, entry.anonymous)))
     }

@@ -7,7 +7,7 @@ use crate::engine::secret::Secret;
 use crate::service::error::StartError;
 use crate::service::judging::Fresh;
 use crate::service::replay::{apply_block, restore};
-use crate::store::{CheckpointKind, Row, StateRow, Store, StoreError, record};
+use crate::store::{CheckpointKind, StateRow, Store, StoreError, record};
 
 /// Rows that are written at once.
 const AT_ONCE: usize = 4_096;
@@ -38,10 +38,11 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
         rebuilt.from = restore(&engine, store, CheckpointKind::Sealed)?.0;
     }
     rebuilt.entries = remake_rows(store, rebuilt.from, progress)?;
+    let mut known = Fresh::of(store)?;
     for block in store.blocks(rebuilt.from + 1) {
         let block = block?;
         progress(block.number);
-        apply_block(&engine, store, &block, |_| Ok(()))?;
+        apply_block(&engine, &mut known, &block, |_| Ok(()))?;
     }
     let mut rows: Vec<StateRow> = engine.state().iter().map(record::encode_state).collect();
     rebuilt.rows = rows.len();
@@ -55,13 +56,14 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
     Ok(rebuilt)
 }
 
-/// Writes the rows that events of blocks after a number leave beside the journal; says how many.
+/// Writes what events of blocks after a number leave beside the journal, where it is not there; says how much there should be.
 ///
 /// # Errors
 /// As [`rebuild`].
 pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut(u64)) -> Result<u64, StartError> {
-    let (mut fresh, mut rows) = (Fresh::default(), Vec::new());
-    let mut written = 0;
+    let mut fresh = Fresh::of(store)?;
+    let (mut entries, mut waiting) = (0, 0);
+    let mut left = Vec::new();
     for block in store.blocks(from + 1) {
         let block = block?;
         progress(block.number);
@@ -69,22 +71,17 @@ pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut
             let event = event?;
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
             let position = Position { block: block.number, index };
-            let judgement = judge(&event, position, &fresh.known(store, &event)?);
-            event.leaves(position, &judgement, |remembered| {
-                record::encode_remembered(&remembered, &mut rows);
-                fresh.keep(remembered);
-            });
+            let judgement = judge(&event, position, &fresh.known(&event)?);
+            event.leaves(position, &judgement, &mut left);
+            entries += left.len() as u64;
+            waiting += usize::from(fresh.keep(&mut left)?);
         }
-        if rows.len() >= AT_ONCE {
-            written += write(store, &mut rows, &mut fresh)?;
+        if waiting >= AT_ONCE {
+            waiting = 0;
+            store.append(&[], &fresh.take_rows())?;
         }
+        fresh.let_go();
     }
-    Ok(written + write(store, &mut rows, &mut fresh)?)
-}
-
-/// Writes what is waiting; says how many rows.
-fn write(store: &dyn Store, rows: &mut Vec<Row>, fresh: &mut Fresh) -> Result<u64, StoreError> {
-    store.append(&[], rows)?;
-    fresh.clear();
-    Ok(std::mem::take(rows).len() as u64)
+    store.append(&[], &fresh.take_rows())?;
+    Ok(entries)
 }

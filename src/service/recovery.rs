@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::service::error::StartError;
+use crate::service::judging::Fresh;
 use crate::service::replay::{apply_block, restore};
 use crate::store::{CheckpointKind, Space, Store, record};
 
@@ -32,8 +33,9 @@ pub fn recover(engine: &Engine, store: &dyn Store) -> Result<Recovered, StartErr
         engine.refuse_receipts(visitor, until);
     }
     let mut recovered = Recovered { rows, ..Recovered::default() };
+    let mut known = Fresh::of(store)?;
     for block in store.blocks(block + 1) {
-        recovered.events += apply_block(engine, store, &block?, |_| Ok(()))?;
+        recovered.events += apply_block(engine, &mut known, &block?, |_| Ok(()))?;
         recovered.blocks += 1;
     }
     Ok(recovered)

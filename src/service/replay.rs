@@ -7,7 +7,7 @@ use crate::engine::refresh::RefreshJob;
 use crate::service::error::StartError;
 use crate::service::judging::Fresh;
 use crate::store::record;
-use crate::store::{Block, CheckpointKind, Row, Store, StoreError};
+use crate::store::{Block, CheckpointKind, Store, StoreError};
 
 /// One event of a replay, as it was judged; it has been applied.
 pub(crate) struct Step<'a> {
@@ -16,13 +16,6 @@ pub(crate) struct Step<'a> {
     pub(crate) judgement: &'a Judgement,
     /// What became due by it; a replay computes nothing that the journal does not ask for.
     pub(crate) jobs: &'a [RefreshJob],
-}
-
-/// Rows that an event leaves beside the journal: live and at every replay the same.
-pub(crate) fn rows_left(event: &Event, position: Position, judgement: &Judgement) -> Vec<Row> {
-    let mut rows = Vec::new();
-    event.leaves(position, judgement, |remembered| record::encode_remembered(&remembered, &mut rows));
-    rows
 }
 
 /// Puts the rows of a checkpoint into an engine that is still empty; says how many there were.
@@ -37,7 +30,7 @@ pub(crate) fn restore(engine: &Engine, store: &dyn Store, kind: CheckpointKind) 
 /// Applies a block's events in their order and shows each to `look`; says how many there were.
 pub(crate) fn apply_block(
     engine: &Engine,
-    store: &dyn Store,
+    known: &mut Fresh<'_>,
     block: &Block,
     mut look: impl FnMut(Step<'_>) -> Result<(), StartError>,
 ) -> Result<u64, StartError> {
@@ -47,12 +40,13 @@ pub(crate) fn apply_block(
         let event = event?;
         let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
         let position = Position { block: block.number, index };
-        let judgement = judge(&event, position, &Fresh::default().known(store, &event)?);
+        let judgement = judge(&event, position, &known.known(&event)?);
         engine.apply(&event, &judgement, &mut jobs);
         look(Step { event: &event, position, judgement: &judgement, jobs: &jobs })?;
         // The journal holds the allocations that were computed then.
         jobs.drain(..).for_each(|job| engine.abandon(&job));
         count += 1;
     }
+    known.let_go();
     Ok(count)
 }

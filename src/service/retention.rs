@@ -13,6 +13,7 @@ use crate::engine::event::Event;
 use crate::engine::secret::Secret;
 use crate::service::clock::Clock;
 use crate::service::error::StartError;
+use crate::service::judging::Fresh;
 use crate::service::replay::{apply_block, restore};
 use crate::store::{CheckpointKind, Space, Store, StoreError, record};
 
@@ -170,6 +171,8 @@ impl Keeper {
         // The state does not depend on the secret.
         let engine = Engine::new(Secret::new([0; 32]), 0);
         let (sealed, _) = restore(&engine, &*self.store, CheckpointKind::Sealed)?;
+        // What was written since it was read is of blocks that come later, and has no part in what is replayed.
+        let mut known = Fresh::of(&*self.store)?;
         for block in self.store.blocks(sealed + 1) {
             let block = block?;
             if block.number > through {
@@ -178,7 +181,7 @@ impl Keeper {
             if self.stopping() {
                 return Ok(false);
             }
-            apply_block(&engine, &*self.store, &block, |_| Ok(()))?;
+            apply_block(&engine, &mut known, &block, |_| Ok(()))?;
         }
         let changes = engine.changes();
         let rows = changes.records.iter().map(record::encode_state);

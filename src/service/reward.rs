@@ -5,11 +5,11 @@ use crate::engine::assignment::Assignment;
 use crate::engine::definition::Unit;
 use crate::engine::error::{FieldError, RewardError};
 use crate::engine::event::DecisionRecord;
-use crate::engine::ledger::{Judgement, Outcome, Standing};
+use crate::engine::ledger::{Outcome, Standing};
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::reward::Reward;
 use crate::service::Service;
-use crate::service::committer::Pending;
+use crate::service::committer::{Pending, Told};
 use crate::service::error::FeedbackError;
 
 /// What became of a reward, an amendment or a retraction.
@@ -76,13 +76,15 @@ impl Service {
     /// Takes several at the price of one sync; answers in order.
     pub async fn rewards(&self, rewards: &[(Subject<'_>, Reward<'_>)]) -> Vec<Result<Rewarding, FeedbackError>> {
         let submitted: Vec<_> = rewards.iter().map(|(subject, reward)| self.submit_reward(*subject, reward)).collect();
+        // Commits keep the order: once the last is answered, all are. Whoever waits for the first one first is woken for each.
         let mut settled = Vec::with_capacity(submitted.len());
-        for submitted in submitted {
+        for submitted in submitted.into_iter().rev() {
             settled.push(match submitted {
                 Ok(submitted) => self.settled(submitted).await,
                 Err(error) => Err(error),
             });
         }
+        settled.reverse();
         settled
     }
 
@@ -139,7 +141,7 @@ impl Service {
     }
 
     async fn settled(&self, submitted: Submitted) -> Result<Rewarding, FeedbackError> {
-        let Judgement { outcome, standing, .. } = submitted.pending.done().await?;
+        let Told { outcome, standing } = submitted.pending.done().await?;
         let refused = match outcome {
             Outcome::Refused => Some(RewardError::TooMany),
             Outcome::Unknown => Some(RewardError::UnknownReward(submitted.reward_id.to_string())),

@@ -11,6 +11,7 @@ use crate::engine::event::{Event, Shares};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
+use crate::service::judging::Fresh;
 use crate::service::recovery::recover;
 use crate::service::replay::{Step, apply_block, restore};
 use crate::service::verify::rows::RowCheck;
@@ -25,6 +26,8 @@ pub struct Verified {
     pub head: u64,
     /// Events replayed.
     pub events: u64,
+    /// Bytes of them.
+    pub bytes: u64,
     /// Rows of the state that were compared.
     pub rows: usize,
     /// Rows beside the journal that its events should have left.
@@ -56,9 +59,9 @@ pub struct Difference {
 }
 
 /// Jobs of one segment, or fits of one experiment, that may be asked for: the newest of them.
-const JOBS_KEPT: usize = 256;
+pub(crate) const JOBS_KEPT: usize = 256;
 
-type JobKey = (ExperimentKey, u32, Option<Option<SegmentKey>>);
+pub(crate) type JobKey = (ExperimentKey, u32, Option<Option<SegmentKey>>);
 
 /// Replays and compares. Reads the whole journal once, and holds the state twice. `progress` is told of each block.
 ///
@@ -72,18 +75,20 @@ pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verifi
     if store.base().number > 0 {
         verified.from = restore(&replayed, store, CheckpointKind::Sealed)?.0;
     }
-    let mut rows = RowCheck::default();
+    // One to judge by, and one that is judged.
+    let (mut known, mut rows) = (Fresh::of(store)?, RowCheck::of(store)?);
     let mut jobs: HashMap<JobKey, VecDeque<RefreshJob>> = HashMap::new();
     for block in store.blocks(verified.from + 1) {
         let block = block?;
         progress(block.number);
-        verified.events += apply_block(&replayed, store, &block, |step| {
-            rows.step(&mut verified, store, &step)?;
+        verified.bytes += block.payload.len() as u64;
+        verified.events += apply_block(&replayed, &mut known, &block, |step| {
+            rows.step(&mut verified, &step)?;
             verified.check_computed(&step, &mut jobs);
             Ok(())
         })?;
     }
-    rows.finish(&mut verified, store)?;
+    rows.finish(&mut verified)?;
     recover(&found, store)?;
     verified.tallies = replayed.tallies_digest();
     verified.compare(&replayed, &found);
@@ -148,7 +153,7 @@ impl Verified {
 }
 
 /// What an event says was computed: for what, from how many events, and what came out.
-fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
+pub(crate) fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
     match event {
         Event::AllocationComputed(computed) => {
             let key = (computed.experiment.clone(), computed.epoch, Some(computed.segment.clone()));
@@ -171,7 +176,7 @@ fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
     }
 }
 
-fn same_bits(one: &Shares, other: &Shares) -> bool {
+pub(crate) fn same_bits(one: &Shares, other: &Shares) -> bool {
     let bits = |shares: &Shares| shares.shares.iter().map(|share| share.to_bits()).collect::<Vec<_>>();
     one.variations == other.variations && bits(one) == bits(other)
 }

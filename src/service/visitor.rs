@@ -13,6 +13,7 @@ use crate::service::committer::Committed;
 use crate::service::companions::{self, KnownContexts, contexts_of};
 use crate::service::error::{CommitError, VisitorError};
 use crate::service::judging::{Fresh, canonical};
+use crate::service::ledger::Ledger;
 use crate::store::{StoreError, record};
 
 /// What a visitor stays with in one experiment.
@@ -95,7 +96,7 @@ impl Service {
     pub fn visitor(&self, visitor: &str) -> Result<KnownVisitor, VisitorError> {
         let given = self.engine.token(visitor);
         let visitor = canonical(&*self.store, given)?;
-        let mut identities = Fresh::default().identities(&*self.store, &[visitor])?;
+        let mut identities = Fresh::of(&*self.store)?.identities(&[visitor])?;
         let aliases = identities.len() - 1;
         identities.insert(given);
         let contexts = contexts_of(&*self.store, &identities)?;
@@ -113,7 +114,7 @@ impl Service {
     }
 
     fn known_assignment(&self, assignment: Assignment) -> Result<KnownAssignment, StoreError> {
-        let mut entries: Vec<LedgerEntry> = record::ledger_of(&*self.store, assignment.record.decision)?;
+        let mut entries: Vec<LedgerEntry> = Ledger::of(&*self.store)?.known(assignment.record.decision)?;
         entries.sort_by_key(|entry| entry.position);
         let facts: Vec<&Fact> = entries.iter().map(|entry| &entry.fact).collect();
         let activated = facts.iter().any(|fact| matches!(fact, Fact::Activated { in_time: true, .. }));
@@ -158,8 +159,10 @@ impl Service {
         let before = record::assignments_of(&*self.store, anonymous, None)?;
         let own = record::assignments_of(&*self.store, visitor, None)?;
         let event = Aliased { anonymous, visitor, at: self.clock.now(), adopted: Vec::new() };
-        let Committed { event, .. } = self.queue.submit(Event::Aliased(event.into()))?.committed().await?;
-        let Event::Aliased(aliased) = event else { unreachable!("the committer answers with the event it was given") };
+        let Committed { filled, .. } = self.queue.submit(Event::Aliased(event.into()))?.committed().await?;
+        let Some(Event::Aliased(aliased)) = filled else {
+            unreachable!("the committer answers with the event it was given")
+        };
         let adopted = aliased.adopted.iter().map(|adopted| adopted.record.experiment.clone()).collect();
         Ok(AliasDone { adopted, flipped: flips(&before, &own), repeated: false })
     }
@@ -173,8 +176,8 @@ impl Service {
         let visitors: Vec<VisitorToken> = vec![self.engine.token(visitor)];
         let at = self.clock.now();
         let event = VisitorErased { visitors, at, assignments: Vec::new(), aliases: Vec::new() };
-        let Committed { event, .. } = self.queue.submit(Event::VisitorErased(event.into()))?.committed().await?;
-        let Event::VisitorErased(erased) = event else {
+        let Committed { filled, .. } = self.queue.submit(Event::VisitorErased(event.into()))?.committed().await?;
+        let Some(Event::VisitorErased(erased)) = filled else {
             unreachable!("the committer answers with the event it was given")
         };
         let contexts = {

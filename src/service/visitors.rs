@@ -11,6 +11,7 @@ use crate::engine::assignment::{Assignment, now_in_force};
 use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, Judgement, Outcome};
 use crate::service::judging::canonical;
+use crate::service::ledger::Ledger;
 use crate::store::{Store, StoreError, record};
 
 /// An assignment as it is kept in memory.
@@ -97,7 +98,7 @@ impl Visitors {
 
     fn load(&self, assignment: Assignment) -> Result<Arc<Held>, StoreError> {
         let activated = assignment.deferred && {
-            let facts = record::ledger_of(&*self.store, assignment.record.decision)?;
+            let facts = Ledger::of(&*self.store)?.known(assignment.record.decision)?;
             facts.iter().any(|entry| matches!(entry.fact, Fact::Activated { .. }))
         };
         Ok(Arc::new(Held { assignment, activated: AtomicBool::new(activated) }))

@@ -20,8 +20,8 @@ use crate::store::guard::{not_open, refused, uncertain};
 use crate::store::head_file::HeadWriter;
 use crate::store::stored::{base_value, block_value};
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Row, Rows, Space, StateRow, Store,
-    StoreError, check_rows, heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Place, Row, Rows, Space, StateRow,
+    Store, StoreError, check_rows, heads_after,
 };
 
 /// What opening gives.
@@ -187,6 +187,20 @@ impl Store for DiskStore {
                 rows.push((key[1..].to_vec(), value.to_vec()));
             }
             Ok(rows)
+        };
+        guarded("read rows", read)
+    }
+
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
+        let tree = self.tree("read rows")?;
+        let (first, at) = (space_key(space, &[]), space_key(space, key));
+        let read = || {
+            let row = tree.range(&first[..]..=&at[..]).next_back().transpose()?;
+            let next = tree.range::<&[u8], _>((Bound::Excluded(&at[..]), Bound::Unbounded)).next().transpose()?;
+            Ok(Place {
+                row: row.map(|(key, value)| (key[1..].to_vec(), value.to_vec())),
+                next: next.filter(|(key, _)| key.starts_with(&first)).map(|(key, _)| key[1..].to_vec()),
+            })
         };
         guarded("read rows", read)
     }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::store::guard::{not_open, uncertain};
-use crate::store::{Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError};
+use crate::store::{
+    Block, Blocks, Checkpoint, CheckpointKind, Head, Place, Row, Rows, Space, StateRow, Store, StoreError,
+};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +150,10 @@ impl Store for FaultyStore {
 
     fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
         self.read("read rows", || self.inner.rows(space, prefix, after, limit))
+    }
+
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
+        self.read("read rows", || self.inner.place(space, key))
     }
 
     fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
+    Block, Blocks, Checkpoint, CheckpointKind, Head, Place, Row, Rows, Space, StateRow, Store, StoreError, check_rows,
     heads_after,
 };
 
@@ -109,6 +109,17 @@ impl Store for MemoryStore {
         let rows = kept.rows.range((start, Bound::Unbounded));
         let within = rows.take_while(|((of, key), _)| *of == space && key.starts_with(prefix)).take(limit);
         Ok(within.map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
+        let kept = self.open("read rows")?;
+        let at = (space, key.to_vec());
+        let row = kept.rows.range((space, Vec::new())..=at.clone()).next_back();
+        let next = kept.rows.range((Bound::Excluded(at), Bound::Unbounded)).next();
+        Ok(Place {
+            row: row.map(|((_, key), value)| (key.clone(), value.clone())),
+            next: next.filter(|((of, _), _)| *of == space).map(|((_, key), _)| key.clone()),
+        })
     }
 
     fn forget(&self, space: Space, below: &[u8], limit: usize) -> Result<usize, StoreError> {

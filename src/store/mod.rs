@@ -73,7 +73,7 @@ pub struct Head {
 /// What a row beside the journal is about. Rows of one space are ordered by their keys, and nothing else is known of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
-    /// Facts about decisions, by decision: who came first.
+    /// Facts about decisions, by decision, a row for each: what earlier builds wrote. They are read, and none is added.
     Ledger,
     /// Which variation a visitor stays with, by experiment and visitor.
     Assignment,
@@ -83,11 +83,14 @@ pub enum Space {
     Erased,
     /// Who decisions were for and what was known of them, by block of the journal.
     Companion,
+    /// Facts about decisions, by decision, many in a row: who came first (see `record::page`).
+    LedgerPage,
 }
 
 impl Space {
     /// Every space there is.
-    pub const ALL: [Self; 5] = [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion];
+    pub const ALL: [Self; 6] =
+        [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion, Self::LedgerPage];
 }
 
 /// A change of one row beside the journal.
@@ -131,6 +134,15 @@ pub struct Checkpoint {
 /// Keys and values of rows, in order of key.
 pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Where a key stands among the rows of a space.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Key and value of the last row that is not above it.
+    pub row: Option<(Vec<u8>, Vec<u8>)>,
+    /// Key of the first row above it.
+    pub next: Option<Vec<u8>>,
+}
+
 /// Blocks in order, read one at a time.
 pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Block, StoreError>> + 'a>;
 
@@ -158,6 +170,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If the medium cannot be read.
     fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError>;
+
+    /// Where a key stands among the rows of a space.
+    ///
+    /// # Errors
+    /// If the medium cannot be read.
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError>;
 
     /// Removes rows of a space whose keys are below a key, at most `limit` of them, lowest first; says how many.
     /// Need not be durable: what comes back after a crash is removed again.

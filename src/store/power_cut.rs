@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Seed;
 use crate::store::head_file;
-use crate::store::{Block, Blocks, Checkpoint, CheckpointKind, Head, Row, Rows, Space, StateRow, Store, StoreError};
+use crate::store::{
+    Block, Blocks, Checkpoint, CheckpointKind, Head, Place, Row, Rows, Space, StateRow, Store, StoreError,
+};
 
 /// What a disk writes whole.
 const SECTOR_BYTES: usize = 512;
@@ -225,6 +227,10 @@ impl Store for Watched {
     fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
         self.promised(self.inner.append(blocks, rows))
     }
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
+        self.inner.place(space, key)
+    }
+
     fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
         self.inner.rows(space, prefix, after, limit)
     }

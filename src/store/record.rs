@@ -10,6 +10,7 @@ mod companion;
 mod definition;
 mod event;
 mod fact;
+pub mod page;
 mod pool;
 mod state;
 mod version_3;
@@ -77,7 +78,8 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
     })
 }
 
-/// A ledger entry as a row. Rows of one decision differ in their keys if their facts differ in what they are about.
+/// A ledger entry as a row of its own, as earlier builds wrote it. Rows of one decision differ in their keys if their facts
+/// differ in what they are about.
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
@@ -101,19 +103,10 @@ pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError
         .map_err(|flaw| StoreError::Damaged(format!("ledger entry of decision {decision}: {flaw}")))
 }
 
-/// All that the ledger knows of a decision.
-///
-/// # Errors
-/// If the store cannot be read, or an entry is not what was written.
-pub fn ledger_of(store: &dyn Store, decision: DecisionId) -> Result<Vec<LedgerEntry>, StoreError> {
-    let rows = store.rows(Space::Ledger, &decision.to_bytes(), None, usize::MAX)?;
-    rows.iter().map(|(key, value)| decode_ledger(key, value)).collect()
-}
-
-/// What an event leaves beside the journal, as rows.
+/// What an event leaves beside the journal, as rows; facts have none of their own, they stand in [pages](page).
 pub fn encode_remembered(remembered: &Remembered, rows: &mut Vec<Row>) {
     match remembered {
-        Remembered::Fact(entry) => rows.push(encode_ledger(entry)),
+        Remembered::Fact(_) => {}
         Remembered::Assignment(entry) => {
             let stored = visitor::StoredAssignmentEntry::from(entry);
             rows.push(row(Space::Assignment, visitor::assignment_key(entry), &stored));
@@ -214,7 +207,7 @@ pub fn erased_key_at(time: Timestamp) -> Vec<u8> {
     time.as_millis().to_be_bytes().to_vec()
 }
 
-/// Ledger rows of decisions before a time stand below this key.
+/// Ledger rows and pages of decisions before a time stand below this key, but that the last page may reach beyond it.
 #[must_use]
 pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
     let first = DecisionId::first_at(time);

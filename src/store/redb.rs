@@ -20,8 +20,8 @@ use crate::store::redb::guard::guarded;
 use crate::store::redb::tables::*;
 use crate::store::stored::{base_value, block_value};
 use crate::store::{
-    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Row, Rows, Space, StateRow, Store,
-    StoreError, check_rows, heads_after,
+    Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Place, Row, Rows, Space, StateRow,
+    Store, StoreError, check_rows, heads_after,
 };
 
 /// What opening gives.
@@ -177,6 +177,19 @@ impl Store for RedbStore {
                 rows.push((key.value().to_vec(), value.value().to_vec()));
             }
             Ok(rows)
+        })
+    }
+
+    fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
+        let read = self.read("read rows")?;
+        guarded("read rows", || {
+            let table = read.open_table(space_table(space))?;
+            let row = table.range::<&[u8]>(..=key)?.next_back().transpose()?;
+            let next = table.range::<&[u8]>((Bound::Excluded(key), Bound::Unbounded))?.next().transpose()?;
+            Ok(Place {
+                row: row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())),
+                next: next.map(|(key, _)| key.value().to_vec()),
+            })
         })
     }
 

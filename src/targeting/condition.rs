@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use cel::common::ast::Expr;
+use cel::common::ast::{EntryExpr, Expr};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -121,7 +121,16 @@ fn has_comprehension(expression: &cel::IdedExpr) -> bool {
         }
         Expr::Select(select) => has_comprehension(&select.operand),
         Expr::List(list) => list.elements.iter().any(has_comprehension),
+        Expr::Map(map) => map.entries.iter().any(|entry| entry_has_comprehension(&entry.expr)),
+        Expr::Struct(fields) => fields.entries.iter().any(|entry| entry_has_comprehension(&entry.expr)),
         _ => false,
+    }
+}
+
+fn entry_has_comprehension(entry: &EntryExpr) -> bool {
+    match entry {
+        EntryExpr::MapEntry(entry) => has_comprehension(&entry.key) || has_comprehension(&entry.value),
+        EntryExpr::StructField(field) => has_comprehension(&field.value),
     }
 }
 
@@ -208,6 +217,7 @@ mod tests {
             ("", "Syntax error"),
             (r#"country.startswith("F")"#, "startsWith"),
             ("[1,2].all(x, x > visits)", "not allowed"),
+            ("{1: [1].exists(x, true)} == {}", "not allowed"),
             (&"visits > 1 && ".repeat(200), "2000"),
         ] {
             let error = Condition::compile(source).expect_err(source).to_string();

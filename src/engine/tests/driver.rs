@@ -44,11 +44,15 @@ impl Driver {
     pub(crate) fn apply(&mut self, event: Event) -> Judgement {
         let position = Position { block: 1, index: u32::try_from(self.journal.len()).expect("short") };
         let judgement = judge(&event, position, &self.known);
-        event.leaves(position, &judgement, |remembered| match remembered {
-            Remembered::Fact(fact) => self.known.facts.push(fact),
-            Remembered::Assignment(entry) => self.known.assignments.push(entry),
-            Remembered::Alias(_) | Remembered::Erased { .. } => {}
-        });
+        let mut left = Vec::new();
+        event.leaves(position, &judgement, &mut left);
+        for remembered in left {
+            match remembered {
+                Remembered::Fact(fact) => self.known.facts.push(fact),
+                Remembered::Assignment(entry) => self.known.assignments.push(entry),
+                Remembered::Alias(_) | Remembered::Erased { .. } => {}
+            }
+        }
         let mut jobs = Vec::new();
         self.engine.apply(&event, &judgement, &mut jobs);
         self.journal.push(event);

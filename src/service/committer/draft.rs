@@ -22,7 +22,9 @@ impl Draft {
     pub(super) fn of(batch: &mut [Waiting], store: &dyn Store) -> Result<Self, StoreError> {
         let head = store.head();
         let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
-        let mut fresh = Fresh::default();
+        // What this very batch adds is known to its later events.
+        let mut fresh = Fresh::of(store)?;
+        let mut left = Vec::new();
         let mut block =
             Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
         let mut index = 0;
@@ -38,7 +40,7 @@ impl Draft {
                 draft.blocks.push(std::mem::replace(&mut block, next));
                 index = 0;
             }
-            let known = match fresh.complete(store, event).and_then(|()| fresh.known(store, event)) {
+            let known = match fresh.complete(event).and_then(|()| fresh.known(event)) {
                 Ok(known) => known,
                 Err(StoreError::Damaged(flaw)) => {
                     // The trouble of one decision, not of everybody who happens to be in its batch.
@@ -51,10 +53,8 @@ impl Draft {
             record::encode_event(event, &mut block.payload);
             let position = Position { block: block.number, index };
             let judgement = judge(event, position, &known);
-            event.leaves(position, &judgement, |remembered| {
-                record::encode_remembered(&remembered, &mut draft.rows);
-                fresh.keep(remembered);
-            });
+            event.leaves(position, &judgement, &mut left);
+            fresh.keep(&mut left)?;
             // An assignment that came second is no decision, and its companion none.
             if judgement.outcome == Outcome::Recorded {
                 companions.extend(companion.clone().map(|companion| (index, companion)));
@@ -66,6 +66,7 @@ impl Draft {
         if !block.payload.is_empty() {
             draft.blocks.push(block);
         }
+        draft.rows.extend(fresh.take_rows());
         Ok(draft)
     }
 }

@@ -52,6 +52,10 @@ impl Inbox for Receiver<Waiting> {
             Err(TryRecvError::Empty) => self.recv().map_or(Next::Closed, Next::Event),
         }
     }
+
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Jobs on their way to be computed.
@@ -95,7 +99,7 @@ struct Seen {
 type ModelQueue = Queue<SyncSender<Waiting>>;
 
 /// Waits as a request does: others run meanwhile.
-fn answer(mut pending: Pending) -> Result<Judgement, CommitError> {
+fn answer(mut pending: Pending) -> Result<Told, CommitError> {
     loop {
         if let Some(answer) = pending.answered() {
             return answer;

@@ -9,16 +9,33 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySen
 use tokio::sync::oneshot;
 
 use crate::engine::event::Event;
-use crate::engine::ledger::Judgement;
+use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::store::record::EncodedCompanion;
 
-/// What was recorded: the event as it stands in the journal, where the writer had something to fill in, and its judgement.
+/// What whoever waited is told: no more of the judgement, which would be copied and freed by another thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether a reward counts.
+    pub standing: Standing,
+}
+
+/// What was recorded.
 pub(crate) struct Committed {
-    pub(crate) event: Event,
-    pub(crate) judgement: Judgement,
+    /// The event, of those that the writer had something to fill in.
+    pub(crate) filled: Option<Event>,
+    told: Told,
+}
+
+impl Committed {
+    pub(super) fn of(event: Event, judgement: &Judgement) -> Self {
+        let filled = matches!(event, Event::Aliased(_) | Event::VisitorErased(_)).then_some(event);
+        Self { filled, told: Told { outcome: judgement.outcome, standing: judgement.standing } }
+    }
 }
 
 /// An event on its way.
@@ -57,6 +74,9 @@ pub(crate) enum Next {
 pub(crate) trait Inbox {
     /// The next one; waits for it until a deadline, if there is one.
     fn next(&self, deadline: Option<Instant>) -> Next;
+
+    /// About how many are there.
+    fn waiting(&self) -> usize;
 }
 
 /// Where the committer puts what is due to be computed: bounded, and it never waits.
@@ -92,6 +112,10 @@ impl Inbox for Receiver<Waiting> {
             Err(RecvTimeoutError::Timeout) => Next::Nothing,
             Err(RecvTimeoutError::Disconnected) => Next::Closed,
         }
+    }
+
+    fn waiting(&self) -> usize {
+        self.len()
     }
 }
 
@@ -178,8 +202,8 @@ impl Pending {
     ///
     /// # Errors
     /// If it could not be recorded: then nothing was.
-    pub async fn done(self) -> Result<Judgement, CommitError> {
-        self.committed().await.map(|committed| committed.judgement)
+    pub async fn done(self) -> Result<Told, CommitError> {
+        self.committed().await.map(|committed| committed.told)
     }
 
     /// The same, and what was recorded.
@@ -188,19 +212,19 @@ impl Pending {
     }
 
     /// The same on a background thread, which it blocks.
-    pub(crate) fn wait(self) -> Result<Judgement, CommitError> {
+    pub(crate) fn wait(self) -> Result<Told, CommitError> {
         let committed = self.0.blocking_recv();
         committed
             .unwrap_or_else(|_| Err(CommitError::Unavailable("the server is stopping".into())))
-            .map(|committed| committed.judgement)
+            .map(|committed| committed.told)
     }
 
     /// The answer if it is there.
     #[cfg(test)]
-    pub(crate) fn answered(&mut self) -> Option<Result<Judgement, CommitError>> {
+    pub(crate) fn answered(&mut self) -> Option<Result<Told, CommitError>> {
         use tokio::sync::oneshot::error::TryRecvError;
         match self.0.try_recv() {
-            Ok(answer) => Some(answer.map(|committed| committed.judgement)),
+            Ok(answer) => Some(answer.map(|committed| committed.told)),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Closed) => Some(Err(CommitError::Unavailable("the server is stopping".into()))),
         }

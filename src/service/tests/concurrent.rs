@@ -13,6 +13,7 @@ use crate::engine::assignment::AssignmentEntry;
 use crate::engine::known::{Asked, Known, Remembered};
 use crate::engine::ledger::{LedgerEntry, Position, judge};
 use crate::service::clock::Clock as _;
+use crate::service::ledger::each_fact;
 use crate::service::tests::*;
 use crate::service::verify::verify;
 use crate::store::disk::DiskStore;
@@ -179,18 +180,18 @@ impl Site {
     }
 }
 
-/// The ledger and assignments as rows of a store are; keys of the one are never those of the other.
-type Ledger = BTreeMap<Vec<u8>, Vec<u8>>;
+/// As rows of a store are.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn state(engine: &Engine) -> Ledger {
+fn state(engine: &Engine) -> Rows {
     let rows = engine.state().iter().map(record::encode_state).collect::<Vec<_>>();
     rows.into_iter().map(|row| (row.key, row.value.expect("a state has a value"))).collect()
 }
 
 /// One thread, the blocks, and nothing else: no row that is there already, no committer's code.
-fn replayed(store: &dyn Store) -> (Ledger, Ledger) {
+fn replayed(store: &dyn Store) -> (Rows, Rows, Vec<LedgerEntry>) {
     let engine = Engine::new(Secret::new([0; 32]), 0);
-    let mut rows = Ledger::new();
+    let mut rows = Rows::new();
     let mut facts: BTreeMap<DecisionId, Vec<LedgerEntry>> = BTreeMap::new();
     let mut assignments: BTreeMap<VisitorToken, Vec<AssignmentEntry>> = BTreeMap::new();
     for block in store.blocks(1) {
@@ -212,34 +213,44 @@ fn replayed(store: &dyn Store) -> (Ledger, Ledger) {
             engine.apply(&event, &judgement, &mut jobs);
             jobs.iter().for_each(|job| engine.abandon(job));
             let mut left = Vec::new();
-            event.leaves(position, &judgement, |remembered| {
-                record::encode_remembered(&remembered, &mut left);
+            event.leaves(position, &judgement, &mut left);
+            let mut written = Vec::new();
+            for remembered in left {
+                record::encode_remembered(&remembered, &mut written);
                 match remembered {
                     Remembered::Fact(entry) => facts.entry(entry.decision).or_default().push(entry),
                     Remembered::Assignment(entry) => assignments.entry(entry.visitor).or_default().push(entry),
                     Remembered::Alias(_) | Remembered::Erased { .. } => panic!("nobody is joined or erased here"),
                 }
-            });
-            rows.extend(left.into_iter().map(|row| (row.key, row.value.expect("a row has a value"))));
+            }
+            rows.extend(written.into_iter().map(|row| (row.key, row.value.expect("a row has a value"))));
         }
     }
-    (state(&engine), rows)
+    (state(&engine), rows, facts.into_values().flatten().collect())
 }
 
 fn check(site: &Site, at_rest: impl FnOnce() -> Arc<dyn Store>, name: &str) {
     site.service.stop();
     let live = state(site.service.engine());
     let store = at_rest();
-    let (state_again, ledger_again) = replayed(&*store);
+    let (state_again, assignments_again, facts_again) = replayed(&*store);
     assert!(live.len() > 8, "{name}: only {} rows of state", live.len());
     for (key, value) in &live {
         let again = state_again.get(key);
         assert_eq!(again, Some(value), "{name}: row {} of the state", String::from_utf8_lossy(key));
     }
     assert_eq!(live.len(), state_again.len(), "{name}: rows of the state");
-    let rows = [Space::Ledger, Space::Assignment].map(|space| store.rows(space, &[], None, usize::MAX));
-    let ledger: Ledger = rows.into_iter().flat_map(|rows| rows.expect("readable")).collect();
-    assert!(ledger == ledger_again, "{name}: {} entries, replayed {}", ledger.len(), ledger_again.len());
+    let assignments: Rows =
+        store.rows(Space::Assignment, &[], None, usize::MAX).expect("readable").into_iter().collect();
+    assert!(
+        assignments == assignments_again,
+        "{name}: {} assignments, replayed {}",
+        assignments.len(),
+        assignments_again.len()
+    );
+    let mut facts = Vec::new();
+    each_fact(&*store, |entry| facts.push(entry)).expect("readable");
+    assert!(facts == facts_again, "{name}: {} facts, replayed {}", facts.len(), facts_again.len());
     let verified = verify(&*store, &mut |_| {}).expect("readable");
     assert!(verified.passed(), "{name}: {:#?}", verified.differences);
     let outcomes = site.outcomes.lock().expect("whole");

@@ -87,8 +87,8 @@ fn check(service: &Service, seen: &Seen, name: &str) {
 /// A store that holds the same journal and ledger, and no checkpoint.
 fn without_checkpoint(inner: &MemoryStore) -> Arc<FaultyStore> {
     let blocks: Vec<Block> = inner.blocks(1).collect::<Result<_, _>>().expect("whole");
-    let rows = inner.rows(Space::Ledger, &[], None, usize::MAX).expect("readable");
-    let row = |(key, value)| Row { space: Space::Ledger, key, value: Some(value) };
+    let rows = inner.rows(Space::LedgerPage, &[], None, usize::MAX).expect("readable");
+    let row = |(key, value)| Row { space: Space::LedgerPage, key, value: Some(value) };
     let store = MemoryStore::new();
     store.append(&blocks, &rows.into_iter().map(row).collect::<Vec<_>>()).expect("appended");
     Arc::new(FaultyStore::new(Arc::new(store)))

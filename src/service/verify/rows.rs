@@ -2,44 +2,79 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::ledger::Position;
+use crate::engine::known::Remembered;
+use crate::engine::ledger::{LedgerEntry, Position};
 use crate::service::error::StartError;
-use crate::service::replay::{Step, rows_left};
+use crate::service::ledger::{Ledger, each_fact};
+use crate::service::replay::Step;
 use crate::service::verify::Verified;
 use crate::store::{Row, Space, Store, StoreError, record};
 
 /// What was found so far.
-#[derive(Default)]
-pub(super) struct RowCheck {
-    /// Rows that events of the journal left, by space, each counted once.
+pub(super) struct RowCheck<'a> {
+    store: &'a dyn Store,
+    ledger: Ledger<'a>,
+    /// Entries of the ledger that events of the journal left.
+    facts: u64,
+    /// Other rows that they left, by space, each counted once.
     left: BTreeMap<Space, u64>,
     /// Places of erasures, as rows say that were erased later, and as the journal says.
     claimed: BTreeSet<Position>,
     erasures: BTreeSet<Position>,
 }
 
-impl RowCheck {
-    /// Compares the rows that one event leaves with those that are there.
-    pub(super) fn step(
-        &mut self,
-        verified: &mut Verified,
-        store: &dyn Store,
-        step: &Step<'_>,
-    ) -> Result<(), StartError> {
-        for row in rows_left(step.event, step.position, step.judgement) {
+impl<'a> RowCheck<'a> {
+    pub(super) fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
+        let (left, claimed, erasures) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Ok(Self { store, ledger: Ledger::of(store)?, facts: 0, left, claimed, erasures })
+    }
+
+    /// Compares what one event leaves with what is there.
+    pub(super) fn step(&mut self, verified: &mut Verified, step: &Step<'_>) -> Result<(), StartError> {
+        let mut left = Vec::new();
+        step.event.leaves(step.position, step.judgement, &mut left);
+        let mut rows = Vec::new();
+        let mut facts = BTreeSet::new();
+        for remembered in &left {
             verified.entries += 1;
-            let stored = store.rows(row.space, &row.key, None, 1)?.pop().filter(|(key, _)| *key == row.key);
-            let stored = stored.map(|(_, value)| value);
-            let erasure = row.value.as_deref().and_then(|value| erased_at(row.space, &row.key, value));
-            match erasure {
-                // A row of its own says that something is gone; it was counted when it came.
-                Some(_) => drop(self.erasures.insert(step.position)),
-                None => *self.left.entry(row.space).or_default() += 1,
+            record::encode_remembered(remembered, &mut rows);
+            if let Remembered::Fact(entry) = remembered {
+                // One that stands under two ids of an erased visitor is said twice.
+                self.facts += u64::from(facts.insert(entry.decision));
+                self.check_fact(verified, entry)?;
             }
-            if stored != row.value && !self.was_erased_later(&row, stored.as_deref(), step.position) {
-                let what = format!("row {} of {:?}", hexadecimal(&row.key), row.space);
-                verified.differs(what, said(row.value.as_deref()), said(stored.as_deref()));
-            }
+        }
+        for row in rows {
+            self.check_row(verified, &row, step.position)?;
+        }
+        self.ledger.let_go();
+        Ok(())
+    }
+
+    fn check_fact(&mut self, verified: &mut Verified, entry: &LedgerEntry) -> Result<(), StartError> {
+        if !self.ledger.holds(entry)? {
+            let known = self.ledger.known(entry.decision)?;
+            let found = known.iter().find(|found| found.position == entry.position);
+            let Position { block, index } = entry.position;
+            let what = format!("ledger entry of decision {}, of event {index} of block {block}", entry.decision);
+            let found = found.map_or("nothing".into(), |found| format!("{:?}", found.fact));
+            verified.differs(what, format!("{:?}", entry.fact), found);
+        }
+        Ok(())
+    }
+
+    fn check_row(&mut self, verified: &mut Verified, row: &Row, position: Position) -> Result<(), StartError> {
+        let stored = self.store.rows(row.space, &row.key, None, 1)?.pop().filter(|(key, _)| *key == row.key);
+        let stored = stored.map(|(_, value)| value);
+        let erasure = row.value.as_deref().and_then(|value| erased_at(row.space, &row.key, value));
+        match erasure {
+            // A row of its own says that something is gone; it was counted when it came.
+            Some(_) => drop(self.erasures.insert(position)),
+            None => *self.left.entry(row.space).or_default() += 1,
+        }
+        if stored != row.value && !self.was_erased_later(row, stored.as_deref(), position) {
+            let what = format!("row {} of {:?}", hexadecimal(&row.key), row.space);
+            verified.differs(what, said(row.value.as_deref()), said(stored.as_deref()));
         }
         Ok(())
     }
@@ -50,14 +85,18 @@ impl RowCheck {
         erased.filter(|erased| *erased > position).map(|erased| self.claimed.insert(erased)).is_some()
     }
 
-    /// Rows that no event of the journal left. Those of dropped blocks are older than the journal; those of the ledger may have been
-    /// forgotten.
-    pub(super) fn finish(self, verified: &mut Verified, store: &dyn Store) -> Result<(), StartError> {
-        for space in [Space::Ledger, Space::Assignment, Space::Alias] {
+    /// What no event of the journal left. What is of dropped blocks is older than the journal.
+    pub(super) fn finish(self, verified: &mut Verified) -> Result<(), StartError> {
+        let mut count = 0;
+        each_fact(self.store, |entry| count += u64::from(entry.position.block > verified.from))?;
+        if count > self.facts {
+            verified.differs("entries of the ledger", self.facts.to_string(), count.to_string());
+        }
+        for space in [Space::Assignment, Space::Alias] {
             let mut after: Option<Vec<u8>> = None;
             let mut count = 0;
             loop {
-                let rows = store.rows(space, &[], after.as_deref(), 10_000)?;
+                let rows = self.store.rows(space, &[], after.as_deref(), 10_000)?;
                 for (key, value) in &rows {
                     count += u64::from(position(space, key, value)?.block > verified.from);
                 }
@@ -66,7 +105,7 @@ impl RowCheck {
             }
             let left = self.left.get(&space).copied().unwrap_or_default();
             if count > left {
-                verified.differs(format!("entries of {space:?}"), left.to_string(), count.to_string());
+                verified.differs(format!("rows of {space:?}"), left.to_string(), count.to_string());
             }
         }
         for position in self.claimed.difference(&self.erasures) {
@@ -82,17 +121,16 @@ fn erased_at(space: Space, key: &[u8], value: &[u8]) -> Option<Position> {
     match space {
         Space::Assignment => record::decode_assignment(key, value).ok()?.erased,
         Space::Alias => record::decode_alias(key, value).ok()?.erased,
-        Space::Ledger | Space::Erased | Space::Companion => None,
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion => None,
     }
 }
 
 /// Where in the journal the event stands that left a row.
 fn position(space: Space, key: &[u8], value: &[u8]) -> Result<Position, StoreError> {
     Ok(match space {
-        Space::Ledger => record::decode_ledger(key, value)?.position,
         Space::Assignment => record::decode_assignment(key, value)?.position,
         Space::Alias => record::decode_alias(key, value)?.position,
-        Space::Erased | Space::Companion => Position::default(),
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion => Position::default(),
     })
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::Span;
 use crate::engine::checkpoint::StateRecord;
+use crate::engine::ledger::Fact;
 use crate::service::bench::{START, Site};
 use crate::service::rebuild::rebuild;
-use crate::service::verify::rows::hexadecimal;
 use crate::service::verify::*;
 use crate::store::memory::MemoryStore;
+use crate::store::record::page::*;
 use crate::store::{Row, Space, StateRow};
 
 /// Two experiments, three lives.
@@ -78,20 +79,37 @@ fn an_altered_state_is_named_and_rebuilt() {
 #[test]
 fn an_entry_that_is_missing_altered_or_too_many_is_named() {
     let store = lived();
-    let entries = store.rows(Space::Ledger, &[], None, 2).expect("readable");
-    let (key, value) = &entries[0];
-    let row = |key: &[u8], value: Option<&[u8]>| Row {
-        space: Space::Ledger,
-        key: key.to_vec(),
-        value: value.map(<[u8]>::to_vec),
+    let (key, page) = store.rows(Space::LedgerPage, &[], None, 1).expect("readable").remove(0);
+    let facts: Vec<(FactKey, Vec<u8>)> =
+        decode_page(&page).expect("whole").into_iter().map(|(key, record)| (key, record.to_vec())).collect();
+    let written = |key: &[u8], facts: &[(FactKey, Vec<u8>)]| {
+        let value = encode_page(facts.iter().map(|(key, record)| (key, record)));
+        let row = Row { space: Space::LedgerPage, key: key.to_vec(), value: Some(value) };
+        store.append(&[], &[row]).expect("written");
     };
-    store.append(&[], &[row(key, None)]).expect("removed");
-    expect_difference(&store, &hexadecimal(key));
+    assert!(facts.len() > 10, "many facts share a page");
+    let mut fewer = facts.clone();
+    let (gone, _) = fewer.remove(7);
+    written(&key, &fewer);
+    let decision = crate::domain::DecisionId::from_bytes(std::array::from_fn(|index| gone[index]));
+    expect_difference(&store, &decision.to_string());
     assert_eq!(rebuild(&*store, &mut |_| {}).expect("rebuilt").entries, 2 * 3 * 170);
     assert!(check(&store).passed());
-    let mut longer = key.clone();
-    longer[31] ^= 1;
-    store.append(&[], &[row(&longer, Some(value))]).expect("added");
-    // Such a row cannot even be read.
+    let mut other = facts.clone();
+    let mut entry = decode_fact(&other[3].0, &other[3].1).expect("whole");
+    let Fact::Rewarded(reward) = &mut entry.fact else { panic!("{entry:?}") };
+    reward.value = 1 - reward.value;
+    other[3].1 = encode_fact(&entry);
+    written(&key, &other);
+    expect_difference(&store, &entry.decision.to_string());
+    rebuild(&*store, &mut |_| {}).expect("rebuilt");
+    assert!(check(&store).passed());
+    let mut more = facts;
+    entry.position.index += 1;
+    more.insert(4, (fact_key(&entry), encode_fact(&entry)));
+    written(&key, &more);
+    expect_difference(&store, "entries of the ledger");
+    written(&key, &[(more[5].0, vec![9])]);
+    // Such an entry cannot even be read.
     assert!(verify(&*store, &mut |_| {}).is_err());
 }

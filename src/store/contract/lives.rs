@@ -20,14 +20,14 @@ fn step() -> impl Strategy<Value = Step> {
     let saved = proptest::collection::vec((0_u8..8, proptest::option::of(size.clone())), 0..5);
     prop_oneof![
         4 => (proptest::collection::vec(size, 0..4), rows).prop_map(|(sizes, rows)| Step::Append { sizes, rows }),
-        1 => (0_usize..5, 0_u8..45, 0_usize..8).prop_map(|(space, below, limit)| Step::Forget { space, below, limit }),
+        1 => (0_usize..6, 0_u8..45, 0_usize..8).prop_map(|(space, below, limit)| Step::Forget { space, below, limit }),
         1 => (0_u64..4, 0_usize..4).prop_map(|(behind, limit)| Step::Drop { behind, limit }),
         2 => (any::<bool>(), 0_u64..4, saved).prop_map(|(sealed, behind, rows)| Step::Save { sealed, behind, rows }),
         1 => Just(Step::Restart),
     ]
 }
 
-type Observed = ([Head; 2], Vec<Block>, [Rows; 5], [Checkpoint; 2]);
+type Observed = ([Head; 2], Vec<Block>, [Rows; 6], [Checkpoint; 2]);
 
 fn observed(store: &dyn Store) -> Observed {
     let checkpoints = [CheckpointKind::Current, CheckpointKind::Sealed];
@@ -45,7 +45,7 @@ fn take(store: &dyn Store, step: &Step, seed: u64) -> usize {
         Step::Append { sizes, rows } => {
             let blocks = chain(store.head(), sizes.iter().map(|size| noise(*size, seed)));
             let row = |(number, value): &(u8, Option<u8>)| Row {
-                space: Space::ALL[usize::from(number % 5)],
+                space: Space::ALL[usize::from(number % 6)],
                 key: vec![*number / 2, *number],
                 value: value.map(|value| vec![value]),
             };

@@ -48,6 +48,32 @@ fn rows_are_replaced_removed_ordered_and_kept_apart() {
 }
 
 #[test]
+fn a_key_finds_its_place_among_the_rows_of_its_space() {
+    check(|bench| {
+        let changes = [10, 20, 30].map(|number| row(Space::LedgerPage, &key(number, 1), &[1]));
+        // Spaces before and after it in a store's own order must not be looked into.
+        let strangers = Space::ALL.into_iter().filter(|space| *space != Space::LedgerPage);
+        let strangers: Vec<_> = strangers.map(|space| row(space, &key(15, 0), b"stranger")).collect();
+        bench.store().append(&[], &[&changes[..], &strangers].concat()).expect("rows");
+        bench.restart();
+        let store = bench.store();
+        let place = |at: &[u8]| {
+            let Place { row, next } = store.place(Space::LedgerPage, at).expect("readable");
+            (row.map(|(key, _)| key), next)
+        };
+        assert_eq!(place(&key(5, 0)), (None, Some(key(10, 1))));
+        assert_eq!(place(&key(10, 1)), (Some(key(10, 1)), Some(key(20, 1))));
+        assert_eq!(place(&key(10, 2)), (Some(key(10, 1)), Some(key(20, 1))));
+        assert_eq!(place(&key(20, 0)), (Some(key(10, 1)), Some(key(20, 1))));
+        assert_eq!(place(&[u8::MAX; 12]), (Some(key(30, 1)), None));
+        store.append(&[], &[Row { value: None, ..row(Space::LedgerPage, &key(20, 1), b"") }]).expect("removed");
+        assert_eq!(place(&key(20, 1)), (Some(key(10, 1)), Some(key(30, 1))));
+        store.forget(Space::LedgerPage, &[u8::MAX; 12], 9).expect("forgotten");
+        assert_eq!(place(&key(20, 1)), (None, None));
+    });
+}
+
+#[test]
 fn the_longest_rows_stay_out_of_blobs_and_longer_ones_are_a_bug() {
     check(|bench| {
         let key = |id: u8| [id; MAX_KEY_BYTES];
@@ -82,7 +108,7 @@ fn the_lowest_rows_are_forgotten_first() {
         drop(store);
         bench.restart();
         let lengths = Space::ALL.map(|space| all_rows(&*bench.store(), space).len());
-        assert_eq!(lengths, [6, 10, 10, 10, 10]);
+        assert_eq!(lengths, [6, 10, 10, 10, 10, 10]);
         assert_eq!(bench.store().forget(Space::Ledger, &[u8::MAX; 9], 100).expect("all"), 6);
     });
 }

@@ -34,6 +34,7 @@ const fn space_prefix(space: Space) -> u8 {
         Space::Alias => b'i',
         Space::Erased => b'e',
         Space::Companion => b'w',
+        Space::LedgerPage => b'g',
     }
 }
 

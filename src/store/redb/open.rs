@@ -96,8 +96,8 @@ pub(super) fn builder(options: DiskOptions) -> Builder {
 
 /// A new database is marked with the layout's version.
 fn check_layout(db: &Database) -> Result<(), StoreError> {
-    let new = guarded("read its tables", || Ok(db.begin_read()?.list_tables()?.next().is_none()))?;
-    if new {
+    let tables = guarded("read its tables", || Ok(db.begin_read()?.list_tables()?.count()))?;
+    if tables == 0 {
         return guarded("make its tables", || {
             let write = db.begin_write()?;
             create(&write)?;
@@ -106,6 +106,12 @@ fn check_layout(db: &Database) -> Result<(), StoreError> {
     }
     let read = guarded("read its version", || Ok(db.begin_read()?))?;
     match single(&read, "read its version", LAYOUT)?.as_deref() {
+        // Spaces that came since it was made.
+        Some([LAYOUT_VERSION]) if tables < TABLES => guarded("make its tables", || {
+            let write = db.begin_write()?;
+            create(&write)?;
+            Ok(write.commit()?)
+        }),
         Some([LAYOUT_VERSION]) => Ok(()),
         Some(other) => Err(StoreError::Damaged(format!(
             "its layout is version {other:?}, and this program reads version {LAYOUT_VERSION}"

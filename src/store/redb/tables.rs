@@ -30,6 +30,7 @@ pub(super) const fn space_table(space: Space) -> Bytes {
         Space::Alias => "alias",
         Space::Erased => "erased",
         Space::Companion => "companion",
+        Space::LedgerPage => "ledger page",
     })
 }
 
@@ -45,6 +46,9 @@ pub(super) const fn mark_key(kind: CheckpointKind) -> &'static str {
         CheckpointKind::Sealed => "sealed",
     }
 }
+
+/// How many tables there are: blocks, what there is one of, two checkpoints, and the spaces.
+pub(super) const TABLES: usize = 4 + Space::ALL.len();
 
 /// Makes every table, so that readers find each of them, and marks the layout.
 pub(super) fn create(write: &WriteTransaction) -> Result<(), redb::Error> {
