@@ -80,6 +80,7 @@ const OUTSIDE: &[Outside] = &[
         &["src/http", "src/cli", "src/config", "simulations"],
         "calendar time is a way to write: inside, time is milliseconds",
     ),
+    outside("mimalloc", &["src/main"], "a process chooses its allocator, a library does not"),
     outside("plotters", &["simulations", "src/cli"], "a server draws nothing"),
     outside("rand", DRAWN, "generators are passed in; the engine draws by a keyed hash"),
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
