@@ -6,7 +6,7 @@ mod config;
 mod simulations;
 mod telemetry;
 
-/// A reward is allocated by the thread that takes it and freed by the committer: a third of its cost with glibc's allocator.
+/// A reward is allocated by the thread that takes it and freed by the committer, at which glibc's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
