@@ -1,5 +1,6 @@
 //! What actix-web costs by itself, for `scripts/load` to measure decisions against: `/echo` parses the same body into owned
-//! strings and a map and serialises an answer of 250 bytes; `/fixed` answers fixed bytes.
+//! strings and a map and serialises an answer of 250 bytes; `/echo-reward` does so with a reward's body and answer, for
+//! `scripts/group-commit`; `/fixed` answers fixed bytes.
 //!
 //! `cargo run --release --example bare -- 127.0.0.1:9000 1`: address, workers.
 
@@ -52,6 +53,26 @@ async fn echo(Json(question): Json<Question>) -> HttpResponse {
     })
 }
 
+#[derive(Deserialize)]
+struct Reward {
+    receipt: String,
+    goal: String,
+    value: f64,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    outcome: &'static str,
+    reward_id: String,
+    learned: bool,
+}
+
+/// A reward's body and answer.
+async fn echo_reward(Json(reward): Json<Reward>) -> HttpResponse {
+    let learned = reward.value > 0.0 && !reward.receipt.is_empty();
+    HttpResponse::Ok().json(Outcome { outcome: "recorded", reward_id: reward.goal, learned })
+}
+
 /// Takes the body, as any handler of a POST does: a body left unread closes the connection.
 async fn fixed(_body: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"variation":"variation-3"}"#)
@@ -62,6 +83,11 @@ async fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9000".to_owned());
     let workers = arguments.next().and_then(|workers| workers.parse().ok()).unwrap_or(1);
-    let app = || App::new().route("/echo", post().to(echo)).route("/fixed", post().to(fixed));
+    let app = || {
+        App::new()
+            .route("/echo", post().to(echo))
+            .route("/echo-reward", post().to(echo_reward))
+            .route("/fixed", post().to(fixed))
+    };
     HttpServer::new(app).workers(workers).bind(address)?.run().await
 }

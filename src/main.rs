@@ -6,6 +6,10 @@ mod config;
 mod simulations;
 mod telemetry;
 
+/// A reward is allocated by the thread that takes it and freed by the committer, at which glibc's allocator is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::run()
 }

@@ -80,6 +80,7 @@ const OUTSIDE: &[Outside] = &[
         &["src/http", "src/cli", "src/config", "simulations"],
         "calendar time is a way to write: inside, time is milliseconds",
     ),
+    outside("mimalloc", &["src/main"], "a process chooses its allocator, a library does not"),
     outside("plotters", &["simulations", "src/cli"], "a server draws nothing"),
     outside("quick_cache", &["src/service/visitors"], "what visitors stay with is cached in one place, and bounded"),
     outside("rand", DRAWN, "generators are passed in; the engine draws by a keyed hash"),
