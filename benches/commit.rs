@@ -21,6 +21,7 @@ use mabel::policy::{Parameters, with_defaults};
 use mabel::service::clock::{Clock as _, SystemClock};
 use mabel::service::decide::Query;
 use mabel::service::ledger::Ledger;
+use mabel::service::reward::Subject;
 use mabel::service::{Options, Service};
 use mabel::store::{DiskOptions, Location, Store, record};
 
@@ -107,6 +108,7 @@ fn receipts(service: &Service, count: usize) -> Vec<String> {
             receipt: None,
             decision_id: None,
             explain: false,
+            consent: true,
         };
         match service.decide_now(&query).expect("there is an experiment").answer.receipt.clone() {
             Some(receipt) => receipts.push(receipt),
@@ -120,21 +122,12 @@ fn receipts(service: &Service, count: usize) -> Vec<String> {
     receipts
 }
 
-fn reward(receipt: &str) -> Reward<'_> {
-    Reward {
-        action: Action::Reward,
-        receipt,
-        goal: None,
-        value: None,
-        currency: None,
-        reward_id: None,
-        occurred_at: None,
-    }
-}
+const REWARD: Reward<'_> =
+    Reward { action: Action::Reward, goal: None, value: None, currency: None, reward_id: None, occurred_at: None };
 
 /// Sends a list and waits until every reward of it is on disk.
 fn send(service: &Service, list: &[String]) {
-    let rewards: Vec<Reward<'_>> = list.iter().map(|receipt| reward(receipt)).collect();
+    let rewards: Vec<_> = list.iter().map(|receipt| (Subject::Receipt(receipt), REWARD)).collect();
     for answer in run(service.rewards(&rewards)) {
         assert_eq!(answer.expect("taken").outcome, Outcome::Recorded, "every receipt is fresh");
     }
