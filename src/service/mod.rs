@@ -63,7 +63,7 @@ pub struct Options {
     pub queue_events: usize,
     /// Most allocations waiting to be computed; more wait for their segment's next event.
     pub queue_refreshes: usize,
-    /// Most visitors whose assignments are kept in memory, half a kilobyte each; others are read from the store.
+    /// Most visitors whose assignments are kept in memory; others are read from the store.
     pub cached_visitors: usize,
     /// Whether visitors' ids and contexts are kept beside the decisions that count.
     pub companions: bool,
