@@ -173,8 +173,8 @@ impl Service {
                 Err(error) => {
                     // Whether it stays with something cannot be told, and another variation would be worse than the default.
                     tracing::error!(%error, "an assignment could not be read");
-                    let reason = Reason::NotRunning;
-                    let decision = Decision::unrecorded(experiment.active_full(), query.exclude, reason);
+                    // Only what was in force is taken of this; why it is shown is said by the fall-back.
+                    let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
                     let answer = self.answer(query, &decision, &who, None);
                     let error = CommitError::Unavailable(String::new());
                     return Ok(Decided::at_once(Arc::new(fallen_back(&answer, query, &error))));

@@ -132,7 +132,8 @@ impl<'a> Fresh<'a> {
         let mut counted = HashSet::new();
         let mut assignments = Vec::new();
         for visitor in &visitors {
-            for entry in self.assignments(*visitor, None)? {
+            let entries = self.assignments(*visitor, None)?;
+            for entry in entries.into_iter().filter(|entry| entry.assignment.is_some()) {
                 let whose = match (shared.contains(&entry.decision), counted.insert(entry.decision)) {
                     (true, _) => Whose::AlsoAnothers,
                     (false, true) => Whose::Theirs,

@@ -122,6 +122,41 @@ fn a_store_that_refuses_costs_no_answer_and_recovers_by_itself() {
     assert_eq!(service.health().exposures_lost(), 0);
 }
 
+/// Where it cannot be told what a visitor stays with, the default is shown and nothing is made up; whoever is known stays.
+#[test]
+fn an_unreadable_assignment_is_answered_by_the_default() {
+    let store = faulty();
+    let service = service(&store, quick());
+    run(service.save(Definition { unit: Unit::Visitor, ..definition(Durability::Group) }, Status::Running))
+        .expect("saved");
+    let known = decide(&service);
+    assert_eq!(known.why, Why::Decided(Reason::Policy));
+    store.refuse(true);
+    let again = decide(&service);
+    assert_eq!((again.why, &again.decision_id), (Why::Decided(Reason::Sticky), &known.decision_id), "it is in memory");
+    let context = Context::new();
+    let ask = || {
+        let (experiment, visitor) = ("hero", Some("somebody else"));
+        let query = Query {
+            experiment,
+            visitor,
+            context: &context,
+            exclude: &[],
+            defer: false,
+            receipt: None,
+            decision_id: None,
+            explain: false,
+            consent: true,
+        };
+        run(service.decide(&query)).expect("there is an experiment")
+    };
+    let fallen = ask();
+    assert_eq!((fallen.why, fallen.variation, fallen.receipt.as_ref()), (Why::Unavailable, 0, None));
+    store.refuse(false);
+    until("recovery", || ask().why == Why::Decided(Reason::Policy));
+    assert_eq!(exposures(&service), 2, "nothing was counted meanwhile");
+}
+
 #[test]
 fn more_exposures_than_one_commit_takes_wait_and_block_nobody() {
     let store = faulty();

@@ -184,9 +184,12 @@ pub(super) fn assignments_prefix(visitor: VisitorToken, experiment: &ExperimentK
     [&visitor.to_bytes()[..], &digest.as_bytes()[..8]].concat()
 }
 
-/// The prefix, then the decision's 16 bytes: an assignment never replaces another.
+/// The prefix, then the decision's 16 bytes and the place in the journal: an assignment never replaces another, nor what an erasure
+/// left of one, even where the same decision comes back by an alias.
 pub(super) fn assignment_key(entry: &AssignmentEntry) -> Vec<u8> {
-    [&assignments_prefix(entry.visitor, &entry.experiment)[..], &entry.decision.to_bytes()].concat()
+    let Position { block, index } = entry.position;
+    let prefix = assignments_prefix(entry.visitor, &entry.experiment);
+    [&prefix[..], &entry.decision.to_bytes(), &block.to_be_bytes(), &index.to_be_bytes()].concat()
 }
 
 /// By whom a row of an alias is found.
@@ -229,7 +232,7 @@ impl<'a> From<&'a AssignmentEntry> for StoredAssignmentEntry<'a> {
 impl StoredAssignmentEntry<'_> {
     pub(super) fn restore(self, key: &[u8]) -> Checked<AssignmentEntry> {
         let visitor = key.first_chunk().ok_or("its key is too short")?;
-        let decision = key.last_chunk().ok_or("its key is too short")?;
+        let decision = key.get(24..).and_then(|rest| rest.first_chunk()).ok_or("its key is too short")?;
         Ok(AssignmentEntry {
             experiment: experiment_key(self.experiment)?,
             visitor: VisitorToken::from_bytes(*visitor),
