@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mabel::domain::Span;
+use mabel::domain::{Probability, Span};
 use mabel::engine::secret::Secret;
 use mabel::service::retention::Retention;
 use mabel::store::Location;
@@ -61,6 +61,7 @@ const RETAIN_BYTES: Field = Field {
     allowed: "1MB to 1TB, a whole number with kB, MB, GB, TB, KiB, MiB, GiB or TiB",
 };
 const COMPANIONS: Field = Field { name: "companions", default: "true", allowed: "true or false" };
+const HOLDOUT: Field = Field { name: "holdout", default: "0", allowed: "a number from 0 to 1" };
 const ACCEPT_LOSS: Field = Field { name: "accept_loss", default: "false", allowed: "true or false" };
 const SECRET_FILE: Field = Field {
     name: "secret_file",
@@ -69,7 +70,7 @@ const SECRET_FILE: Field = Field {
 };
 const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
 
-const FIELDS: [&Field; 15] = [
+const FIELDS: [&Field; 16] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -82,6 +83,7 @@ const FIELDS: [&Field; 15] = [
     &RETAIN,
     &RETAIN_BYTES,
     &COMPANIONS,
+    &HOLDOUT,
     &ACCEPT_LOSS,
     &SECRET_FILE,
     &INSECURE,
@@ -129,6 +131,9 @@ pub(crate) struct Flags {
     /// Keep visitors' ids and contexts beside the decisions that count [env: MABEL_COMPANIONS] [default: true]
     #[arg(long, value_name = "BOOLEAN")]
     companions: Option<String>,
+    /// Share of visitors in the control group of every experiment [env: MABEL_HOLDOUT] [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    holdout: Option<String>,
     /// Go on without committed blocks that are missing from the store [env: MABEL_ACCEPT_LOSS]
     #[arg(long)]
     accept_loss: bool,
@@ -175,6 +180,7 @@ pub(crate) struct Configuration {
     pub(crate) cache_bytes: u64,
     pub(crate) retention: Retention,
     pub(crate) companions: bool,
+    pub(crate) holdout: Probability,
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
 }
@@ -276,6 +282,7 @@ impl Configuration {
                 bytes: parsed(values, &RETAIN_BYTES, bytes)?,
             },
             companions: parsed(values, &COMPANIONS, boolean)?,
+            holdout: parsed(values, &HOLDOUT, |text| Probability::new(text.parse().ok()?))?,
             accept_loss: parsed(values, &ACCEPT_LOSS, boolean)?,
             secret: match secret {
                 // A file named by a flag is meant more than a variable that is always there.
@@ -304,6 +311,7 @@ impl Flags {
             (&RETAIN, &self.retain),
             (&RETAIN_BYTES, &self.retain_bytes),
             (&COMPANIONS, &self.companions),
+            (&HOLDOUT, &self.holdout),
             (&SECRET_FILE, &self.secret_file),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));

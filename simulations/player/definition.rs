@@ -62,6 +62,7 @@ pub(super) fn definition(
         budget: terms.budget.map(budget),
         attributes: world.seen.attributes.clone(),
         interactions: world.seen.interactions.clone(),
+        group: None,
         ..Definition::new(key, phase.available.iter().map(variation).collect(), vec![goal(world, terms)], policy)
     }
 }

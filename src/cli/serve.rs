@@ -70,6 +70,7 @@ impl Server {
             checkpoint_interval: configuration.checkpoint_interval,
             retention: configuration.retention,
             companions: configuration.companions,
+            holdout: configuration.holdout,
             ..mabel::service::Options::default()
         };
         let head = store.head().number;

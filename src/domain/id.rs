@@ -95,6 +95,10 @@ text_id!(
     GoalKey, "goal key", is_key, KEY_RULE
 );
 text_id!(
+    /// The key of a group of experiments of which a visitor takes part in one.
+    GroupKey, "group key", is_key, KEY_RULE
+);
+text_id!(
     /// The name of a segment given by a rule.
     RuleName, "segment name", is_key, KEY_RULE
 );

@@ -15,8 +15,8 @@ pub use context::{Context, Value};
 pub use features::Features;
 pub use goal::{Aggregation, Currency, GoalKind, VALUE_MAX};
 pub use id::{
-    AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, InvalidId, RewardId, RuleName, SegmentKey, Slot,
-    VariationKey, VisitorId, VisitorToken,
+    AllocationId, AttributeName, DecisionId, ExperimentKey, GoalKey, GroupKey, InvalidId, RewardId, RuleName,
+    SegmentKey, Slot, VariationKey, VisitorId, VisitorToken,
 };
 pub use probability::Probability;
 pub use seed::Seed;

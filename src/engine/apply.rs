@@ -79,6 +79,7 @@ impl Engine {
         {
             self.forget_model(key, model);
         }
+        let group_before = before.as_ref().and_then(|before| before.settings.definition.group.clone());
         let experiment = match known {
             Some(experiment) => {
                 experiment.set_active(active);
@@ -90,6 +91,9 @@ impl Engine {
                 experiment
             }
         };
+        if saved.definition.group != group_before {
+            self.regroup();
+        }
         experiment.active().count_pool();
         experiment.watch_budget(&experiment.active());
         experiment.due(jobs);
@@ -102,6 +106,7 @@ impl Engine {
             active.model.iter().for_each(|model| self.forget_model(key, model));
         }
         self.remove(key);
+        self.regroup();
     }
 
     fn apply_activated(&self, activated: &Activated, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {

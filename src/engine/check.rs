@@ -13,6 +13,8 @@ use crate::policy::allocation::check_floor;
 pub const MAX_VARIATIONS: usize = 256;
 /// Most goals of an experiment.
 pub const MAX_GOALS: usize = 32;
+/// Largest priority within a group, either way.
+const MAX_PRIORITY: u32 = 1_000_000;
 /// Longest payload, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 65_536;
 /// Most bytes of one segment's tallies: half of what a checkpoint's row can hold, for the control group has as many.
@@ -44,6 +46,12 @@ pub(crate) fn check(definition: &Definition) -> Result<(), FieldError> {
     check_costs(definition)?;
     check_budget(definition)?;
     check_stopping(&definition.stopping)?;
+    if let Some(group) = &definition.group
+        && group.priority.unsigned_abs() > MAX_PRIORITY
+    {
+        let allowed = format!("a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}");
+        return Err(FieldError::new("group.priority", group.priority, allowed));
+    }
     if let HalfLife::Fixed(half_life) = definition.policy.half_life
         && !(Span::HOUR..=LONGEST_WINDOW).contains(&half_life)
     {

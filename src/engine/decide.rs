@@ -9,7 +9,7 @@ use crate::engine::draw::{Drawn, draw_variation, eligible};
 use crate::engine::event::{Activated, Assigned, DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::Receipt;
-use crate::engine::secret::KeyedHash;
+use crate::engine::secret::{KeyedHash, Secret};
 use crate::engine::settings::Settings;
 use crate::targeting::Verdict;
 
@@ -30,6 +30,8 @@ pub enum Reason {
     NotInTraffic,
     /// The request excluded every variation, or the one that the visitor stays with, as the control group with the default.
     AllExcluded,
+    /// The visitor takes part in another experiment of the same group.
+    InOtherExperiment,
     /// The visitor consents to nothing being stored, without which it cannot stay with a variation.
     NoConsent,
 }
@@ -171,23 +173,41 @@ pub enum Explain {
     Yes,
 }
 
+/// What is the same for a visitor in every experiment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site {
+    visitors: KeyedHash,
+    holding_out: KeyedHash,
+    /// Share of visitors in the control group of every experiment.
+    pub(crate) holdout: f64,
+}
+
+impl Site {
+    pub(crate) fn new(secret: &Secret) -> Self {
+        Self { visitors: secret.site_hash("visitor"), holding_out: secret.site_hash("holdout"), holdout: 0.0 }
+    }
+
+    pub(crate) fn token(self, visitor: &str) -> VisitorToken {
+        VisitorToken(self.visitors.wide_bits(visitor.as_bytes()))
+    }
+
+    pub(crate) fn holds_out(self, visitor: VisitorToken) -> bool {
+        self.holdout > 0.0 && self.holding_out.uniform(&visitor.to_bytes()) < self.holdout
+    }
+}
+
 thread_local! {
     /// The key of a segment is written here and looked up without allocating.
     static KEY: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
 }
 
-pub(crate) fn decide(
-    experiment: &Experiment,
-    request: &Request<'_>,
-    explain: Explain,
-    visitors: KeyedHash,
-) -> Decision {
+pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Explain, site: Site) -> Decision {
     let active = experiment.active_full();
     let settings = &active.settings;
     if !is_running(experiment, settings, request) {
         return unrecorded(active, request, Reason::NotRunning);
     }
-    let token = || request.token.unwrap_or_else(|| VisitorToken(visitors.wide_bits(request.visitor.as_bytes())));
+    let token = || request.token.unwrap_or_else(|| site.token(request.visitor));
     if let Some(kept) = request.assignment.and_then(|assignment| keep(&active, request, assignment)) {
         return kept;
     }
@@ -200,7 +220,10 @@ pub(crate) fn decide(
     let share = settings.definition.control.get();
     let held_out = match request.assignment {
         Some(assignment) => assignment.record.control,
-        None => share > 0.0 && settings.groups.uniform(&token().to_bytes()) < share,
+        None => {
+            (share > 0.0 && settings.groups.uniform(&token().to_bytes()) < share)
+                || (site.holdout > 0.0 && site.holds_out(token()))
+        }
     };
     let stays = |receipt| stay(experiment, &active, request, receipt, held_out, token);
     if let Some(sticky) = request.receipt.and_then(stays) {
@@ -221,7 +244,15 @@ pub(crate) fn decide(
     }
 }
 
-fn is_running(experiment: &Experiment, settings: &Settings, request: &Request<'_>) -> bool {
+/// Whether an experiment that a visitor has no part in yet would take it.
+pub(crate) fn decides_for(experiment: &Experiment, request: &Request<'_>, site: Site) -> bool {
+    let active = experiment.active();
+    let token = || request.token.unwrap_or_else(|| site.token(request.visitor));
+    is_running(experiment, &active.settings, request)
+        && closed_to(experiment, &active.settings, request, token).is_none()
+}
+
+pub(crate) fn is_running(experiment: &Experiment, settings: &Settings, request: &Request<'_>) -> bool {
     let schedule = &settings.definition.schedule;
     let begun = schedule.starts.is_none_or(|starts| starts <= request.now);
     let over = schedule.ends.is_some_and(|ends| ends <= request.now);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, Timestamp,
-    VariationKey,
+    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, GroupKey, Probability, RuleName, Span,
+    Timestamp, VariationKey,
 };
 use crate::policy::Parameters;
 
@@ -79,6 +79,17 @@ pub struct Definition {
     pub attributes: Vec<Attribute>,
     /// Pairs of them of which it sees every combination.
     pub interactions: Vec<(AttributeName, AttributeName)>,
+    /// The experiments that it shares its visitors with; `None`: it takes whoever comes.
+    pub group: Option<Group>,
+}
+
+/// A place in a group of experiments, of which a visitor takes part in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The group's name.
+    pub key: GroupKey,
+    /// Who is asked first: higher before lower, and equal ones in order of their keys. Within ±1,000,000.
+    pub priority: i32,
 }
 
 /// What costed variations may spend over the experiment's life.
@@ -249,6 +260,7 @@ impl Definition {
             on_finish: OnFinish::Keep,
             attributes: Vec::new(),
             interactions: Vec::new(),
+            group: None,
         }
     }
 

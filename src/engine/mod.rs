@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 mod evidence;
 pub mod experiment;
+pub mod group;
 pub mod known;
 pub mod ledger;
 mod model;
@@ -39,18 +40,19 @@ mod weights;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{ExperimentKey, Timestamp, VisitorToken};
+use crate::domain::{ExperimentKey, Probability, Timestamp, VisitorToken};
 use crate::engine::checkpoint::{RowName, SegmentName};
-use crate::engine::decide::{Decision, Explain, Request};
+use crate::engine::decide::{Decision, Explain, Request, Site};
 use crate::engine::definition::Unit;
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::Experiment;
+use crate::engine::group::Groups;
 use crate::engine::model::Model;
 use crate::engine::receipt::{Receipt, Sealer};
 use crate::engine::refresh::Task;
-use crate::engine::secret::{KeyedHash, Secret};
+use crate::engine::secret::Secret;
 use crate::engine::table::Table;
 
 /// All experiments of a server, or of one simulated run.
@@ -58,10 +60,11 @@ use crate::engine::table::Table;
 pub struct Engine {
     secret: Secret,
     sealer: Sealer,
-    visitors: KeyedHash,
+    site: Site,
     /// Until when receipts of erased visitors are refused, by what a receipt keeps of a visitor.
     erased: Table<u64, Timestamp>,
     experiments: Table<ExperimentKey, Experiment>,
+    groups: Groups,
     /// Deleted keys, and whether a checkpoint knows. Looked at only when a key is not found.
     buried: Mutex<BTreeMap<ExperimentKey, bool>>,
     /// Rows that the next checkpoint removes.
@@ -75,19 +78,34 @@ impl Engine {
     pub fn new(secret: Secret, nonce_seed: u64) -> Self {
         Self {
             sealer: Sealer::new(&secret, nonce_seed),
-            visitors: secret.site_hash("visitor"),
+            site: Site::new(&secret),
             secret,
             erased: Table::new(),
             experiments: Table::new(),
+            groups: Groups::default(),
             buried: Mutex::default(),
             gone: Mutex::default(),
         }
     }
 
+    /// Keeps a share of visitors out of every experiment: they are in the control group of each. A larger share holds out those of a
+    /// smaller one and more.
+    #[must_use]
+    pub fn holding_out(mut self, share: Probability) -> Self {
+        self.site.holdout = share.get();
+        self
+    }
+
+    /// Whether a visitor is kept out of every experiment.
+    #[must_use]
+    pub fn holds_out(&self, visitor: VisitorToken) -> bool {
+        self.site.holds_out(visitor)
+    }
+
     /// What stands for a visitor's id wherever something is kept.
     #[must_use]
     pub fn token(&self, visitor: &str) -> VisitorToken {
-        VisitorToken(self.visitors.wide_bits(visitor.as_bytes()))
+        self.site.token(visitor)
     }
 
     /// From now on receipts of a visitor's decisions up to a time are refused. For the writer, and when a store is opened.
@@ -109,13 +127,16 @@ impl Engine {
         self.experiments.get(key).ok_or_else(|| self.missing(key))
     }
 
-    /// What an experiment randomises.
+    /// What an experiment randomises, and whether it shares its visitors with others of a group.
     ///
     /// # Errors
     /// As [`Self::experiment`].
-    pub fn unit(&self, experiment: &str) -> Result<Unit, NoExperiment> {
-        let unit = |_: &ExperimentKey, known: &Experiment| known.active().settings.definition.unit;
-        self.experiments.with(experiment, unit).ok_or_else(|| self.missing(experiment))
+    pub fn terms(&self, experiment: &str) -> Result<(Unit, bool), NoExperiment> {
+        let terms = |_: &ExperimentKey, known: &Experiment| {
+            let active = known.active();
+            (active.settings.definition.unit, active.settings.definition.group.is_some())
+        };
+        self.experiments.with(experiment, terms).ok_or_else(|| self.missing(experiment))
     }
 
     /// All experiments, in order of their keys.
@@ -130,7 +151,7 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| decide::decide(experiment, request, explain, self.visitors))
+            .with(experiment, |_, experiment| decide::decide(experiment, request, explain, self.site))
             .ok_or_else(|| self.missing(experiment))
     }
 
@@ -138,6 +159,10 @@ impl Engine {
     #[must_use]
     pub fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: VisitorToken) -> String {
         self.sealer.seal(record, deferred, visitor.short())
+    }
+
+    pub(crate) const fn site(&self) -> Site {
+        self.site
     }
 
     pub(crate) fn secret(&self) -> &Secret {

@@ -110,6 +110,7 @@ impl Engine {
             experiment.active().count_pool();
             experiment.watch_budget(&experiment.active());
         }
+        self.regroup();
         Ok(())
     }
 

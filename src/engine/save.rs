@@ -29,6 +29,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<ExperimentSaved>, SaveError> {
         check(&definition)?;
+        self.check_group(&definition)?;
         let known = match self.experiment(definition.key.as_str()) {
             Ok(experiment) => Some(experiment),
             Err(NoExperiment::Unknown) => None,

@@ -40,6 +40,16 @@ pub(crate) struct DefinitionBody {
     attributes: Vec<AttributeBody>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     interactions: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<GroupBody>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct GroupBody {
+    key: String,
+    #[serde(default)]
+    priority: i32,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -9,6 +9,8 @@ mod definition;
 mod error;
 mod experiments;
 mod health;
+mod idempotency;
+mod lines;
 mod problem;
 mod report;
 mod reward;

@@ -1,7 +1,7 @@
 //! `POST /v1/reward` (one reward, amendment or retraction, or a list under `rewards`) and `POST /v1/activate`.
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,6 +10,8 @@ use crate::engine::ledger::Outcome;
 use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
+use crate::http::idempotency::IdempotencyKey;
+use crate::http::lines::{Line, Lines, Refusals};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::reward::{Rewarding, Subject, Unlearned};
@@ -51,7 +53,7 @@ struct Checked {
 
 /// Reads a body and checks all of it that needs no experiment, for fuzzing.
 pub(crate) fn is_read(bytes: &[u8]) -> bool {
-    let one = |body: &RewardBody<'_>| check(body).is_ok_and(|checked| to_reward(body, &checked).is_ok());
+    let one = |body: &RewardBody<'_>| check(body, None).is_ok_and(|checked| to_reward(body, &checked).is_ok());
     parse::<RewardBody<'_>>(bytes).is_ok_and(|body| match &body.rewards {
         None => one(&body),
         Some(rewards) => rewards.iter().filter(|reward| one(reward)).count() == rewards.len(),
@@ -63,10 +65,14 @@ pub(crate) fn is_activation(bytes: &[u8]) -> bool {
     parse::<ActivateBody<'_>>(bytes).is_ok_and(|body| subject(&body.receipt, &body.experiment, &body.visitor).is_ok())
 }
 
-pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn reward(
+    service: Data<Service>,
+    idempotent: IdempotencyKey,
+    Body(bytes): Body,
+) -> Result<HttpResponse, Problem> {
     let body: RewardBody<'_> = parse(&bytes)?;
     let Some(list) = &body.rewards else {
-        let checked = check(&body)?;
+        let checked = check(&body, idempotent.one())?;
         let (subject, reward) = to_reward(&body, &checked)?;
         let rewarding = service.reward(subject, &reward).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
@@ -81,28 +87,73 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "rewards", given, format!("1 to {MAX_BATCH}")));
     }
-    let results = many(&service, list).await;
+    let list: Vec<_> = list.iter().enumerate().map(|(index, body)| (Ok(body), idempotent.at(index))).collect();
+    let results = many(&service, &list).await;
+    let results: Vec<Value> =
+        results.iter().map(|result| result.as_ref().map_or_else(Problem::to_json, to_json)).collect();
     Ok(HttpResponse::Ok().json(json!({ "results": results })))
 }
 
-/// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
-async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
-    let checked: Vec<Result<Checked, Problem>> = list.iter().map(check).collect();
+/// `POST /v1/rewards`: a reward, an amendment or a retraction a line. What can be taken is taken, what cannot is told by its line.
+pub(crate) async fn rewards(
+    service: Data<Service>,
+    idempotent: IdempotencyKey,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let mut lines = Lines::of(payload);
+    let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
+    let mut refusals = Refusals::default();
+    let complete = loop {
+        let these = match lines.next().await {
+            Ok(these) if these.is_empty() => break true,
+            Ok(these) => these,
+            Err(flaw) => {
+                refusals.add(lines.number(), &flaw);
+                break false;
+            }
+        };
+        let bodies: Vec<Result<RewardBody<'_>, Problem>> = these.iter().map(|line| parse(&line.bytes)).collect();
+        let number = |line: &Line| usize::try_from(line.number).ok().and_then(|number| idempotent.at(number));
+        let list: Vec<_> = bodies.iter().zip(&these).map(|(body, line)| (body.as_ref(), number(line))).collect();
+        for (result, line) in many(&service, &list).await.into_iter().zip(&these) {
+            match result {
+                Ok(rewarding) => match rewarding.outcome {
+                    Outcome::Recorded => recorded += 1,
+                    Outcome::Repeated => repeated += 1,
+                    // The others are never answered as outcomes: the service makes errors of them.
+                    Outcome::Late | Outcome::Refused | Outcome::Unknown | Outcome::Erased => late += 1,
+                },
+                Err(problem) => refusals.add(line.number, &problem),
+            }
+        }
+    };
+    let answer = json!({ "recorded": recorded, "repeated": repeated, "late": late, "complete": complete });
+    Ok(HttpResponse::Ok().json(refusals.beside(answer)))
+}
+
+/// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot. Each may bring the id that it
+/// has if it says none.
+async fn many(
+    service: &Service,
+    list: &[(Result<&RewardBody<'_>, &Problem>, Option<String>)],
+) -> Vec<Result<Rewarding, Problem>> {
+    let checked: Vec<Result<Checked, Problem>> =
+        list.iter().map(|(body, otherwise)| check((*body).map_err(Clone::clone)?, otherwise.as_deref())).collect();
     let rewards: Vec<Result<(Subject<'_>, Reward<'_>), Problem>> = list
         .iter()
         .zip(&checked)
-        .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?))
+        .map(|((body, _), checked)| to_reward((*body).map_err(Clone::clone)?, checked.as_ref().map_err(Clone::clone)?))
         .collect();
     let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
     let mut taken = service.rewards(&sound).await.into_iter();
     rewards
         .into_iter()
         .map(|reward| match reward {
-            Err(problem) => problem.to_json(),
-            Ok(_) => match taken.next().expect("one result for every reward handed over") {
-                Ok(rewarding) => to_json(&rewarding),
-                Err(error) => Problem::from(error).to_json(),
-            },
+            Err(problem) => Err(problem),
+            Ok(_) => {
+                let result = taken.next().expect("one result for every reward handed over");
+                result.map_err(Problem::from)
+            }
         })
         .collect()
 }
@@ -113,12 +164,11 @@ pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Resul
     Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
 }
 
-fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
+/// `otherwise` is the id of a reward that says none.
+fn check(body: &RewardBody<'_>, otherwise: Option<&str>) -> Result<Checked, Problem> {
     if body.rewards.is_some() {
         return Err(Problem::field(Kind::FieldRefused, "rewards", "a list within a list", "one level"));
     }
-    let reward_id =
-        body.reward_id.as_ref().map(|Text(id)| RewardId::new(id).map_err(invalid_id("reward_id"))).transpose()?;
     let occurred_at = body.occurred_at.as_ref().map(|Text(at)| parse_time("occurred_at", at)).transpose()?;
     let action = match body.action.as_ref().map(|Text(action)| &**action) {
         None | Some("reward") => Action::Reward,
@@ -129,6 +179,10 @@ fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
             return Err(Problem::field(Kind::FieldRefused, "action", format!("{other:?}"), allowed));
         }
     };
+    // What is corrected has an id already.
+    let otherwise = otherwise.filter(|_| action == Action::Reward);
+    let reward_id = body.reward_id.as_ref().map(|Text(id)| &**id).or(otherwise);
+    let reward_id = reward_id.map(|id| RewardId::new(id).map_err(invalid_id("reward_id"))).transpose()?;
     Ok(Checked { action, reward_id, occurred_at })
 }
 

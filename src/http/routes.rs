@@ -13,6 +13,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(at("/v1/decide").route(web::post().to(decide::decide)))
         .service(at("/v1/reward").route(web::post().to(reward::reward)))
+        .service(at("/v1/rewards").route(web::post().to(reward::rewards)))
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
         .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))

@@ -30,6 +30,7 @@ pub(crate) async fn get(service: Data<Service>, id: Path<String>) -> Result<Http
     Ok(HttpResponse::Ok().json(json!({
         "visitor": id,
         "is_alias": known.is_alias,
+        "holdout": known.holdout,
         "aliases": known.aliases,
         "assignments": known.assignments.iter().map(assignment).collect::<Vec<_>>(),
         "contexts_count": known.contexts.count,

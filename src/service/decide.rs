@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Context, SegmentKey, Timestamp, VariationKey, VisitorToken};
+use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorToken};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
-use crate::engine::definition::{Durability, Unit};
+use crate::engine::definition::{Durability, Status, Unit};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::Event;
-use crate::engine::experiment::Active;
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::Outcome;
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
 use crate::service::committer::Pending;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
-use crate::store::record;
+use crate::store::{StoreError, record};
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct Answer {
     pub receipt: Option<String>,
     /// Whether the visitor is in the control group.
     pub control: bool,
+    /// Whether it is there because it is kept out of every experiment.
+    pub holdout: bool,
     /// Probability with which the variation was shown.
     pub propensity: f64,
     /// After this no reward is learned; `None` without a receipt.
@@ -114,10 +116,41 @@ impl Service {
     /// # Errors
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
+        self.answered(query, self.decide_now(query)?).await
+    }
+
+    /// Decides for several, which wait for their commits together; answers in order.
+    pub async fn decide_all(&self, queries: &[Query<'_>]) -> Vec<Result<Arc<Answer>, NoExperiment>> {
+        let decided: Vec<_> = queries.iter().map(|query| self.decide_now(query)).collect();
+        let mut answers = Vec::with_capacity(queries.len());
+        for (query, decided) in queries.iter().zip(decided) {
+            answers.push(match decided {
+                Ok(decided) => self.answered(query, decided).await,
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
+    /// The running experiments, in order of their keys: those that may decide for a visitor.
+    #[must_use]
+    pub fn running(&self) -> Vec<ExperimentKey> {
+        let experiments = self.engine.experiments();
+        let running = experiments.iter().filter(|experiment| experiment.status() == Status::Running);
+        running.map(|experiment| experiment.key().clone()).collect()
+    }
+
+    /// An id for a visitor who has none.
+    #[must_use]
+    pub fn mint_visitor(&self) -> String {
+        format!("{:032x}", self.entropy.wide_bits())
+    }
+
+    async fn answered(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let Decided { answer, pending, assigns } = self.decide_now(query)?;
+            let Decided { answer, pending, assigns } = decided;
             let Some(pending) = pending else { return Ok(answer) };
             let error = match pending.done().await {
                 Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
@@ -133,6 +166,7 @@ impl Service {
             if let Some(error) = error {
                 return Ok(Arc::new(fallen_back(&answer, query, &error)));
             }
+            decided = self.decide_now(query)?;
         }
     }
 
@@ -159,10 +193,11 @@ impl Service {
 
     fn decide_at(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
         let given = query.visitor.filter(|_| query.consent);
-        let visitor = given.map_or_else(|| format!("{:032x}", self.entropy.wide_bits()), str::to_owned);
+        let visitor = given.map_or_else(|| self.mint_visitor(), str::to_owned);
         let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(str::to_owned) };
         let mut who = Who { shown, token: self.engine.token(&visitor), held: None, now };
-        if self.engine.unit(query.experiment)? == Unit::Visitor {
+        let (unit, grouped) = self.engine.terms(query.experiment)?;
+        if unit == Unit::Visitor {
             let experiment = self.engine.experiment(query.experiment)?;
             if !query.consent {
                 let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NoConsent);
@@ -170,16 +205,16 @@ impl Service {
             }
             match self.visitors.find(experiment.key(), who.token) {
                 Ok(found) => (who.token, who.held) = (found.visitor, found.held),
-                Err(error) => {
-                    // Whether it stays with something cannot be told, and another variation would be worse than the default.
-                    tracing::error!(%error, "an assignment could not be read");
-                    // Only what was in force is taken of this; why it is shown is said by the fall-back.
-                    let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
-                    let answer = self.answer(query, &decision, &who, None);
-                    let error = CommitError::Unavailable(String::new());
-                    return Ok(Decided::at_once(Arc::new(fallen_back(&answer, query, &error))));
-                }
+                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
             }
+        } else if grouped && query.consent {
+            who.token = match self.visitors.known_as(who.token) {
+                Ok(token) => token,
+                Err(error) => {
+                    let experiment = self.engine.experiment(query.experiment)?;
+                    return Ok(self.unreadable(query, &experiment, &who, &error));
+                }
+            };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
         let request = Request {
@@ -194,6 +229,21 @@ impl Service {
             id: query.decision_id.map_or_else(|| RequestId::Minted(self.entropy.wide_bits()), RequestId::Given),
             now,
         };
+        // Whoever is in stays in.
+        if grouped && who.held.is_none() {
+            let experiment = self.engine.experiment(query.experiment)?;
+            let stays =
+                |other: &ExperimentKey| Ok(query.consent && self.visitors.find(other, who.token)?.held.is_some());
+            match self.engine.rival(&experiment, &request, stays) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    let active = experiment.active_full();
+                    let decision = Decision::unrecorded(active, query.exclude, Reason::InOtherExperiment);
+                    return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
+                }
+                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
+            }
+        }
         let explain = if query.explain { Explain::Yes } else { Explain::No };
         let decision = self.engine.decide(query.experiment, &request, explain)?;
         let answer = self.answer(query, &decision, &who, receipt_refused);
@@ -201,6 +251,15 @@ impl Service {
             return Ok(Decided::at_once(Arc::new(answer)));
         }
         Ok(self.hand_over(query, decision, &who, answer))
+    }
+
+    /// Whether the visitor stays with something cannot be told, and another variation would be worse than the default.
+    fn unreadable(&self, query: &Query<'_>, experiment: &Experiment, who: &Who, error: &StoreError) -> Decided {
+        tracing::error!(%error, "an assignment could not be read");
+        // Only what was in force is taken of this; why it is shown is said by the fall-back.
+        let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
+        let answer = self.answer(query, &decision, who, None);
+        Decided::at_once(Arc::new(fallen_back(&answer, query, &CommitError::Unavailable(String::new()))))
     }
 
     /// The receipt that a request brought, if it can be followed, and why it cannot.
@@ -273,6 +332,7 @@ impl Service {
             visitor: who.shown.clone(),
             decision_id,
             control: decision.control(),
+            holdout: decision.control() && self.engine.holds_out(who.token),
             propensity: decision.propensity(),
             expires: receipt.as_ref().and(record).map(|record| record.decided_at() + settings.longest_window()),
             segment: record.map(|record| record.segment.clone()),
@@ -304,6 +364,7 @@ fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitError) -> Answe
         decision_id: answer.decision_id.clone(),
         receipt: None,
         control: false,
+        holdout: false,
         propensity: 1.0,
         expires: None,
         segment: None,

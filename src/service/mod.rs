@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use crate::domain::ExperimentKey;
+use crate::domain::{ExperimentKey, Probability};
 use crate::engine::Engine;
 use crate::engine::secret::Secret;
 use crate::service::clock::Clock;
@@ -67,6 +67,8 @@ pub struct Options {
     pub cached_visitors: usize,
     /// Whether visitors' ids and contexts are kept beside the decisions that count.
     pub companions: bool,
+    /// Share of visitors that are in the control group of every experiment.
+    pub holdout: Probability,
     /// How much of the journal is kept.
     pub retention: Retention,
 }
@@ -81,6 +83,7 @@ impl Default for Options {
             queue_refreshes: 16_384,
             cached_visitors: 65_536,
             companions: true,
+            holdout: Probability::ZERO,
             retention: Retention::default(),
         }
     }
@@ -124,7 +127,7 @@ impl Service {
         options: Options,
     ) -> Result<Self, StartError> {
         let entropy = Entropy::new(seed);
-        let engine = Arc::new(Engine::new(secret, entropy.bits()));
+        let engine = Arc::new(Engine::new(secret, entropy.bits()).holding_out(options.holdout));
         let recovered = recovery::recover(&engine, &*store)?;
         let health = Arc::new(Health::default());
         let (queue, events) = Queue::bounded(options.queue_events, Arc::clone(&health));

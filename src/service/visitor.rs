@@ -47,6 +47,8 @@ pub struct KnownReward {
 pub struct KnownVisitor {
     /// Whether it is known under another id, whose assignments these are.
     pub is_alias: bool,
+    /// Whether it is kept out of every experiment.
+    pub holdout: bool,
     /// How many other ids are known to be its own.
     pub aliases: usize,
     /// What it stays with, by experiment.
@@ -100,7 +102,9 @@ impl Service {
         let aliases = identities.len() - 1;
         identities.insert(given);
         let contexts = contexts_of(&*self.store, &identities)?;
-        let mut known = KnownVisitor { is_alias: visitor != given, aliases, assignments: Vec::new(), contexts };
+        let holdout = self.engine.holds_out(visitor);
+        let mut known =
+            KnownVisitor { is_alias: visitor != given, holdout, aliases, assignments: Vec::new(), contexts };
         let entries = record::assignments_of(&*self.store, visitor, None)?;
         for entry in &entries {
             if let Some(assignment) = now_in_force(&entries, &entry.experiment)

@@ -14,6 +14,7 @@ pub mod page;
 mod pool;
 mod state;
 mod version_3;
+mod version_4;
 mod visitor;
 
 pub use companion::{
@@ -33,7 +34,7 @@ use crate::store::record::visitor::AliasBy;
 use crate::store::{Row, Space, StateRow, Store, StoreError};
 
 /// The newest version. A reader knows it and every one before.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Most memory one record may claim while it is read. The largest honest one, a segment of 256 variations, 32 goals and
 /// 600 time buckets, claims 41 MB.
@@ -48,7 +49,8 @@ type Checked<T> = Result<T, String>;
 
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
 pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
-    let additions = (additions::EventAdditions::from(event), version_3::EventAdditions::from(event));
+    let second = additions::EventAdditions::from(event);
+    let additions = (second, version_3::EventAdditions::from(event), version_4::Additions::from(event));
     write(&event::StoredEvent::from(event), &additions, into);
 }
 
@@ -64,10 +66,11 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
         if rest.is_empty() {
             return None;
         }
-        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, version_3::EventAdditions>(rest)
-            .and_then(|(stored, (second, third), length)| {
+        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, version_3::EventAdditions, _>(rest)
+            .and_then(|(stored, (second, third, fourth), length)| {
                 rest = &rest[length..];
-                third.add_to(second.add_to(Event::try_from(stored)?)?)
+                let fourth: version_4::Additions = fourth;
+                fourth.add_to_event(third.add_to(second.add_to(Event::try_from(stored)?)?)?)
             });
         let event = event.map_err(|flaw| {
             rest = &[];
@@ -83,7 +86,7 @@ pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, Store
 #[must_use]
 pub fn encode_ledger(entry: &LedgerEntry) -> Row {
     let mut value = Vec::with_capacity(64);
-    write(&fact::StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry)), &mut value);
+    write(&fact::StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry), ()), &mut value);
     Row { space: Space::Ledger, key: fact::key(entry), value: Some(value) }
 }
 
@@ -94,8 +97,8 @@ pub fn encode_ledger(entry: &LedgerEntry) -> Row {
 pub fn decode_ledger(key: &[u8], value: &[u8]) -> Result<LedgerEntry, StoreError> {
     let decision = key.first_chunk().map(|bytes| DecisionId::from_bytes(*bytes));
     let decision = decision.ok_or_else(|| StoreError::Damaged("a ledger row has a key that is none".into()))?;
-    read_whole::<fact::StoredEntry<'_>, (), version_3::EntryAdditions>(value)
-        .and_then(|(stored, ((), more))| more.add_to(stored.restore(decision)?))
+    read_whole::<fact::StoredEntry<'_>, (), version_3::EntryAdditions, ()>(value)
+        .and_then(|(stored, ((), more, ()))| more.add_to(stored.restore(decision)?))
         .and_then(|entry| match fact::key(&entry) == key {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),
@@ -125,7 +128,7 @@ pub fn encode_remembered(remembered: &Remembered, rows: &mut Vec<Row>) {
 
 fn row(space: Space, key: Vec<u8>, stored: &impl Encode) -> Row {
     let mut value = Vec::with_capacity(128);
-    write(stored, &((), ()), &mut value);
+    write(stored, &((), (), ()), &mut value);
     Row { space, key, value: Some(value) }
 }
 
@@ -151,7 +154,7 @@ pub fn assignments_of(
 /// # Errors
 /// [`StoreError::Damaged`] says what is wrong.
 pub fn decode_assignment(key: &[u8], value: &[u8]) -> Result<AssignmentEntry, StoreError> {
-    read_whole::<visitor::StoredAssignmentEntry<'_>, (), ()>(value)
+    read_whole::<visitor::StoredAssignmentEntry<'_>, (), (), ()>(value)
         .and_then(|(stored, _)| stored.restore(key))
         .and_then(|entry| match visitor::assignment_key(&entry) == key {
             true => Ok(entry),
@@ -186,7 +189,7 @@ fn aliases_by(store: &dyn Store, by: AliasBy, visitor: VisitorToken) -> Result<V
 /// # Errors
 /// [`StoreError::Damaged`] says what is wrong.
 pub fn decode_alias(key: &[u8], value: &[u8]) -> Result<AliasEntry, StoreError> {
-    read_whole::<visitor::StoredAlias, (), ()>(value)
+    read_whole::<visitor::StoredAlias, (), (), ()>(value)
         .and_then(|(stored, _)| stored.restore(key))
         .map_err(|flaw| StoreError::Damaged(format!("an alias: {flaw}")))
 }
@@ -220,7 +223,8 @@ pub fn ledger_key_at(time: Timestamp) -> Vec<u8> {
 #[must_use]
 pub fn encode_state(record: &StateRecord) -> StateRow {
     let mut value = Vec::with_capacity(256);
-    let additions = (additions::StateAdditions::from(record), version_3::StateAdditions::from(record));
+    let second = additions::StateAdditions::from(record);
+    let additions = (second, version_3::StateAdditions::from(record), version_4::Additions::from(record));
     write(&state::StoredState::from(record), &additions, &mut value);
     StateRow { key: state::key(record), value: Some(value) }
 }
@@ -236,26 +240,32 @@ pub fn encode_gone(name: &RowName) -> StateRow {
 /// # Errors
 /// [`StoreError::Damaged`] names the row and what is wrong.
 pub fn decode_state(key: &[u8], value: &[u8]) -> Result<StateRecord, StoreError> {
-    read_whole::<state::StoredState<'_>, additions::StateAdditions, version_3::StateAdditions>(value)
-        .and_then(|(stored, (second, third))| third.add_to(second.add_to(StateRecord::try_from(stored)?)?))
-        .and_then(|record| match state::key(&record) == key {
-            true => Ok(record),
-            false => Err("it stands under the key of another row".into()),
-        })
-        .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
+    read_whole::<state::StoredState<'_>, additions::StateAdditions, version_3::StateAdditions, version_4::Additions>(
+        value,
+    )
+    .and_then(|(stored, (second, third, fourth))| {
+        fourth.add_to_state(third.add_to(second.add_to(StateRecord::try_from(stored)?)?)?)
+    })
+    .and_then(|record| match state::key(&record) == key {
+        true => Ok(record),
+        false => Err("it stands under the key of another row".into()),
+    })
+    .map_err(|flaw| StoreError::Damaged(format!("checkpoint row {:?}: {flaw}", String::from_utf8_lossy(key))))
 }
 
 /// Writes a record, and behind it what each later version adds, up to the last that has something to add.
-fn write<A, B>(stored: &impl Encode, (second, third): &(A, B), into: &mut Vec<u8>)
+fn write<A, B, C>(stored: &impl Encode, (second, third, fourth): &(A, B, C), into: &mut Vec<u8>)
 where
     A: Encode + Default + PartialEq,
     B: Encode + Default + PartialEq,
+    C: Encode + Default + PartialEq,
 {
     const NEVER: &str = "a vector takes every byte, and no mirror refuses";
-    let version = match (*second != A::default(), *third != B::default()) {
-        (_, true) => VERSION,
-        (true, false) => 2,
-        (false, false) => 1,
+    let version = match (*second != A::default(), *third != B::default(), *fourth != C::default()) {
+        (_, _, true) => VERSION,
+        (_, true, false) => 3,
+        (true, false, false) => 2,
+        (false, false, false) => 1,
     };
     into.push(version);
     bincode::encode_into_std_write(stored, into, FORM).expect(NEVER);
@@ -265,23 +275,30 @@ where
     if version >= 3 {
         bincode::encode_into_std_write(third, into, FORM).expect(NEVER);
     }
+    if version >= 4 {
+        bincode::encode_into_std_write(fourth, into, FORM).expect(NEVER);
+    }
 }
 
 /// The record at the beginning of the bytes, what later versions added to it, and how many bytes they took, version included.
-fn read<'a, T, A, B>(bytes: &'a [u8]) -> Checked<(T, (A, B), usize)>
+fn read<'a, T, A, B, C>(bytes: &'a [u8]) -> Checked<(T, (A, B, C), usize)>
 where
     T: BorrowDecode<'a, ()>,
     A: BorrowDecode<'a, ()> + Default,
     B: BorrowDecode<'a, ()> + Default,
+    C: BorrowDecode<'a, ()> + Default,
 {
     let (version, rest) = bytes.split_first().ok_or("it is empty")?;
     if !(1..=VERSION).contains(version) {
         return Err(format!("its version is {version}, this program reads up to {VERSION}"));
     }
     let (stored, length) = bincode::borrow_decode_from_slice(rest, FORM).map_err(|error| error.to_string())?;
-    let (second, second_length) = added(*version >= 2, &rest[length..])?;
-    let (third, third_length) = added(*version >= 3, &rest[length + second_length..])?;
-    Ok((stored, (second, third), 1 + length + second_length + third_length))
+    let (second, more) = added(*version >= 2, &rest[length..])?;
+    let length = length + more;
+    let (third, more) = added(*version >= 3, &rest[length..])?;
+    let length = length + more;
+    let (fourth, more) = added(*version >= 4, &rest[length..])?;
+    Ok((stored, (second, third, fourth), 1 + length + more))
 }
 
 fn added<'a, A: BorrowDecode<'a, ()> + Default>(is_there: bool, bytes: &'a [u8]) -> Checked<(A, usize)> {
@@ -291,11 +308,12 @@ fn added<'a, A: BorrowDecode<'a, ()> + Default>(is_there: bool, bytes: &'a [u8])
     bincode::borrow_decode_from_slice(bytes, FORM).map_err(|error| error.to_string())
 }
 
-fn read_whole<'a, T, A, B>(bytes: &'a [u8]) -> Checked<(T, (A, B))>
+fn read_whole<'a, T, A, B, C>(bytes: &'a [u8]) -> Checked<(T, (A, B, C))>
 where
     T: BorrowDecode<'a, ()>,
     A: BorrowDecode<'a, ()> + Default,
     B: BorrowDecode<'a, ()> + Default,
+    C: BorrowDecode<'a, ()> + Default,
 {
     let (stored, additions, length) = read(bytes)?;
     if length == bytes.len() {

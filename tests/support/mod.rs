@@ -64,6 +64,18 @@ impl Client {
         self.try_send(method, path, &body.to_string()).expect("the server answers")
     }
 
+    /// The same with headers.
+    pub(crate) fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.agent.run(request.body(body.to_owned()).expect("a request"));
+        let mut response = response.expect("the server answers");
+        let text = response.body_mut().read_to_string().expect("a text");
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+    }
+
     pub(crate) fn get(&self, path: &str) -> Value {
         let (status, json) = self.send("GET", path, &Value::Null);
         assert_eq!(status, 200, "GET {path}: {json}");

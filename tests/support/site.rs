@@ -27,9 +27,13 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::running(Options::default())
+    }
+
+    pub(crate) fn running(options: Options) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Arc::new(MemoryStore::new());
-        let options = Options { commit_interval: Duration::from_millis(2), ..Options::default() };
+        let options = Options { commit_interval: Duration::from_millis(2), ..options };
         let service =
             Service::start(store, Secret::new([3; 32]), 4, clock.clone(), options).expect("an empty store starts");
         let service = Arc::new(service);

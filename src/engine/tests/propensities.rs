@@ -51,7 +51,12 @@ fn check(kind: &str, floor: f64, control: f64, exclude: &[&str]) {
                 let plain = driver.decide(&Context::new(), &exclude, index);
                 assert_eq!(plain.record, decision.record, "{name}: an explanation changes nothing");
             }
-            Reason::Sticky | Reason::NotRunning | Reason::NotInAudience | Reason::NotInTraffic | Reason::NoConsent => {
+            Reason::Sticky
+            | Reason::NotRunning
+            | Reason::NotInAudience
+            | Reason::NotInTraffic
+            | Reason::InOtherExperiment
+            | Reason::NoConsent => {
                 panic!("{name}: {:?}", decision.reason)
             }
         }

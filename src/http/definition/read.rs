@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, Probability, RuleName, Span, VariationKey,
+    Aggregation, AttributeName, Currency, ExperimentKey, GoalKey, GoalKind, GroupKey, Probability, RuleName, Span,
+    VariationKey,
 };
 use crate::engine::definition::{
-    Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, HalfLife, Objective, OnFinish, PolicyChoice,
-    Role, Rule, Schedule, Segments, Status, StoppingRule, Unit, Variation,
+    Attribute, Budget, Definition, Delay, Durability, Encoding, Goal, Group, HalfLife, Objective, OnFinish,
+    PolicyChoice, Role, Rule, Schedule, Segments, Status, StoppingRule, Unit, Variation,
 };
 use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
 use crate::http::definition::{
-    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES,
-    ON_FINISH, ROLES, RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
+    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, GroupBody, KINDS,
+    OBJECTIVES, ON_FINISH, ROLES, RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
 };
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -64,8 +65,14 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
         stopping: stopping_rule(&stopping)?,
         attributes: attributes(body.attributes)?,
         interactions: interactions(&body.interactions)?,
+        group: body.group.map(group).transpose()?,
     };
     Ok((definition, status))
+}
+
+fn group(body: GroupBody) -> Result<Group, Problem> {
+    let GroupBody { key, priority } = body;
+    Ok(Group { key: GroupKey::new(&key).map_err(invalid_id("group.key"))?, priority })
 }
 
 fn one_of<T: Copy>(field: &str, given: Option<&str>, words: &[(&str, T)], default: T) -> Result<T, Problem> {

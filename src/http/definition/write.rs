@@ -7,8 +7,8 @@ use crate::engine::definition::{
 };
 use crate::http::body::rfc3339;
 use crate::http::definition::{
-    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, KINDS, OBJECTIVES,
-    ON_FINISH, ROLES, RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
+    AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, GroupBody, KINDS,
+    OBJECTIVES, ON_FINISH, ROLES, RuleBody, ScheduleBody, SegmentsBody, StoppingBody, VariationBody, word,
 };
 use crate::policy::Parameter;
 
@@ -32,6 +32,7 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
         on_finish,
         attributes,
         interactions,
+        group,
     } = definition;
     DefinitionBody {
         key: Some(key.to_string()),
@@ -96,6 +97,7 @@ pub(crate) fn write(definition: &Definition) -> DefinitionBody {
             on_finish: Some(word(ON_FINISH, on_finish).into()),
         }),
         attributes: attributes.iter().map(write_attribute).collect(),
+        group: group.as_ref().map(|group| GroupBody { key: group.key.to_string(), priority: group.priority }),
         interactions: interactions.iter().map(|(one, other)| (one.to_string(), other.to_string())).collect(),
     }
 }

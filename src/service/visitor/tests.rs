@@ -30,6 +30,7 @@ use crate::store::{Block, Store, record};
 use proptest::prelude::*;
 
 mod erasing;
+mod groups;
 
 const SECRET: [u8; 32] = [5; 32];
 

@@ -163,6 +163,7 @@ impl TryFrom<StoredDefinition<'_>> for Definition {
             on_finish: OnFinish::Keep,
             attributes: Vec::new(),
             interactions: Vec::new(),
+            group: None,
         })
     }
 }

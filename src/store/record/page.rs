@@ -44,7 +44,7 @@ fn key_at(decision: DecisionId, position: Position) -> FactKey {
 #[must_use]
 pub fn encode_fact(entry: &LedgerEntry) -> Vec<u8> {
     let mut record = Vec::with_capacity(64);
-    write(&StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry)), &mut record);
+    write(&StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry), ()), &mut record);
     record
 }
 
@@ -54,8 +54,8 @@ pub fn encode_fact(entry: &LedgerEntry) -> Vec<u8> {
 /// [`StoreError::Damaged`] names the decision and what is wrong.
 pub fn decode_fact(key: &FactKey, record: &[u8]) -> Result<LedgerEntry, StoreError> {
     let decision = DecisionId::from_bytes(std::array::from_fn(|index| key[index]));
-    read_whole::<StoredEntry<'_>, (), version_3::EntryAdditions>(record)
-        .and_then(|(stored, ((), more))| more.add_to(stored.restore(decision)?))
+    read_whole::<StoredEntry<'_>, (), version_3::EntryAdditions, ()>(record)
+        .and_then(|(stored, ((), more, ()))| more.add_to(stored.restore(decision)?))
         .and_then(|entry| match fact_key(&entry) == *key {
             true => Ok(entry),
             false => Err("it stands under the key of another fact".into()),

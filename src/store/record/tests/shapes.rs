@@ -121,6 +121,8 @@ fn newer_definition() -> impl Strategy<Value = Definition> {
             attribute("visits", Encoding::Bins(vec![1.0, cost])),
             attribute("new", Encoding::Boolean),
         ];
+        let key = GroupKey::new("homepage").expect("allowed");
+        definition.group = margin.then_some(Group { key, priority: i32::from(pick) - 1 });
         definition.interactions = vec![(name("device"), name("new"))];
         definition.stopping = StoppingRule { equivalence: 0.5, ..StoppingRule::default() };
         definition

@@ -1,0 +1,132 @@
+//! Bodies of many lines, a JSON value each (NDJSON): read as they come, so many lines at a time, whatever their number.
+
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+use crate::http::problem::{Kind, Problem};
+
+/// Longest line, in bytes.
+const MAX_LINE_BYTES: usize = 65_536;
+/// Most lines that are taken together, at the price of one sync.
+const AT_ONCE: usize = 1_000;
+/// Most lines of one body.
+const MAX_LINES: u64 = 10_000_000;
+/// Most refusals that are told one by one.
+const MAX_REFUSALS: usize = 1_000;
+
+/// What was read of a body so far.
+pub(crate) struct Lines {
+    payload: Payload,
+    rest: BytesMut,
+    read: u64,
+    ended: bool,
+    /// What is wrong after the lines that were returned last.
+    flaw: Option<Problem>,
+}
+
+/// A line and its number, from 1.
+pub(crate) struct Line {
+    pub(crate) number: u64,
+    pub(crate) bytes: Bytes,
+}
+
+impl Lines {
+    pub(crate) fn of(payload: Payload) -> Self {
+        Self { payload, rest: BytesMut::new(), read: 0, ended: false, flaw: None }
+    }
+
+    /// The next lines, blank ones left out; none at the end.
+    ///
+    /// # Errors
+    /// If the body breaks off, or has more or longer lines than are allowed. Every line before was returned.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Line>, Problem> {
+        let mut lines = Vec::new();
+        match self.flaw.take().map_or(Ok(()), Err) {
+            Ok(()) => self.flaw = self.fill(&mut lines).await.err(),
+            Err(flaw) => return Err(flaw),
+        }
+        match self.flaw.take_if(|_| lines.is_empty()) {
+            Some(flaw) => Err(flaw),
+            None => Ok(lines),
+        }
+    }
+
+    /// The number of the line that comes next.
+    pub(crate) const fn number(&self) -> u64 {
+        self.read + 1
+    }
+
+    async fn fill(&mut self, lines: &mut Vec<Line>) -> Result<(), Problem> {
+        loop {
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let mut line = self.rest.split_to(end + 1);
+                line.truncate(end);
+                self.keep(line.freeze(), lines)?;
+                if lines.len() == AT_ONCE {
+                    return Ok(());
+                }
+            }
+            if self.ended {
+                let last = self.rest.split().freeze();
+                if !last.is_empty() {
+                    self.keep(last, lines)?;
+                }
+                return Ok(());
+            }
+            if self.rest.len() > MAX_LINE_BYTES {
+                return Err(self.too_long(self.rest.len()));
+            }
+            match self.payload.next().await {
+                Some(Ok(bytes)) => self.rest.extend_from_slice(&bytes),
+                Some(Err(error)) => {
+                    let detail = format!("the body broke off in line {}: {error}", self.number());
+                    return Err(Problem::new(Kind::Malformed, detail));
+                }
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: Bytes, lines: &mut Vec<Line>) -> Result<(), Problem> {
+        if bytes.len() > MAX_LINE_BYTES {
+            return Err(self.too_long(bytes.len()));
+        }
+        if self.read == MAX_LINES {
+            return Err(Problem::new(Kind::BodyTooLarge, format!("at most {MAX_LINES} lines are allowed")));
+        }
+        self.read += 1;
+        if !bytes.trim_ascii().is_empty() {
+            lines.push(Line { number: self.read, bytes });
+        }
+        Ok(())
+    }
+
+    fn too_long(&self, bytes: usize) -> Problem {
+        let detail = format!("line {} has {bytes} bytes or more, at most {MAX_LINE_BYTES} are allowed", self.number());
+        Problem::new(Kind::BodyTooLarge, detail)
+    }
+}
+
+/// What was refused, by line: the first of them in full, the others counted.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    count: u64,
+    told: Vec<Value>,
+}
+
+impl Refusals {
+    pub(crate) fn add(&mut self, line: u64, problem: &Problem) {
+        self.count += 1;
+        if self.told.len() < MAX_REFUSALS {
+            self.told.push(json!({ "line": line, "problem": problem.to_json() }));
+        }
+    }
+
+    /// An answer, and in it how many were refused, and which.
+    pub(crate) fn beside(self, mut answer: Value) -> Value {
+        answer["refused"] = json!(self.count);
+        answer["refusals"] = Value::Array(self.told);
+        answer
+    }
+}
