@@ -1,17 +1,18 @@
 //! `POST /v1/reward` (one reward, amendment or retraction, or a list under `rewards`) and `POST /v1/activate`.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::engine::ledger::Outcome;
 use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
+use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
-use crate::http::lines::{Line, Lines, Refusals};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::reward::{Rewarding, Subject, Unlearned};
@@ -21,8 +22,10 @@ const MAX_BATCH: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RewardBody<'a> {
+pub(super) struct RewardBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     action: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
     experiment: Option<Text<'a>>,
@@ -38,7 +41,9 @@ struct RewardBody<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActivateBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
     experiment: Option<Text<'a>>,
     visitor: Option<Text<'a>>,
@@ -53,7 +58,8 @@ struct Checked {
 
 /// Reads a body and checks all of it that needs no experiment, for fuzzing.
 pub(crate) fn is_read(bytes: &[u8]) -> bool {
-    let one = |body: &RewardBody<'_>| check(body, None).is_ok_and(|checked| to_reward(body, &checked).is_ok());
+    let one =
+        |body: &RewardBody<'_>| check(body, None).is_ok_and(|checked| to_reward(body, &checked, Role::Admin).is_ok());
     parse::<RewardBody<'_>>(bytes).is_ok_and(|body| match &body.rewards {
         None => one(&body),
         Some(rewards) => rewards.iter().filter(|reward| one(reward)).count() == rewards.len(),
@@ -67,13 +73,15 @@ pub(crate) fn is_activation(bytes: &[u8]) -> bool {
 
 pub(crate) async fn reward(
     service: Data<Service>,
+    asker: Asker,
     idempotent: IdempotencyKey,
     Body(bytes): Body,
 ) -> Result<HttpResponse, Problem> {
     let body: RewardBody<'_> = parse(&bytes)?;
+    let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.rewards else {
         let checked = check(&body, idempotent.one())?;
-        let (subject, reward) = to_reward(&body, &checked)?;
+        let (subject, reward) = to_reward(&body, &checked, role)?;
         let rewarding = service.reward(subject, &reward).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
     };
@@ -87,62 +95,30 @@ pub(crate) async fn reward(
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "rewards", given, format!("1 to {MAX_BATCH}")));
     }
-    let list: Vec<_> = list.iter().enumerate().map(|(index, body)| (Ok(body), idempotent.at(index))).collect();
-    let results = many(&service, &list).await;
+    let list: Vec<_> = list.iter().enumerate().map(|(index, body)| (of_list(body), idempotent.at(index))).collect();
+    let results = many(&service, role, &list).await;
     let results: Vec<Value> =
         results.iter().map(|result| result.as_ref().map_or_else(Problem::to_json, to_json)).collect();
     Ok(HttpResponse::Ok().json(json!({ "results": results })))
 }
 
-/// `POST /v1/rewards`: a reward, an amendment or a retraction a line. What can be taken is taken, what cannot is told by its line.
-pub(crate) async fn rewards(
-    service: Data<Service>,
-    idempotent: IdempotencyKey,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let mut lines = Lines::of(payload);
-    let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
-    let mut refusals = Refusals::default();
-    let complete = loop {
-        let these = match lines.next().await {
-            Ok(these) if these.is_empty() => break true,
-            Ok(these) => these,
-            Err(flaw) => {
-                refusals.add(lines.number(), &flaw);
-                break false;
-            }
-        };
-        let bodies: Vec<Result<RewardBody<'_>, Problem>> = these.iter().map(|line| parse(&line.bytes)).collect();
-        let number = |line: &Line| usize::try_from(line.number).ok().and_then(|number| idempotent.at(number));
-        let list: Vec<_> = bodies.iter().zip(&these).map(|(body, line)| (body.as_ref(), number(line))).collect();
-        for (result, line) in many(&service, &list).await.into_iter().zip(&these) {
-            match result {
-                Ok(rewarding) => match rewarding.outcome {
-                    Outcome::Recorded => recorded += 1,
-                    Outcome::Repeated => repeated += 1,
-                    // The others are never answered as outcomes: the service makes errors of them.
-                    Outcome::Late | Outcome::Refused | Outcome::Unknown | Outcome::Erased => late += 1,
-                },
-                Err(problem) => refusals.add(line.number, &problem),
-            }
-        }
-    };
-    let answer = json!({ "recorded": recorded, "repeated": repeated, "late": late, "complete": complete });
-    Ok(HttpResponse::Ok().json(refusals.beside(answer)))
-}
-
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot. Each may bring the id that it
 /// has if it says none.
-async fn many(
+pub(super) async fn many(
     service: &Service,
-    list: &[(Result<&RewardBody<'_>, &Problem>, Option<String>)],
+    role: Role,
+    list: &[(Result<&RewardBody<'_>, Problem>, Option<String>)],
 ) -> Vec<Result<Rewarding, Problem>> {
-    let checked: Vec<Result<Checked, Problem>> =
-        list.iter().map(|(body, otherwise)| check((*body).map_err(Clone::clone)?, otherwise.as_deref())).collect();
+    let checked: Vec<Result<Checked, Problem>> = list
+        .iter()
+        .map(|(body, otherwise)| check(body.as_ref().map_err(Clone::clone)?, otherwise.as_deref()))
+        .collect();
     let rewards: Vec<Result<(Subject<'_>, Reward<'_>), Problem>> = list
         .iter()
         .zip(&checked)
-        .map(|((body, _), checked)| to_reward((*body).map_err(Clone::clone)?, checked.as_ref().map_err(Clone::clone)?))
+        .map(|((body, _), checked)| {
+            to_reward(body.as_ref().map_err(Clone::clone)?, checked.as_ref().map_err(Clone::clone)?, role)
+        })
         .collect();
     let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
     let mut taken = service.rewards(&sound).await.into_iter();
@@ -158,10 +134,21 @@ async fn many(
         .collect()
 }
 
-pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: ActivateBody<'_> = parse(&bytes)?;
-    let outcome = service.activate(subject(&body.receipt, &body.experiment, &body.visitor)?).await?;
+    let role = asker.role(body.key.as_ref())?;
+    let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    check_role(role, &subject, Action::Reward)?;
+    let outcome = service.activate(subject).await?;
     Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
+}
+
+/// A reward of a list, which shares the list's key.
+pub(super) fn of_list<'a, 'b>(body: &'b RewardBody<'a>) -> Result<&'b RewardBody<'a>, Problem> {
+    if body.key.is_none() {
+        return Ok(body);
+    }
+    Err(Problem::field(Kind::FieldRefused, "key", "a key within a list", "one key, beside `rewards`"))
 }
 
 /// `otherwise` is the id of a reward that says none.
@@ -206,8 +193,25 @@ fn subject<'a>(
     }
 }
 
-fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<(Subject<'a>, Reward<'a>), Problem> {
+/// A page speaks for whoever looks at it, of whom it has the receipt, and takes nothing back.
+fn check_role(role: Role, subject: &Subject<'_>, action: Action) -> Result<(), Problem> {
+    let what = match (subject, action) {
+        _ if role >= Role::Write => return Ok(()),
+        (Subject::Visitor { .. }, _) => "naming a visitor instead of a receipt",
+        (Subject::Receipt(_), Action::Amend) => "amending a reward",
+        (Subject::Receipt(_), Action::Retract) => "retracting a reward",
+        (Subject::Receipt(_), Action::Reward) => return Ok(()),
+    };
+    Err(role_problem(role, Role::Write, what))
+}
+
+fn to_reward<'a>(
+    body: &'a RewardBody<'_>,
+    checked: &'a Checked,
+    role: Role,
+) -> Result<(Subject<'a>, Reward<'a>), Problem> {
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    check_role(role, &subject, checked.action)?;
     let reward = Reward {
         action: checked.action,
         goal: body.goal.as_ref().map(|Text(goal)| &**goal),

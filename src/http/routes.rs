@@ -1,19 +1,27 @@
 //! Every address, a line each.
 
+use std::rc::Rc;
+
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, PayloadConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
+use crate::http::gate::gate;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{backup, decide, experiments, health, report, reward, visitors};
+use crate::http::roles::Row;
+use crate::http::{backup, decide, experiments, health, keys, report, reward, rewards, roles, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
+    let at = |path: &str| {
+        let rows: Rc<[&Row]> = roles::of(path).into();
+        web::resource(path).wrap(from_fn(move |request, next| gate(Rc::clone(&rows), request, next)))
+    };
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(at("/v1/decide").route(web::post().to(decide::decide)))
         .service(at("/v1/reward").route(web::post().to(reward::reward)))
-        .service(at("/v1/rewards").route(web::post().to(reward::rewards)))
+        .service(at("/v1/rewards").route(web::post().to(rewards::rewards)))
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
         .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))
@@ -29,6 +37,8 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/experiments/{key}/end").route(web::post().to(experiments::end)))
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
+        .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
+        .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));
@@ -36,8 +46,4 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 
 async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path())))
-}
-
-async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Kind::MethodNotAllowed, format!("{} does not take {}", request.path(), request.method())))
 }

@@ -26,6 +26,11 @@ impl Client {
         Self { agent, base: base.to_owned() }
     }
 
+    /// Where the server is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sends a body as it is; the answer's status and JSON (`null` if it has no body), or the transport's error.
     pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Result<(u16, Value), String> {
         self.exchange(method, path, body).map(|(status, _, json)| (status, json))

@@ -42,7 +42,7 @@ impl Site {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shared = Arc::clone(&service);
         let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1 };
+            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1, ..mabel::http::Options::default() };
             let wait = async {
                 let _ = stopped.await;
             };

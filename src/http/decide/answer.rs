@@ -1,0 +1,113 @@
+//! A decision's answer.
+
+use std::io::Write as _;
+
+use crate::access::key::Role;
+use crate::engine::decide::{Basis, Reason};
+use crate::http::body::rfc3339;
+use crate::http::problem::Problem;
+use crate::service::decide::{Answer, Query, Why};
+
+/// The word for a reason.
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Decided(Reason::Policy) => "policy",
+        Why::Decided(Reason::Control) => "control",
+        Why::Decided(Reason::Sticky) => "sticky",
+        Why::Decided(Reason::NotRunning) => "not_running",
+        Why::Decided(Reason::NotInAudience) => "not_in_audience",
+        Why::Decided(Reason::NotInTraffic) => "not_in_traffic",
+        Why::Decided(Reason::AllExcluded) => "all_excluded",
+        Why::Decided(Reason::InOtherExperiment) => "in_other_experiment",
+        Why::Decided(Reason::NoConsent) => "no_consent",
+        Why::Overloaded => "overloaded",
+        Why::Unavailable => "unavailable",
+    }
+}
+
+/// Written by hand: the payload is JSON already, and a decision's answer is the one that must be fast.
+pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
+    let settings = &answer.active.settings;
+    let variation = &settings.definition.variations[answer.variation];
+    out.extend_from_slice(br#"{"experiment":""#);
+    // Keys need no escapes.
+    out.extend_from_slice(settings.definition.key.as_str().as_bytes());
+    out.extend_from_slice(br#"","variation":""#);
+    out.extend_from_slice(variation.key.as_str().as_bytes());
+    out.extend_from_slice(br#"","payload":"#);
+    out.extend_from_slice(variation.payload.as_bytes());
+    out.extend_from_slice(br#","reason":""#);
+    out.extend_from_slice(reason(answer.why).as_bytes());
+    out.extend_from_slice(br#"","#);
+    if let Some(visitor) = &answer.visitor {
+        out.extend_from_slice(br#""visitor":"#);
+        write_json(out, visitor);
+        out.push(b',');
+    }
+    out.extend_from_slice(br#""decision_id":"#);
+    write_json(out, &answer.decision_id);
+    if let Some(receipt) = &answer.receipt {
+        out.extend_from_slice(br#","receipt":""#);
+        out.extend_from_slice(receipt.as_bytes());
+        out.push(b'"');
+    }
+    write_text(out, format_args!(r#","control":{},"propensity":"#, answer.control));
+    write_json(out, &answer.propensity);
+    if answer.holdout {
+        out.extend_from_slice(br#","holdout":true"#);
+    }
+    write_text(out, format_args!(r#","definition":{}"#, settings.version));
+    if let Some(expires) = answer.expires {
+        write_text(out, format_args!(r#","expires":"{}""#, rfc3339(expires)));
+    }
+    out.extend_from_slice(br#","ignored":["#);
+    let mut first = true;
+    for (name, _) in query.context.iter().filter(|(name, _)| !settings.uses(name)) {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        write_json(out, name);
+    }
+    out.push(b']');
+    // What a site knows of its visitors is not for whoever reads a page's source.
+    if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
+        out.extend_from_slice(br#","segment":"#);
+        write_json(out, segment.as_str());
+    }
+    if let Some(refused) = answer.receipt_refused {
+        out.extend_from_slice(br#","receipt_refused":"#);
+        write_json(out, &Problem::from(refused).to_json());
+    }
+    if let Some(basis) = &answer.basis {
+        write_explanation(answer, basis, out);
+    }
+    out.push(b'}');
+}
+
+fn write_explanation(answer: &Answer, basis: &Basis, out: &mut Vec<u8>) {
+    let settings = &answer.active.settings;
+    let named = |numbers: &[f64]| {
+        let variations = &settings.definition.variations;
+        let keys = settings.variations_by_key().iter().map(|index| variations[*index].key.to_string());
+        keys.zip(numbers.iter().map(|number| serde_json::json!(number))).collect::<serde_json::Map<_, _>>()
+    };
+    let explanation = serde_json::json!({
+        "recorded": false,
+        "epoch": settings.epoch,
+        "policy": settings.definition.policy.kind,
+        "shares": named(&basis.shares),
+        "floor": settings.definition.policy.floor,
+        "propensities": named(&basis.propensities),
+        "uniform": basis.uniform,
+    });
+    out.extend_from_slice(br#","explanation":"#);
+    write_json(out, &explanation);
+}
+
+pub(super) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
+}
+
+fn write_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a Vec takes every write");
+}
