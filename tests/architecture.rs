@@ -78,6 +78,7 @@ const OUTSIDE: &[Outside] = &[
     outside("dashmap", &["src/engine/table"], "its guards deadlock if they escape: one file keeps them in"),
     outside("flate2", &["simulations", "src/cli"], "logs are read by simulations alone"),
     outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
+    outside("futures-util", &["src/http/lines"], "bodies that are read as they come"),
     outside(
         "getrandom",
         &["src/cli", "src/config", "src/access/keys"],
@@ -91,6 +92,7 @@ const OUTSIDE: &[Outside] = &[
     ),
     outside("mimalloc", &["src/main"], "a process chooses its allocator, a library does not"),
     outside("plotters", &["simulations", "src/cli"], "a server draws nothing"),
+    outside("prometheus-client", &["src/http/metrics"], "how metrics are written is known in one place"),
     outside("quick_cache", &["src/service/visitors"], "what visitors stay with is cached in one place, and bounded"),
     outside("rand", DRAWN, "generators are passed in; the engine draws by a keyed hash"),
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),

@@ -3,6 +3,8 @@
 mod answer;
 mod many;
 
+pub(crate) use crate::http::decide::answer::reason;
+
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Deserialize;

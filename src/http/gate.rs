@@ -2,6 +2,7 @@
 //! handler sees.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -17,13 +18,16 @@ use crate::http::body::Text;
 use crate::http::cors;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
+use crate::service::counts::{Durations, moment};
 
 /// Lets a request pass or answers it, and lets pages of other origins read the answer.
 pub(crate) async fn gate(
     rows: Rc<[&'static Row]>,
+    durations: Arc<Durations>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = moment();
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match enter(&rows, &request) {
         Passage::On(entered) => {
@@ -35,6 +39,7 @@ pub(crate) async fn gate(
     if let Some(origin) = origin {
         cors::allow(response.headers_mut(), origin);
     }
+    durations.ended(began);
     Ok(response)
 }
 

@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod lines;
+mod metrics;
 mod problem;
 mod report;
 mod reward;
@@ -31,6 +32,7 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+use crate::http::metrics::Latencies;
 use crate::service::Service;
 
 /// A definition as the API writes it, every default written out.
@@ -83,7 +85,14 @@ pub fn run(
     actix_web::rt::System::new().block_on(async move {
         let state = actix_web::web::Data::from(service);
         let access = actix_web::web::Data::from(Arc::clone(&options.access));
-        let app = move || App::new().app_data(state.clone()).app_data(access.clone()).configure(routes::configure);
+        let latencies = actix_web::web::Data::new(Latencies::new());
+        let app = move || {
+            App::new()
+                .app_data(state.clone())
+                .app_data(access.clone())
+                .app_data(latencies.clone())
+                .configure(|config| routes::configure(config, &latencies))
+        };
         let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {
             server = server.workers(workers);

@@ -1,6 +1,7 @@
 //! Every address, a line each.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, PayloadConfig, ServiceConfig};
@@ -8,14 +9,17 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::gate::gate;
+use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
 use crate::http::{backup, decide, experiments, health, keys, report, reward, rewards, roles, visitors};
 
-pub(crate) fn configure(config: &mut ServiceConfig) {
+pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
     let at = |path: &str| {
         let rows: Rc<[&Row]> = roles::of(path).into();
-        web::resource(path).wrap(from_fn(move |request, next| gate(Rc::clone(&rows), request, next)))
+        let durations = latencies.of(path);
+        web::resource(path)
+            .wrap(from_fn(move |request, next| gate(Rc::clone(&rows), Arc::clone(&durations), request, next)))
     };
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
@@ -39,6 +43,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
         .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
         .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))
+        .service(at("/metrics").route(web::get().to(metrics::metrics)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));

@@ -9,6 +9,7 @@ mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -21,7 +22,8 @@ use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::Draft;
 pub use crate::service::committer::queue::Pending;
-pub(crate) use crate::service::committer::queue::{Committed, Inbox, Jobs, Next, Queue, Told, Waiting};
+pub(crate) use crate::service::committer::queue::{Committed, Due, Inbox, Jobs, Next, Queue, Told, Waiting};
+use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::service::visitors::Visitors;
@@ -31,13 +33,14 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
 
-pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<RefreshJob>> {
+pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Due>> {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     events: I,
     jobs: J,
     health: Arc<Health>,
     visitors: Arc<Visitors>,
+    counts: Arc<Counts>,
     options: Options,
     /// Rows of a checkpoint that could not be saved yet.
     unsaved: BTreeMap<Vec<u8>, StateRow>,
@@ -45,11 +48,6 @@ pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Refre
     doubt: Doubt,
     /// When the store last refused.
     failed_at: Option<Instant>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "waits for real time to pass; no event's time comes from it")]
-fn instant() -> Instant {
-    Instant::now()
 }
 
 impl<I: Inbox, J: Jobs> Committer<I, J> {
@@ -60,6 +58,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         jobs: J,
         health: Arc<Health>,
         visitors: Arc<Visitors>,
+        counts: Arc<Counts>,
         options: Options,
     ) -> Self {
         Self {
@@ -69,9 +68,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             jobs,
             health,
             visitors,
+            counts,
             options,
             unsaved: BTreeMap::new(),
-            last_checkpoint: instant(),
+            last_checkpoint: moment(),
             doubt: Doubt::default(),
             failed_at: None,
         }
@@ -116,7 +116,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// whether nothing more will come.
     fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
-        let mut deadline = Some(instant() + idle);
+        let mut deadline = Some(moment() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
         let carried = batch.len();
         // What waits already is most of what comes: a batch that grows is copied again and again.
@@ -130,7 +130,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     if awaited {
                         deadline = None;
                     } else if first {
-                        deadline = Some(instant() + self.options.commit_interval);
+                        deadline = Some(moment() + self.options.commit_interval);
                     }
                 }
                 Next::Nothing => return false,
@@ -142,6 +142,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
 
     /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
     fn commit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let began = moment();
         if self.too_early() {
             let detail = self.health.trouble().unwrap_or_default();
             return self.refuse(batch, &StoreError::Unavailable { action: "record", detail });
@@ -164,11 +165,13 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         };
         match self.store.append(&draft.blocks, &draft.rows) {
             Ok(()) => {
+                self.counts.events.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 if self.health.failing() {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
                 self.settle(batch, draft.judgements);
+                self.counts.commits.ended(began);
                 Vec::new()
             }
             Err(error) => self.doubt(batch, draft, &error),
@@ -183,6 +186,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 self.visitors.saw(event, judgement);
             }
         }
+        let recorded = batch.iter().zip(&judgements);
+        self.counts
+            .sample_ratios
+            .saw(recorded.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?))));
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
         for (Waiting { event, reply, .. }, judgement) in batch.into_iter().zip(judgements) {
@@ -203,7 +210,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     fn checkpoint(&mut self) {
-        self.last_checkpoint = instant();
+        self.last_checkpoint = moment();
         let changes = self.engine.changes();
         let saved = changes.records.iter().map(record::encode_state);
         for row in saved.chain(changes.gone.iter().map(record::encode_gone)) {

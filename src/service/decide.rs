@@ -52,6 +52,23 @@ pub enum Why {
     Unavailable,
 }
 
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Decided(Reason::Policy),
+        Self::Decided(Reason::Control),
+        Self::Decided(Reason::Sticky),
+        Self::Decided(Reason::NotRunning),
+        Self::Decided(Reason::NotInAudience),
+        Self::Decided(Reason::NotInTraffic),
+        Self::Decided(Reason::AllExcluded),
+        Self::Decided(Reason::InOtherExperiment),
+        Self::Decided(Reason::NoConsent),
+        Self::Overloaded,
+        Self::Unavailable,
+    ];
+}
+
 /// What a site is told.
 #[derive(Debug)]
 pub struct Answer {
@@ -146,7 +163,18 @@ impl Service {
         format!("{:032x}", self.entropy.wide_bits())
     }
 
-    async fn answered(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+    async fn answered(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+        let answer = match decided.pending {
+            None => decided.answer,
+            Some(_) => self.awaited(query, decided).await?,
+        };
+        if !query.explain {
+            self.counts.decided(answer.why);
+        }
+        Ok(answer)
+    }
+
+    async fn awaited(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
         let mut attempt = 0;
         loop {
             attempt += 1;

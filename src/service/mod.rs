@@ -7,6 +7,7 @@ pub mod backup;
 pub mod clock;
 pub mod committer;
 pub mod companions;
+pub mod counts;
 pub mod decide;
 pub mod entropy;
 pub mod error;
@@ -23,6 +24,7 @@ mod replay;
 pub mod report;
 pub mod retention;
 pub mod reward;
+pub mod sample_ratio;
 pub mod verify;
 pub mod visitor;
 mod visitors;
@@ -33,13 +35,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::domain::{ExperimentKey, Probability};
 use crate::engine::Engine;
 use crate::engine::secret::Secret;
 use crate::service::clock::Clock;
-use crate::service::committer::{Committer, Queue};
+use crate::service::committer::{Committer, Due, Queue};
+use crate::service::counts::Counts;
 use crate::service::entropy::Entropy;
 use crate::service::error::StartError;
 use crate::service::health::Health;
@@ -96,6 +99,9 @@ pub struct Service {
     entropy: Entropy,
     queue: Queue,
     health: Arc<Health>,
+    counts: Arc<Counts>,
+    /// How many allocations wait, and nothing else: what is asked goes to the refresher.
+    refreshes: Receiver<Due>,
     visitors: Arc<Visitors>,
     companions: bool,
     /// Held while companions of erased visitors are taken out.
@@ -132,6 +138,7 @@ impl Service {
         let health = Arc::new(Health::default());
         let (queue, events) = Queue::bounded(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
+        let counts: Arc<Counts> = Arc::default();
         let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors));
         let committer = Committer::new(
             Arc::clone(&engine),
@@ -140,10 +147,11 @@ impl Service {
             jobs,
             Arc::clone(&health),
             Arc::clone(&visitors),
+            Arc::clone(&counts),
             options,
         );
         let committing = spawn("mabel-committer", move || committer.run())?;
-        let refresher = refresher::Refresher::new(refreshes, queue.clone());
+        let refresher = refresher::Refresher::new(refreshes.clone(), queue.clone(), Arc::clone(&counts));
         let refreshing = spawn("mabel-refresher", move || refresher.run())?;
         let changing = Arc::new(tokio::sync::Mutex::new(()));
         let (watching, stop) = crossbeam_channel::bounded(0);
@@ -165,6 +173,8 @@ impl Service {
             entropy,
             queue,
             health,
+            counts,
+            refreshes,
             visitors,
             companions: options.companions,
             erasing: Arc::default(),
@@ -202,6 +212,30 @@ impl Service {
     #[must_use]
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// What happened since the start.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Events that wait for a commit.
+    #[must_use]
+    pub fn waiting_events(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// Allocations that wait to be computed.
+    #[must_use]
+    pub fn waiting_refreshes(&self) -> usize {
+        self.refreshes.len()
+    }
+
+    /// The number of the journal's newest block.
+    #[must_use]
+    pub fn journal_head(&self) -> u64 {
+        self.store.head().number
     }
 
     /// What was found at the start.

@@ -1,24 +1,29 @@
 //! Computes allocations off the request path and hands them to the committer, which journals and applies them.
 
+use std::sync::Arc;
+
 use crossbeam_channel::Receiver;
 
-use crate::engine::refresh::RefreshJob;
-use crate::service::committer::Queue;
+use crate::service::committer::{Due, Queue};
+use crate::service::counts::Counts;
 
 pub(crate) struct Refresher {
-    jobs: Receiver<RefreshJob>,
+    jobs: Receiver<Due>,
     queue: Queue,
+    counts: Arc<Counts>,
 }
 
 impl Refresher {
-    pub(crate) fn new(jobs: Receiver<RefreshJob>, queue: Queue) -> Self {
-        Self { jobs, queue }
+    pub(crate) fn new(jobs: Receiver<Due>, queue: Queue, counts: Arc<Counts>) -> Self {
+        Self { jobs, queue, counts }
     }
 
     /// Runs until the committer is gone: it owns the other ends of both channels.
     pub(crate) fn run(self) {
-        for job in &self.jobs {
-            if !self.queue.push(job.compute()) {
+        for Due { job, since } in &self.jobs {
+            let computed = job.compute();
+            self.counts.refreshes.ended(since);
+            if !self.queue.push(computed) {
                 return;
             }
         }

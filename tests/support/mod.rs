@@ -81,6 +81,13 @@ impl Client {
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
+    /// An answer that is no JSON.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let mut response = self.agent.get(format!("{}{path}", self.base)).call().expect("the server answers");
+        assert_eq!(response.status(), 200, "GET {path}");
+        response.body_mut().read_to_string().expect("a text")
+    }
+
     pub(crate) fn get(&self, path: &str) -> Value {
         let (status, json) = self.send("GET", path, &Value::Null);
         assert_eq!(status, 200, "GET {path}: {json}");

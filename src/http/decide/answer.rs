@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::service::decide::{Answer, Query, Why};
 
 /// The word for a reason.
-fn reason(why: Why) -> &'static str {
+pub(crate) fn reason(why: Why) -> &'static str {
     match why {
         Why::Decided(Reason::Policy) => "policy",
         Why::Decided(Reason::Control) => "control",

@@ -12,6 +12,7 @@ use crate::access::key::{Role, Wanted};
 use crate::access::{Access, Keys, Open};
 use crate::domain::Timestamp;
 use crate::engine::secret::Secret;
+use crate::http::metrics::Latencies;
 use crate::http::roles::ROWS;
 use crate::http::routes;
 use crate::service::clock::SystemClock;
@@ -46,7 +47,7 @@ async fn every_address_with_every_role() {
         (None, None),
     ];
     let app =
-        init_service(App::new().app_data(service()).app_data(Data::new(access)).configure(routes::configure)).await;
+        init_service(App::new().app_data(service()).app_data(Data::new(access)).configure(|config| routes::configure(config, &Latencies::new()))).await;
     for row in ROWS {
         for (key, role) in &holders {
             let mut request = TestRequest::with_uri(&address(row.path)).method(row.method.clone()).set_payload("{}");

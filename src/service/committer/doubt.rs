@@ -5,7 +5,8 @@ use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
 use crate::service::committer::draft::Draft;
 use crate::service::committer::queue::Outbox;
-use crate::service::committer::{Committer, Inbox, Jobs, Queue, Waiting, instant};
+use crate::service::committer::{Committer, Inbox, Jobs, Queue, Waiting};
+use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::store::{Head, StoreError};
 
@@ -132,6 +133,6 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             tracing::error!(%error, "the store does not record");
         }
         self.health.set(Some(error.to_string()));
-        self.failed_at = Some(instant());
+        self.failed_at = Some(moment());
     }
 }

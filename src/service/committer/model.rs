@@ -202,8 +202,16 @@ fn life(fails: bool, jobs_capacity: usize) {
     };
     let jobs = Due { jobs, counts: Arc::clone(&counts) };
     let visitors = Arc::new(Visitors::new(store.clone(), 4));
-    let committer =
-        Committer::new(Arc::clone(&engine), store.clone(), inbox, jobs, Arc::clone(&health), visitors, options);
+    let committer = Committer::new(
+        Arc::clone(&engine),
+        store.clone(),
+        inbox,
+        jobs,
+        Arc::clone(&health),
+        visitors,
+        Arc::default(),
+        options,
+    );
     let committer = shuttle::thread::spawn(move || committer.run());
     let refresher = {
         let queue = queue.clone();

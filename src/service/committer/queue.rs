@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
+use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::store::record::EncodedCompanion;
@@ -119,9 +120,15 @@ impl Inbox for Receiver<Waiting> {
     }
 }
 
-impl Jobs for Sender<RefreshJob> {
+/// An allocation to be computed, and since when.
+pub(crate) struct Due {
+    pub(crate) job: RefreshJob,
+    pub(crate) since: Instant,
+}
+
+impl Jobs for Sender<Due> {
     fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob> {
-        self.try_send(job).map_err(TrySendError::into_inner)
+        self.try_send(Due { job, since: moment() }).map_err(|refused| refused.into_inner().job)
     }
 }
 
@@ -140,6 +147,11 @@ impl<O: Outbox> Clone for Queue<O> {
 }
 
 impl Queue {
+    /// How many events wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.events.load().as_ref().map_or(0, |events| events.len())
+    }
+
     /// One over a real channel, and its other end.
     pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Receiver<Waiting>) {
         let (events, receiver) = crossbeam_channel::bounded(capacity);

@@ -1,0 +1,177 @@
+//! Whether variations are shown as often as their propensities say: what draws, logs and counts must agree, and a gap means that one of
+//! them is wrong.
+//!
+//! A decision for a variation a of propensity q is counted 1/q times; where all is right, these weights add up to the number of decisions
+//! that a could be shown in. The difference over the root of its estimated variance, Σ (1 − q)/q² over the decisions for a, is asymptotically
+//! normal (the sample-ratio check of `docs/STATISTICS.md` §7.6, with the Horvitz–Thompson estimate in the place of the sum of all propensities,
+//! of which the journal keeps only the drawn one).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::{ExperimentKey, Slot};
+use crate::engine::event::{DecisionRecord, Event};
+use crate::engine::ledger::{Judgement, Outcome};
+
+/// Beyond this many standard errors something is wrong.
+pub const ALARM: f64 = 4.0;
+
+/// Decisions for a variation below which nothing is said of it.
+const ENOUGH: u64 = 100;
+
+/// By experiment, since the start or since its definition changed.
+#[derive(Debug, Default)]
+pub struct SampleRatios(Mutex<HashMap<ExperimentKey, Shown>>);
+
+/// What was shown under one definition.
+#[derive(Debug)]
+struct Shown {
+    definition: u32,
+    decisions: u64,
+    /// By slot.
+    variations: Vec<Variation>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Variation {
+    decisions: u64,
+    /// Decisions that it could not be shown in.
+    excluded: u64,
+    weight: f64,
+    variance: f64,
+}
+
+impl SampleRatios {
+    /// Looks at what was recorded. For the committer alone.
+    pub(crate) fn saw<'a>(&self, recorded: impl Iterator<Item = (&'a Event, &'a Judgement)>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, judgement) in recorded {
+            match event {
+                Event::Exposed(exposed) => count(&mut known, &exposed.record, &exposed.excluded),
+                Event::Assigned(assigned) if judgement.outcome == Outcome::Recorded => {
+                    count(&mut known, &assigned.record, &assigned.excluded);
+                }
+                Event::ExperimentDeleted { experiment, at: _ } => {
+                    known.remove(experiment);
+                }
+                Event::Assigned(_)
+                | Event::Aliased(_)
+                | Event::VisitorErased(_)
+                | Event::ExperimentSaved(_)
+                | Event::StatusChanged { .. }
+                | Event::Activated(_)
+                | Event::Rewarded(_)
+                | Event::Amended(_)
+                | Event::Retracted(_)
+                | Event::AllocationComputed(_)
+                | Event::PoolFitted(_) => {}
+            }
+        }
+    }
+
+    /// Of each experiment the largest distance of a variation, in standard errors, in order of keys; none while too few decisions were
+    /// made to say anything.
+    #[must_use]
+    pub fn distances(&self) -> Vec<(ExperimentKey, f64)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut distances: Vec<_> = known
+            .iter()
+            .filter_map(|(key, shown)| {
+                let distances = shown.variations.iter().filter_map(|variation| variation.distance(shown.decisions));
+                Some((key.clone(), distances.reduce(f64::max)?))
+            })
+            .collect();
+        distances.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        distances
+    }
+}
+
+fn count(known: &mut HashMap<ExperimentKey, Shown>, record: &DecisionRecord, excluded: &[Slot]) {
+    if record.control {
+        return;
+    }
+    if !known.contains_key(&record.experiment) {
+        known.insert(record.experiment.clone(), Shown::under(record.definition));
+    }
+    let Some(shown) = known.get_mut(&record.experiment) else { return };
+    if shown.definition != record.definition {
+        *shown = Shown::under(record.definition);
+    }
+    shown.decisions += 1;
+    let variation = shown.variation(record.variation);
+    variation.decisions += 1;
+    variation.weight += 1.0 / record.propensity;
+    variation.variance += (1.0 - record.propensity) / (record.propensity * record.propensity);
+    for slot in excluded {
+        shown.variation(*slot).excluded += 1;
+    }
+}
+
+impl Shown {
+    const fn under(definition: u32) -> Self {
+        Self { definition, decisions: 0, variations: Vec::new() }
+    }
+
+    fn variation(&mut self, slot: Slot) -> &mut Variation {
+        if self.variations.len() <= slot.index() {
+            self.variations.resize(slot.index() + 1, Variation::default());
+        }
+        &mut self.variations[slot.index()]
+    }
+}
+
+impl Variation {
+    fn distance(&self, decisions: u64) -> Option<f64> {
+        let expected = (decisions - self.excluded) as f64;
+        (self.decisions >= ENOUGH && self.variance > 0.0).then(|| (self.weight - expected).abs() / self.variance.sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+    use crate::domain::{AllocationId, DecisionId, Features, SegmentKey};
+
+    const SHARES: [f64; 3] = [0.9, 0.07, 0.03];
+
+    /// Three variations in 20,000 decisions, in every third the second is excluded; `logged` says what propensity is recorded.
+    fn distance(logged: impl Fn(usize, f64) -> f64) -> f64 {
+        let mut rng = StdRng::seed_from_u64(41);
+        let mut known = HashMap::new();
+        for index in 0..20_000_u32 {
+            let excluded: &[Slot] = if index % 3 == 0 { &[Slot(1)] } else { &[] };
+            let left: f64 = if excluded.is_empty() { 1.0 } else { 1.0 - SHARES[1] };
+            let uniform = rng.random::<f64>() * left;
+            let variation = match uniform {
+                uniform if uniform < SHARES[0] => 0,
+                uniform if excluded.is_empty() && uniform < SHARES[0] + SHARES[1] => 1,
+                _ => 2,
+            };
+            let record = DecisionRecord {
+                experiment: ExperimentKey::new("hero").expect("a key"),
+                epoch: 0,
+                definition: 1,
+                segment: SegmentKey::new(SegmentKey::ALL),
+                variation: Slot(u16::try_from(variation).expect("small")),
+                allocation: AllocationId(0),
+                propensity: logged(variation, SHARES[variation] / left),
+                control: false,
+                decision: DecisionId(u128::from(index)),
+                features: Features::new(),
+            };
+            count(&mut known, &record, excluded);
+        }
+        SampleRatios(Mutex::new(known)).distances()[0].1
+    }
+
+    #[test]
+    fn true_propensities_pass_and_others_do_not() {
+        let right = distance(|_, propensity| propensity);
+        assert!(right < ALARM, "{right}");
+        let wrong = distance(|variation, propensity| if variation == 2 { propensity * 1.3 } else { propensity });
+        assert!(wrong > ALARM, "{wrong}");
+    }
+}
