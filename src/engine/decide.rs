@@ -14,7 +14,7 @@ use crate::engine::settings::Settings;
 use crate::targeting::Verdict;
 
 /// Why this variation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// Drawn from the policy's allocation.
     Policy,

@@ -149,7 +149,7 @@ fn query<'q>(body: &'q DecideBody<'_>, exclude: &'q [VariationKey]) -> Result<Qu
 }
 
 /// The word for a reason.
-fn reason(why: Why) -> &'static str {
+pub(crate) fn reason(why: Why) -> &'static str {
     match why {
         Why::Decided(Reason::Policy) => "policy",
         Why::Decided(Reason::Control) => "control",
@@ -239,7 +239,7 @@ fn write_explanation(answer: &Answer, basis: &Basis, out: &mut Vec<u8>) {
     write_json(out, &explanation);
 }
 
-fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
 }
 

@@ -9,10 +9,12 @@ mod definition;
 mod error;
 mod experiments;
 mod health;
+mod ofrep;
 mod problem;
 mod report;
 mod reward;
 mod routes;
+mod track;
 mod visitors;
 
 use std::future::Future;

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{backup, decide, experiments, health, report, reward, visitors};
+use crate::http::{backup, decide, experiments, health, ofrep, report, reward, track, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
@@ -14,6 +14,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/decide").route(web::post().to(decide::decide)))
         .service(at("/v1/reward").route(web::post().to(reward::reward)))
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
+        .service(at("/v1/track").route(web::post().to(track::track)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
         .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))
         .service(at("/v1/experiments").route(web::get().to(experiments::list)))
@@ -27,6 +28,8 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/experiments/{key}/pause").route(web::post().to(experiments::pause)))
         .service(at("/v1/experiments/{key}/end").route(web::post().to(experiments::end)))
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
+        .service(at("/ofrep/v1/evaluate/flags/{key}").route(web::post().to(ofrep::one)))
+        .service(at("/ofrep/v1/evaluate/flags").route(web::post().to(ofrep::bulk)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))

@@ -42,7 +42,7 @@ pub struct Query<'a> {
 }
 
 /// Why this variation, the service's own troubles included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
     /// The engine's reason.
     Decided(Reason),
@@ -114,10 +114,16 @@ impl Service {
     /// # Errors
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
+        self.settle(query, self.decide_now(query)?).await
+    }
+
+    /// Waits for what a decision's answer waits for; asks again for a visitor that came second to itself.
+    pub(crate) async fn settle(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+        let mut decided = decided;
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let Decided { answer, pending, assigns } = self.decide_now(query)?;
+            let Decided { answer, pending, assigns } = decided;
             let Some(pending) = pending else { return Ok(answer) };
             let error = match pending.done().await {
                 Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
@@ -133,6 +139,7 @@ impl Service {
             if let Some(error) = error {
                 return Ok(Arc::new(fallen_back(&answer, query, &error)));
             }
+            decided = self.decide_now(query)?;
         }
     }
 
