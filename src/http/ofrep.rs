@@ -30,6 +30,11 @@ struct EvaluationBody<'a> {
     context: Option<EvaluationContext<'a>>,
 }
 
+/// Reads a body and checks it, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    read(bytes).is_ok()
+}
+
 /// One flag: a decision, which is an exposure at once.
 pub(crate) async fn one(
     service: Data<Service>,

@@ -57,6 +57,14 @@ struct Checked<'a> {
     occurred_at: Option<Timestamp>,
 }
 
+/// Reads a body and checks all of it, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    parse::<TrackBody<'_>>(bytes).is_ok_and(|body| match &body.events {
+        None => check(&body).is_ok(),
+        Some(events) => events.iter().filter(|event| check(event).is_ok()).count() == events.len(),
+    })
+}
+
 pub(crate) async fn track(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: TrackBody<'_> = parse(&bytes)?;
     let Some(list) = &body.events else {
