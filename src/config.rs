@@ -1,6 +1,7 @@
 //! What `mabel serve` runs with: a file, over it the environment, over that the flags. Every field stands once in
 //! [`FIELDS`], as text, and is checked once, whatever it came from, so that every refusal reads alike.
 
+pub(crate) mod access;
 pub(crate) mod secret;
 
 use std::collections::BTreeMap;
@@ -67,9 +68,8 @@ const SECRET_FILE: Field = Field {
     default: "",
     allowed: "the path of a file with 64 hexadecimal digits; not given: DATA/secret, made at the first start",
 };
-const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
 
-const FIELDS: [&Field; 15] = [
+const FIELDS: [&Field; 14] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -84,8 +84,11 @@ const FIELDS: [&Field; 15] = [
     &COMPANIONS,
     &ACCEPT_LOSS,
     &SECRET_FILE,
-    &INSECURE,
 ];
+
+fn fields() -> impl Iterator<Item = &'static Field> {
+    FIELDS.into_iter().chain(access::FIELDS)
+}
 
 /// Flags of `mabel serve`. Text, because checking is done where the file's and the environment's values are checked.
 #[derive(Debug, Default, clap::Args)]
@@ -135,9 +138,8 @@ pub(crate) struct Flags {
     /// File with the receipt secret as 64 hexadecimal digits, else MABEL_SECRET, else DATA/secret [env: MABEL_SECRET_FILE]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
-    /// Listen beyond this machine though there are no keys yet: whoever reaches the port controls it [env: MABEL_INSECURE]
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    access: access::AccessFlags,
 }
 
 /// Where the receipt secret comes from.
@@ -177,6 +179,7 @@ pub(crate) struct Configuration {
     pub(crate) companions: bool,
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
+    pub(crate) access: access::Settings,
 }
 
 /// Why a configuration is not taken.
@@ -194,12 +197,6 @@ pub(crate) enum ConfigError {
     /// A secret, never quoted.
     #[error("MABEL_SECRET is refused; allowed: 64 hexadecimal digits, which are never shown")]
     Secret,
-    /// Open to others without keys.
-    #[error(
-        "listen = {0:?} can be reached from other machines, and this version has no keys yet: whoever reaches the port \
-         could change experiments; listen on 127.0.0.1 behind a proxy, or say --insecure if the network is closed"
-    )]
-    Beyond(String),
 }
 
 /// A value and where it is from.
@@ -246,11 +243,9 @@ impl Configuration {
 
     fn check(values: &Layer, secret: Option<Secret>) -> Result<Self, ConfigError> {
         let listen = parsed(values, &LISTEN, |text| Some(text.to_socket_addrs().ok()?.collect::<Vec<_>>()))?;
-        if !parsed(values, &INSECURE, boolean)? && !listen.iter().all(|address| address.ip().is_loopback()) {
-            return Err(ConfigError::Beyond(given(values, &LISTEN).text));
-        }
         let secret_file = given(values, &SECRET_FILE).text;
         Ok(Self {
+            access: access::Settings::read(values, &listen)?,
             listen,
             data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
@@ -307,10 +302,10 @@ impl Flags {
             (&SECRET_FILE, &self.secret_file),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));
-        let switches = [(&ACCEPT_LOSS, self.accept_loss), (&INSECURE, self.insecure)];
-        let switches = switches.into_iter().filter(|(_, on)| *on).map(|(field, _)| (field, "true".to_owned()));
+        let switches = self.accept_loss.then(|| (&ACCEPT_LOSS, "true".to_owned()));
         texts
             .chain(switches)
+            .chain(self.access.given())
             .map(|(field, text)| (field.name, Given { text, origin: format!("given by {}", field.flag()) }))
             .collect()
     }
@@ -327,7 +322,7 @@ impl Field {
 }
 
 fn environment_layer(environment: &dyn Fn(&str) -> Option<String>) -> Layer {
-    let layer = FIELDS.iter().filter_map(|field| {
+    let layer = fields().filter_map(|field| {
         let text = environment(&field.variable())?;
         Some((field.name, Given { text, origin: format!("given by {}", field.variable()) }))
     });
@@ -341,8 +336,8 @@ fn file_layer(path: &Path) -> Result<Layer, ConfigError> {
     let table: toml::Table = text.parse().map_err(|error| broken(&error))?;
     let mut layer = Layer::new();
     for (name, value) in table {
-        let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
-            let allowed = FIELDS.map(|field| field.name).join(", ");
+        let Some(field) = fields().find(|field| field.name == name) else {
+            let allowed = fields().map(|field| field.name).collect::<Vec<_>>().join(", ");
             return Err(ConfigError::Unknown { field: name, file, allowed });
         };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -3,6 +3,7 @@
 //!
 //! Modules are layers; imports point down only, which `tests/architecture.rs` checks. `docs/ARCHITECTURE.md` is the map.
 
+pub mod access;
 pub mod domain;
 pub mod engine;
 pub mod http;

@@ -16,9 +16,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["domain", "posterior"]),
     ("report", &["domain", "posterior", "policy"]),
     ("engine", &["domain", "posterior", "targeting", "policy"]),
+    ("access", &["domain"]),
     ("store", &["domain", "posterior", "policy", "engine"]),
     ("service", &["domain", "posterior", "policy", "report", "engine", "store"]),
-    ("http", &["domain", "policy", "report", "engine", "service"]),
+    ("http", &["domain", "policy", "report", "engine", "access", "service"]),
 ];
 
 /// Parts of the binary, which see the library from outside, as `mabel::…`, each with the parts it may name.
@@ -46,20 +47,24 @@ const EVERYWHERE: &[&str] = &["src", "simulations"];
 /// Where tests stand beside the code: allowed for what is under `[dev-dependencies]`.
 const IN_TESTS: &[&str] = &["(tests)"];
 const TERMINAL: &[&str] = &["src/cli", "src/config", "src/main", "simulations"];
-const WIRE: &[&str] = &["src/http", "src/cli", "src/config", "simulations"];
+const WIRE: &[&str] = &["src/http", "src/cli", "src/config", "simulations", "src/access/file"];
 const DRAWN: &[&str] = &["src/posterior", "src/policy", "src/cli", "simulations"];
 
 /// Every dependency of Cargo.toml, in its order.
 const OUTSIDE: &[Outside] = &[
     outside("actix-web", &["src/http"], "the web framework can be exchanged: use cases live in service"),
     outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
-    outside("arc-swap", &["src/engine", "src/service"], "readers of allocations and definitions take no lock"),
+    outside(
+        "arc-swap",
+        &["src/engine", "src/access", "src/service"],
+        "readers of allocations, definitions and keys take no lock",
+    ),
     outside("base64", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside("bincode", &["src/store/record"], "the stored form is known to its mirrors alone, and can change"),
     outside(
         "blake3",
-        &["src/engine", "src/store"],
-        "ids of allocations, keys derived from the secret, the journal's chain",
+        &["src/engine", "src/access", "src/store"],
+        "ids of allocations, keys derived from the secret, hashes of API keys, the journal's chain",
     ),
     outside(
         "cel",
@@ -73,7 +78,11 @@ const OUTSIDE: &[Outside] = &[
     outside("dashmap", &["src/engine/table"], "its guards deadlock if they escape: one file keeps them in"),
     outside("flate2", &["simulations", "src/cli"], "logs are read by simulations alone"),
     outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
-    outside("getrandom", &["src/cli", "src/config"], "randomness of the system enters once, as a secret and a seed"),
+    outside(
+        "getrandom",
+        &["src/cli", "src/config", "src/access/keys"],
+        "randomness of the system enters once, as a secret and a seed; and API keys are made of it",
+    ),
     outside("indicatif", &["simulations", "src/cli"], "a library prints nothing"),
     outside(
         "jiff",

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use support::Client;
 use support::server::Server;
 
 /// Visitors of one run, and how often each variation leads to a conversion.
@@ -15,9 +16,17 @@ const VISITORS: u64 = 300;
 const RATES: [(&str, f64); 2] = [("plain", 0.1), ("bold", 0.5)];
 
 /// `hero` draws each decision anew (on pages, where flags are fetched ahead, visitors stay), `banner` keeps visitors with their
-/// variations; `teaser` is for servers alone.
-fn serve(hero: &str) -> Server {
-    let server = Server::start(&["--store", "memory"]);
+/// variations; `teaser` is for servers alone. Besides, a key of this role.
+fn serve(hero: &str, role: &str) -> (Server, String) {
+    let mut server = Server::start(&["--store", "memory"]);
+    let create = |client: &Client, role: &str| {
+        let (status, answer) = client.send("POST", "/v1/keys", &json!({"name": role, "role": role}));
+        assert_eq!(status, 201, "{answer}");
+        answer["key"].as_str().expect("a key").to_owned()
+    };
+    let admin = create(&server.client, "admin");
+    server.client = server.client.clone().with_key(&admin);
+    let key = create(&server.client, role);
     let define = |key: &str, unit: &str, goal: &str, payloads: [Value; 2]| {
         let [plain, bold] = payloads;
         let definition = json!({
@@ -33,7 +42,7 @@ fn serve(hero: &str) -> Server {
     define("hero", hero, "purchase", [json!("Welcome"), json!("Ten off today")]);
     define("banner", "visitor", "signup", [json!(1.0), json!(2.0)]);
     define("teaser", "decision", "purchase", [json!("Hats"), json!("Gloves")]);
-    server
+    (server, key)
 }
 
 fn root() -> PathBuf {
@@ -49,11 +58,11 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Visitors against a server: what a program saw of them.
-fn visit(program: &mut Command, server: &Server, seed: u64) -> Value {
+fn visit(program: &mut Command, (server, key): &(Server, String), seed: u64) -> Value {
     let rates: serde_json::Map<String, Value> =
         RATES.iter().map(|(key, rate)| ((*key).to_owned(), json!(rate))).collect();
     program.args([server.client.base(), &VISITORS.to_string(), &seed.to_string(), &json!(rates).to_string()]);
-    let output = run(program);
+    let output = run(program.env("MABEL_KEY", key));
     let line = output.lines().last().expect("a line");
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {output}"))
 }
@@ -113,10 +122,11 @@ fn check(server: &Server, seen: &Value, flag: &str, goal: &str, read: u64) {
 
 /// On a server: each evaluation is an exposure, errors are the code's default.
 fn check_server(program: &mut Command, seed: u64) {
-    let server = serve("decision");
-    let seen = visit(program, &server, seed);
-    check(&server, &seen, "hero", "purchase", VISITORS);
-    check(&server, &seen, "banner", "signup", VISITORS);
+    let served = serve("decision", "write");
+    let seen = visit(program, &served, seed);
+    let (server, _) = &served;
+    check(server, &seen, "hero", "purchase", VISITORS);
+    check(server, &seen, "banner", "signup", VISITORS);
     let expected = json!({
         "unknown": {"value": "none", "code": "FLAG_NOT_FOUND"},
         "keyless": {"value": 7.0, "code": "TARGETING_KEY_MISSING"},
@@ -140,4 +150,27 @@ fn the_server_sdk_of_javascript() {
 #[ignore = "needs Python and packages of PyPI; scripts/test runs it"]
 fn the_sdk_of_python() {
     check_server(&mut python("server.py"), 2);
+}
+
+#[test]
+#[ignore = "needs node, npm packages and Chromium; scripts/test runs it"]
+fn the_web_sdk_in_a_page_of_another_origin() {
+    let served = serve("visitor", "decide");
+    let seen = visit(&mut node("web.js"), &served, 3);
+    let (server, _) = &served;
+    assert_eq!((&seen["wrong"], &seen["logged"]), (&json!([]), &json!([])), "{seen}");
+    // All flags are fetched for everybody, and those that were read counted.
+    check(server, &seen, "hero", "purchase", VISITORS);
+    check(server, &seen, "banner", "signup", VISITORS / 2);
+    assert_eq!(
+        seen["first"]["/v1/activate"],
+        json!({"200": VISITORS + VISITORS / 2}),
+        "once for each flag that is read"
+    );
+    assert_eq!(seen["teaser"], json!({"value": "none", "code": "GENERAL"}));
+    // Who comes back gets the same from its own cache, nothing is fetched anew, and nothing counts twice.
+    let unchanged = |statuses: &Value| number(&statuses["/ofrep/v1/evaluate/flags"]["304"]);
+    assert_eq!(unchanged(&seen["statuses"]) - unchanged(&seen["first"]), 2, "{seen}");
+    let returns = seen["returns"].as_array().expect("returns");
+    assert!(returns.iter().all(|back| back == &returns[0] && back["reason"] == "CACHED"), "{seen}");
 }

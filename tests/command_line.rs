@@ -71,7 +71,9 @@ impl Drop for Server {
 fn help_names_every_command() {
     let help = output(&["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "experiment", "demo", "simulate", "inspect", "verify", "rebuild", "backup", "restore"] {
+    for command in
+        ["serve", "experiment", "keys", "demo", "simulate", "inspect", "verify", "rebuild", "backup", "restore"]
+    {
         assert!(stdout(&help).contains(command), "{command} is missing in: {}", stdout(&help));
         assert!(output(&[command, "--help"]).status.success(), "{command} --help");
     }
@@ -97,7 +99,11 @@ fn refusals_name_the_field() {
     check(&["serve", "--port", "80"], 2, &["--port"]);
     check(&["serve", "--store", "paper"], 1, &["store", "paper", "memory"]);
     check(&["serve", "--store", "redb:"], 1, &["store", "redb:", "redb:DIRECTORY"]);
-    check(&["serve", "--listen", "0.0.0.0:0"], 1, &["listen", "0.0.0.0:0", "--insecure", "no keys"]);
+    check(
+        &["serve", "--listen", "0.0.0.0:0"],
+        1,
+        &["listen", "0.0.0.0:0", "--insecure", "no admin key", "mabel keys create"],
+    );
     check(&["serve", "--config", "nowhere.toml"], 1, &["nowhere.toml"]);
     check(&["demo", "--visitors", "0"], 2, &["--visitors", "1.."]);
     check(&["experiment", "list", "--server", "ftp://here"], 1, &["server", "ftp://here", "http://HOST:PORT"]);

@@ -242,3 +242,20 @@ fn a_bulk_answer_is_bounded_and_says_so() {
     assert_eq!(bulk(&site, &of("v"), Some(&tag)).0, 304);
     assert_eq!(site.client.get("/v1/visitors/v")["assignments"].as_array().map(Vec::len), Some(500));
 }
+
+#[test]
+fn a_page_is_not_told_its_segment() {
+    let site = site();
+    let [_, server, page] = site.keys();
+    for (key, told) in [(server, true), (page, false)] {
+        let client = site.client.clone().with_key(&key);
+        let single = client.post(&format!("{BULK}/hero"), &of("v"));
+        let all = client.post(BULK, &of("v"));
+        for metadata in [&single["metadata"], &flag(&all, "hero")["metadata"]] {
+            assert_eq!(metadata.get("segment").is_some(), told, "{metadata}");
+            assert!(metadata["receipt"].is_string(), "{metadata}");
+        }
+    }
+    let (status, _) = site.client.send("POST", BULK, &of("v"));
+    assert_eq!(status, 401);
+}

@@ -187,3 +187,23 @@ fn a_list_is_answered_in_order_and_what_is_wrong_is_named() {
         site.client.problem("POST", "/v1/track", &json!({"name": "purchase", "visitor": "v"}).to_string());
     assert_eq!((status, kind.as_str()), (503, "unavailable"));
 }
+
+#[test]
+fn a_page_tracks_what_it_has_receipts_of() {
+    let site = site();
+    let receipt = decide(&site, "hero", "v")["receipt"].clone();
+    let [_, _, page] = site.keys();
+    let client = site.client.clone().with_key(&page);
+    let by_visitor = json!({"name": "purchase", "visitor": "v"});
+    let (status, kind, problem) = client.problem("POST", "/v1/track", &by_visitor.to_string());
+    assert_eq!((status, kind.as_str()), (403, "role-required"), "{problem}");
+    let list = client.post("/v1/track", &json!({"events": [by_visitor, {"name": "purchase", "receipts": [receipt]}]}));
+    assert_eq!((&list["events"][0]["status"], outcomes(&list["events"][1])), (&json!(403), vec![("hero", "recorded")]));
+    // As `sendBeacon` does it.
+    let beacon = json!({"key": page, "name": "purchase", "receipts": [receipt]});
+    assert_eq!(outcomes(&track(&site, &beacon)), [("hero", "repeated")]);
+    let (status, kind, _) = site.client.problem("POST", "/v1/track", &by_visitor.to_string());
+    assert_eq!((status, kind.as_str()), (401, "key-required"));
+    let within = json!({"key": page, "events": [{"key": page, "name": "purchase", "receipts": []}]});
+    assert_eq!(track(&site, &within)["events"][0]["field"], "key");
+}

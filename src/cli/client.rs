@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use crate::cli::exit::Failure;
 
@@ -15,6 +15,16 @@ pub(crate) struct Target {
     /// Address of the server
     #[arg(long, env = "MABEL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
     pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgument,
+}
+
+/// With which key a command asks.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyArgument {
+    /// Key for the server; better in the environment, as others on the machine see arguments
+    #[arg(long, env = "MABEL_KEY", value_name = "KEY", hide_env_values = true, global = true)]
+    pub(crate) key: Option<String>,
 }
 
 /// Most bytes of an answer: a report on 10,000 segments fits.
@@ -25,14 +35,32 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Client {
     agent: Agent,
     base: String,
+    /// What stands in `Authorization`.
+    authorization: Option<String>,
 }
 
 impl Client {
+    /// One that has no key.
+    ///
+    /// # Errors
+    /// As of [`Self::with_key`].
+    pub(crate) fn new(server: &str) -> Result<Self, Failure> {
+        Self::with_key(server, None)
+    }
+
+    /// The server and the key that a command's arguments name.
+    ///
+    /// # Errors
+    /// As of [`Self::with_key`].
+    pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
+        Self::with_key(&target.server, target.key.key.as_deref())
+    }
+
     /// Checks the address; connects with the first request.
     ///
     /// # Errors
-    /// If it is not an `http://` address.
-    pub(crate) fn new(server: &str) -> Result<Self, Failure> {
+    /// If it is not an `http://` address, or what is given as a key could not be one.
+    pub(crate) fn with_key(server: &str, key: Option<&str>) -> Result<Self, Failure> {
         let base = server.trim_end_matches('/');
         if !base.starts_with("http://") || base.len() == "http://".len() {
             let allowed = "http://HOST:PORT, such as http://127.0.0.1:8080";
@@ -46,33 +74,38 @@ impl Client {
             // A proxy of the environment is for the world outside, not for a service of one's own.
             .proxy(None)
             .build();
-        Ok(Self { agent: settings.into(), base: base.to_owned() })
+        let key = key.map(str::trim).filter(|key| !key.is_empty());
+        if key.is_some_and(|key| !key.chars().all(|c| c.is_ascii_graphic())) {
+            return Err(Failure::new("the key is refused; allowed: mbl_… as `mabel keys create` printed it"));
+        }
+        let authorization = key.map(|key| format!("Bearer {key}"));
+        Ok(Self { agent: settings.into(), base: base.to_owned(), authorization })
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.answer("GET", path, self.agent.get(self.address(path)).call())
+        self.answer("GET", path, self.keyed(self.agent.get(self.address(path))).call())
     }
 
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.answer("DELETE", path, self.agent.delete(self.address(path)).call())
+        self.answer("DELETE", path, self.keyed(self.agent.delete(self.address(path))).call())
     }
 
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.answer("PUT", path, self.agent.put(self.address(path)).send_json(body))
+        self.answer("PUT", path, self.keyed(self.agent.put(self.address(path))).send_json(body))
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.answer("POST", path, self.agent.post(self.address(path)).send_json(body))
+        self.answer("POST", path, self.keyed(self.agent.post(self.address(path))).send_json(body))
     }
 
     /// A POST that says all in its path.
     pub(crate) fn post_empty(&self, path: &str) -> Result<Value, Failure> {
-        self.answer("POST", path, self.agent.post(self.address(path)).send_empty())
+        self.answer("POST", path, self.keyed(self.agent.post(self.address(path))).send_empty())
     }
 
     /// What is there, or `None` if the server knows no such thing.
     pub(crate) fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
-        match self.agent.get(self.address(path)).call() {
+        match self.keyed(self.agent.get(self.address(path))).call() {
             Ok(response) if response.status() == 404 => Ok(None),
             result => self.answer("GET", path, result).map(Some),
         }
@@ -81,7 +114,7 @@ impl Client {
     /// Writes what is there, however long; says how many bytes.
     pub(crate) fn download(&self, path: &str, out: &mut dyn std::io::Write) -> Result<u64, Failure> {
         // However long it takes: its end is told by what is written.
-        let result = self.agent.get(self.address(path)).config().timeout_global(None).build().call();
+        let result = self.keyed(self.agent.get(self.address(path))).config().timeout_global(None).build().call();
         match result {
             Ok(mut response) if response.status().is_success() => {
                 let mut body = response.body_mut().as_reader();
@@ -92,6 +125,13 @@ impl Client {
                 let answer = self.answer("GET", path, result)?;
                 Err(Failure::new(format!("GET {}{path}: an answer of another kind: {answer}", self.base)))
             }
+        }
+    }
+
+    fn keyed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
         }
     }
 

@@ -5,6 +5,7 @@ mod demo;
 mod exit;
 mod experiment;
 mod inspect;
+mod keys;
 mod serve;
 mod simulate;
 mod store;
@@ -25,6 +26,7 @@ struct Arguments {
 enum Command {
     Serve(Box<serve::Arguments>),
     Experiment(experiment::Arguments),
+    Keys(keys::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),
     Inspect(inspect::Arguments),
@@ -39,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

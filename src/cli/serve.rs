@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mabel::access::Access;
 use mabel::http;
 use mabel::service::Service;
 use mabel::service::clock::SystemClock;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub(crate) struct Server {
     service: Arc<Service>,
     listener: TcpListener,
+    access: Arc<Access>,
     /// Where it listens, the port that was taken included.
     pub(crate) address: SocketAddr,
 }
@@ -51,13 +53,14 @@ impl Server {
     /// # Errors
     /// If the address, the store or the secret is not to be had.
     pub(crate) fn prepare(configuration: Configuration) -> Result<Self, Failure> {
+        let (location, data) = configuration.location();
+        let data = data.map(Path::to_path_buf);
+        let access = Arc::new(configuration.access.open(data.as_deref()).map_err(Failure::new)?);
         let listener = TcpListener::bind(&*configuration.listen).map_err(|error| {
             Failure::new(format_args!("listen = {:?}: {error}; allowed: an address that is free", configuration.listen))
         })?;
         let address = listener.local_addr().map_err(Failure::new)?;
         // The store first: its lock keeps a second process away from the secret, too.
-        let (location, data) = configuration.location();
-        let data = data.map(Path::to_path_buf);
         let options = DiskOptions { cache_bytes: configuration.cache_bytes, accept_loss: configuration.accept_loss };
         let at = |error: &dyn std::fmt::Display| {
             Failure::new(format_args!("data = {:?}: {error}", data.as_deref().unwrap_or(Path::new("memory"))))
@@ -81,7 +84,7 @@ impl Server {
         if found.new && head > 0 {
             tracing::warn!("the secret is new: receipts given out before will be refused");
         }
-        Ok(Self { service, listener, address })
+        Ok(Self { service, listener, access, address })
     }
 
     /// Serves until `stop`, then finishes what is in flight, commits, checkpoints and closes.
@@ -89,8 +92,8 @@ impl Server {
     /// # Errors
     /// If the socket cannot be served, or what was answered could not be recorded.
     pub(crate) fn serve(self, workers: Option<usize>, stop: impl Future<Output = ()> + 'static) -> Result<(), Failure> {
-        let Self { service, listener, address } = self;
-        let options = http::Options { workers, ..http::Options::default() };
+        let Self { service, listener, access, address } = self;
+        let options = http::Options { workers, access, ..http::Options::default() };
         tracing::info!(%address, "listening");
         let served = http::run(Arc::clone(&service), listener, options, stop);
         let lost_before = service.health().exposures_lost();

@@ -162,7 +162,7 @@ fn from_store(data: &str, file: &File) -> Result<u64, Failure> {
 
 fn from_server(target: &Target, file: &File) -> Result<u64, Failure> {
     let mut out = BufWriter::new(file);
-    let bytes = Client::new(&target.server)?.download("/v1/backup", &mut out)?;
+    let bytes = Client::of(target)?.download("/v1/backup", &mut out)?;
     out.flush().map_err(Failure::new)?;
     Ok(bytes)
 }

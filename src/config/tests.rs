@@ -65,12 +65,33 @@ fn refusals_say_what_is_allowed() {
 }
 
 #[test]
-fn beyond_this_machine_only_when_insecure() {
-    let error = read("", &[], &["--listen", "0.0.0.0:0"]).expect_err("no keys").to_string();
-    assert!(error.contains("0.0.0.0:0") && error.contains("--insecure"), "{error}");
-    assert!(read("", &[], &["--listen", "0.0.0.0:0", "--insecure"]).is_ok());
-    assert!(read("", &[("MABEL_INSECURE", "true")], &["--listen", "0.0.0.0:0"]).is_ok());
-    assert!(read("", &[], &["--listen", "[::1]:0"]).is_ok());
+fn beyond_this_machine_only_with_an_admin_key_or_when_insecure() {
+    use mabel::access::Keys;
+    use mabel::access::key::{Role, Wanted};
+
+    let data = tempfile::tempdir().expect("a directory");
+    let open = |environment: &[(&str, &str)], flags: &[&str], data: Option<&Path>| {
+        read("", environment, flags).expect("allowed").access.open(data)
+    };
+    let beyond = ["--listen", "0.0.0.0:0"];
+    let error = open(&[], &beyond, Some(data.path())).expect_err("no keys").to_string();
+    let way_out = format!("--data {}", data.path().display());
+    for part in ["0.0.0.0:0", "--insecure", "keys.json", "mabel keys create --role admin", &way_out] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    let error = open(&[], &beyond, None).expect_err("no keys").to_string();
+    assert!(error.contains("--keys FILE"), "{error}");
+    assert!(open(&[], &["--listen", "0.0.0.0:0", "--insecure"], None).expect("insecure").is_open());
+    assert!(open(&[("MABEL_INSECURE", "true")], &beyond, None).expect("insecure").is_open());
+    assert!(open(&[], &["--listen", "[::1]:0"], Some(data.path())).expect("this machine").is_open());
+    let keys = Keys::open(data.path().join("keys.json")).expect("none yet");
+    let wanted = Wanted { name: "mine".into(), role: Role::Admin, origins: vec![], rate: None };
+    keys.create(wanted, mabel::domain::Timestamp::ZERO).expect("made");
+    assert!(!open(&[], &beyond, Some(data.path())).expect("an admin key").is_open());
+    let file = data.path().join("keys.json");
+    let file = file.to_str().expect("a text");
+    assert!(!open(&[], &["--listen", "0.0.0.0:0", "--keys", file], None).expect("an admin key").is_open());
+    assert!(!open(&[], &["--insecure"], Some(data.path())).expect("keys").is_open(), "keys are asked for all the same");
 }
 
 #[test]

@@ -6,11 +6,13 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Deserialize;
 
+use crate::access::key::Role;
 use crate::domain::{VariationKey, VisitorId};
 use crate::engine::check::MAX_VARIATIONS;
 use crate::engine::decide::{Basis, Reason};
 use crate::http::body::{Body, ContextBody, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
+use crate::http::gate::{Asker, role_problem};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
@@ -23,7 +25,9 @@ const MAX_DECISION_ID_BYTES: usize = 256;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DecideBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     experiment: Option<Text<'a>>,
     visitor: Option<Text<'a>>,
     #[serde(default)]
@@ -49,26 +53,31 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })
 }
 
-pub(crate) async fn decide(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn decide(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: DecideBody<'_> = parse(&bytes)?;
+    let role = asker.role(body.key.as_ref())?;
     let mut out = Vec::with_capacity(1_024);
     match &body.requests {
-        None => one(&service, &body, &mut out).await?,
-        Some(requests) => batch(&service, &body, requests, &mut out).await?,
+        None => one(&service, role, &body, &mut out).await?,
+        Some(requests) => batch(&service, role, &body, requests, &mut out).await?,
     }
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
 }
 
-async fn one(service: &Service, body: &DecideBody<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+async fn one(service: &Service, role: Role, body: &DecideBody<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
     let exclude = check(body)?;
+    if body.explain && role < Role::Write {
+        return Err(role_problem(role, Role::Write, "`explain`"));
+    }
     let query = query(body, &exclude)?;
     let answer = service.decide(&query).await?;
-    write_answer(&answer, &query, out);
+    write_answer(&answer, &query, role, out);
     Ok(())
 }
 
 async fn batch(
     service: &Service,
+    role: Role,
     body: &DecideBody<'_>,
     requests: &[DecideBody<'_>],
     out: &mut Vec<u8>,
@@ -93,7 +102,7 @@ async fn batch(
         if index > 0 {
             out.push(b',');
         }
-        if let Err(problem) = one_of_batch(service, request, out).await {
+        if let Err(problem) = one_of_batch(service, role, request, out).await {
             write_json(out, &problem.to_json());
         }
     }
@@ -101,11 +110,19 @@ async fn batch(
     Ok(())
 }
 
-async fn one_of_batch(service: &Service, request: &DecideBody<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
+async fn one_of_batch(
+    service: &Service,
+    role: Role,
+    request: &DecideBody<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    if request.key.is_some() {
+        return Err(Problem::field(Kind::FieldRefused, "key", "a key within a batch", "one key, beside `requests`"));
+    }
     if request.requests.is_some() {
         return Err(Problem::field(Kind::FieldRefused, "requests", "a batch within a batch", "one level"));
     }
-    one(service, request, out).await
+    one(service, role, request, out).await
 }
 
 /// Checks what needs no experiment; the excluded keys as keys. A key that could not be any variation's excludes nothing.
@@ -165,7 +182,7 @@ pub(crate) fn reason(why: Why) -> &'static str {
 }
 
 /// Written by hand: the payload is JSON already, and a decision's answer is the one that must be fast.
-fn write_answer(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
+fn write_answer(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
     let settings = &answer.active.settings;
     let variation = &settings.definition.variations[answer.variation];
     out.extend_from_slice(br#"{"experiment":""#);
@@ -205,7 +222,8 @@ fn write_answer(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
         write_json(out, name);
     }
     out.push(b']');
-    if let Some(segment) = &answer.segment {
+    // What a site knows of its visitors is not for whoever reads a page's source.
+    if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
         out.extend_from_slice(br#","segment":"#);
         write_json(out, segment.as_str());
     }

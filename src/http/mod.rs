@@ -4,15 +4,19 @@
 
 mod backup;
 mod body;
+mod cors;
 mod decide;
 mod definition;
 mod error;
 mod experiments;
+mod gate;
 mod health;
+mod keys;
 mod ofrep;
 mod problem;
 mod report;
 mod reward;
+mod roles;
 mod routes;
 mod track;
 mod visitors;
@@ -20,9 +24,11 @@ mod visitors;
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 
+use crate::access::Access;
 use crate::engine::definition::Definition;
 use crate::service::Service;
 
@@ -48,17 +54,19 @@ pub fn body_is_read(endpoint: u8, body: &[u8]) -> bool {
 }
 
 /// How the server runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Threads that answer requests; `None`: one per core.
     pub workers: Option<usize>,
     /// How long a stop waits for requests in flight, in seconds.
     pub stop_seconds: u64,
+    /// Who is let in.
+    pub access: Arc<Access>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: None, stop_seconds: 10 }
+        Self { workers: None, stop_seconds: 10, access: Arc::default() }
     }
 }
 
@@ -75,7 +83,9 @@ pub fn run(
 ) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
         let state = actix_web::web::Data::from(service);
-        let mut server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::configure));
+        let access = actix_web::web::Data::from(Arc::clone(&options.access));
+        let app = move || App::new().app_data(state.clone()).app_data(access.clone()).configure(routes::configure);
+        let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {
             server = server.workers(workers);
         }
@@ -91,6 +101,27 @@ pub fn run(
             stop.await;
             handle.stop(true).await;
         });
-        server.await
+        let looking = actix_web::rt::spawn(look_for_changes(options.access));
+        let served = server.await;
+        looking.abort();
+        served
     })
+}
+
+/// How soon a change that somebody else makes to a file is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Sees keys that the command line makes or revokes. On the thread that only starts and stops: it reads a small file.
+async fn look_for_changes(access: Arc<Access>) {
+    let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        match access.keys().refresh() {
+            Ok(None) => {}
+            Ok(Some(seen)) => {
+                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed")
+            }
+            Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        }
+    }
 }

@@ -11,12 +11,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use crate::access::key::Role;
 use crate::domain::VisitorId;
 use crate::engine::decide::Reason;
 use crate::engine::definition::Unit;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::decide::{reason, write_json};
 use crate::http::error::invalid_id;
+use crate::http::gate::Asker;
 use crate::http::ofrep::context::EvaluationContext;
 use crate::http::ofrep::failure::{Code, Failure};
 use crate::http::problem::Problem;
@@ -38,13 +40,19 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
 /// One flag: a decision, which is an exposure at once.
 pub(crate) async fn one(
     service: Data<Service>,
+    asker: Asker,
     key: Path<String>,
     body: Result<Body, Problem>,
 ) -> Result<HttpResponse, Failure> {
-    evaluate(&service, &key, body).await.map_err(|failure| failure.of(&key))
+    evaluate(&service, asker.role(None)?, &key, body).await.map_err(|failure| failure.of(&key))
 }
 
-async fn evaluate(service: &Service, key: &str, body: Result<Body, Problem>) -> Result<HttpResponse, Failure> {
+async fn evaluate(
+    service: &Service,
+    role: Role,
+    key: &str,
+    body: Result<Body, Problem>,
+) -> Result<HttpResponse, Failure> {
     let Body(bytes) = body?;
     let context = read(&bytes)?;
     let not_found = |error| Failure::new(Code::FlagNotFound, error);
@@ -67,7 +75,7 @@ async fn evaluate(service: &Service, key: &str, body: Result<Body, Problem>) -> 
         consent: true,
     };
     let answer = service.decide(&query).await.map_err(not_found)?;
-    let mut metadata = metadata(&answer);
+    let mut metadata = metadata(&answer, role);
     insert_ignored(&mut metadata, &context, |name| answer.active.settings.uses(name));
     let mut out = Vec::with_capacity(1_024);
     write_flag(&answer, &metadata, &mut out);
@@ -77,9 +85,11 @@ async fn evaluate(service: &Service, key: &str, body: Result<Body, Problem>) -> 
 /// All flags of a visitor: deferred decisions, which count nothing until each is activated.
 pub(crate) async fn bulk(
     service: Data<Service>,
+    asker: Asker,
     request: HttpRequest,
     body: Result<Body, Problem>,
 ) -> Result<HttpResponse, Failure> {
+    let role = asker.role(None)?;
     let Body(bytes) = body?;
     let context = read(&bytes)?;
     let Some(visitor) = context.targeting_key.as_deref() else {
@@ -102,7 +112,7 @@ pub(crate) async fn bulk(
     };
     for answer in &prefetched.answers {
         separate(&mut out);
-        write_flag(answer, &metadata(answer), &mut out);
+        write_flag(answer, &metadata(answer, role), &mut out);
     }
     for key in &prefetched.singly {
         separate(&mut out);
@@ -159,7 +169,7 @@ const fn standard_reason(why: Why) -> &'static str {
 }
 
 /// What the value and the variant do not say. Flat, since clients drop anything else.
-fn metadata(answer: &Answer) -> Map<String, Value> {
+fn metadata(answer: &Answer, role: Role) -> Map<String, Value> {
     let mut metadata = Map::new();
     let mut insert = |name: &str, value: Value| metadata.insert(name.to_owned(), value);
     insert("reason", json!(reason(answer.why)));
@@ -173,7 +183,8 @@ fn metadata(answer: &Answer) -> Map<String, Value> {
     if let Some(expires) = answer.expires {
         insert("expires", json!(rfc3339(expires)));
     }
-    if let Some(segment) = &answer.segment {
+    // What a site knows of its visitors is not for whoever reads a page's source.
+    if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
         insert("segment", json!(segment.as_str()));
     }
     metadata

@@ -1,7 +1,7 @@
 //! Problem details (RFC 9457): every error of the API, in one table.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,20 @@ pub(crate) enum Kind {
     FieldRefused,
     /// The body is longer than allowed.
     BodyTooLarge,
+    /// A key is asked for, and none came.
+    KeyRequired,
+    /// The key that came is none.
+    KeyRefused,
+    /// The key's role is not enough.
+    RoleRequired,
+    /// The page may not use the key, or none.
+    OriginRefused,
+    /// There is no key of this id.
+    KeyUnknown,
+    /// The last admin key is not revoked.
+    LastAdminKey,
+    /// There are as many keys as may be.
+    TooManyKeys,
     /// There is nothing at this address.
     NotFound,
     /// The address does not take this method.
@@ -61,6 +75,13 @@ impl Kind {
             Self::Malformed => ("malformed", 400, "The body does not have the expected shape"),
             Self::FieldRefused => ("field-refused", 422, "A field's value is not allowed"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
+            Self::KeyRequired => ("key-required", 401, "A key is needed"),
+            Self::KeyRefused => ("key-refused", 401, "The key is not known"),
+            Self::RoleRequired => ("role-required", 403, "The key's role does not allow this"),
+            Self::OriginRefused => ("origin-refused", 403, "Pages of this origin may not do this"),
+            Self::KeyUnknown => ("key-unknown", 404, "There is no such key"),
+            Self::LastAdminKey => ("last-admin-key", 409, "The last admin key stays"),
+            Self::TooManyKeys => ("too-many-keys", 409, "There are too many keys"),
             Self::NotFound => ("not-found", 404, "There is nothing at this address"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The address does not take this method"),
             Self::ExperimentUnknown => ("experiment-unknown", 404, "There is no such experiment"),
@@ -137,6 +158,9 @@ impl ResponseError for Problem {
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, "1"));
+        }
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"mabel\""));
         }
         response.body(self.to_json().to_string())
     }

@@ -5,11 +5,13 @@ use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::engine::ledger::Outcome;
 use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
+use crate::http::gate::{Asker, role_problem};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::reward::{Rewarding, Subject, Unlearned};
@@ -20,7 +22,9 @@ const MAX_BATCH: usize = 1_000;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RewardBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     action: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
     experiment: Option<Text<'a>>,
@@ -36,7 +40,9 @@ struct RewardBody<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActivateBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     receipt: Option<Text<'a>>,
     experiment: Option<Text<'a>>,
     visitor: Option<Text<'a>>,
@@ -51,7 +57,7 @@ struct Checked {
 
 /// Reads a body and checks all of it that needs no experiment, for fuzzing.
 pub(crate) fn is_read(bytes: &[u8]) -> bool {
-    let one = |body: &RewardBody<'_>| check(body).is_ok_and(|checked| to_reward(body, &checked).is_ok());
+    let one = |body: &RewardBody<'_>| check(body).is_ok_and(|checked| to_reward(body, &checked, Role::Admin).is_ok());
     parse::<RewardBody<'_>>(bytes).is_ok_and(|body| match &body.rewards {
         None => one(&body),
         Some(rewards) => rewards.iter().filter(|reward| one(reward)).count() == rewards.len(),
@@ -63,11 +69,12 @@ pub(crate) fn is_activation(bytes: &[u8]) -> bool {
     parse::<ActivateBody<'_>>(bytes).is_ok_and(|body| subject(&body.receipt, &body.experiment, &body.visitor).is_ok())
 }
 
-pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn reward(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: RewardBody<'_> = parse(&bytes)?;
+    let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.rewards else {
         let checked = check(&body)?;
-        let (subject, reward) = to_reward(&body, &checked)?;
+        let (subject, reward) = to_reward(&body, &checked, role)?;
         let rewarding = service.reward(subject, &reward).await?;
         return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
     };
@@ -81,17 +88,17 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "rewards", given, format!("1 to {MAX_BATCH}")));
     }
-    let results = many(&service, list).await;
+    let results = many(&service, role, list).await;
     Ok(HttpResponse::Ok().json(json!({ "results": results })))
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
-async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
-    let checked: Vec<Result<Checked, Problem>> = list.iter().map(check).collect();
+async fn many(service: &Service, role: Role, list: &[RewardBody<'_>]) -> Vec<Value> {
+    let checked: Vec<Result<Checked, Problem>> = list.iter().map(check_of_list).collect();
     let rewards: Vec<Result<(Subject<'_>, Reward<'_>), Problem>> = list
         .iter()
         .zip(&checked)
-        .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?))
+        .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?, role))
         .collect();
     let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
     let mut taken = service.rewards(&sound).await.into_iter();
@@ -107,10 +114,20 @@ async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Value> {
         .collect()
 }
 
-pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: ActivateBody<'_> = parse(&bytes)?;
-    let outcome = service.activate(subject(&body.receipt, &body.experiment, &body.visitor)?).await?;
+    let role = asker.role(body.key.as_ref())?;
+    let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    check_role(role, &subject, Action::Reward)?;
+    let outcome = service.activate(subject).await?;
     Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
+}
+
+fn check_of_list(body: &RewardBody<'_>) -> Result<Checked, Problem> {
+    if body.key.is_some() {
+        return Err(Problem::field(Kind::FieldRefused, "key", "a key within a list", "one key, beside `rewards`"));
+    }
+    check(body)
 }
 
 fn check(body: &RewardBody<'_>) -> Result<Checked, Problem> {
@@ -152,8 +169,25 @@ fn subject<'a>(
     }
 }
 
-fn to_reward<'a>(body: &'a RewardBody<'_>, checked: &'a Checked) -> Result<(Subject<'a>, Reward<'a>), Problem> {
+/// A page speaks for whoever looks at it, of whom it has the receipt, and takes nothing back.
+fn check_role(role: Role, subject: &Subject<'_>, action: Action) -> Result<(), Problem> {
+    let what = match (subject, action) {
+        _ if role >= Role::Write => return Ok(()),
+        (Subject::Visitor { .. }, _) => "naming a visitor instead of a receipt",
+        (Subject::Receipt(_), Action::Amend) => "amending a reward",
+        (Subject::Receipt(_), Action::Retract) => "retracting a reward",
+        (Subject::Receipt(_), Action::Reward) => return Ok(()),
+    };
+    Err(role_problem(role, Role::Write, what))
+}
+
+fn to_reward<'a>(
+    body: &'a RewardBody<'_>,
+    checked: &'a Checked,
+    role: Role,
+) -> Result<(Subject<'a>, Reward<'a>), Problem> {
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    check_role(role, &subject, checked.action)?;
     let reward = Reward {
         action: checked.action,
         goal: body.goal.as_ref().map(|Text(goal)| &**goal),

@@ -1,14 +1,22 @@
 //! Every address, a line each.
 
+use std::rc::Rc;
+
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, PayloadConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
+use crate::http::gate::gate;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{backup, decide, experiments, health, ofrep, report, reward, track, visitors};
+use crate::http::roles::Row;
+use crate::http::{backup, decide, experiments, health, keys, ofrep, report, reward, roles, track, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
+    let at = |path: &str| {
+        let rows: Rc<[&Row]> = roles::of(path).into();
+        web::resource(path).wrap(from_fn(move |request, next| gate(Rc::clone(&rows), request, next)))
+    };
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(at("/v1/decide").route(web::post().to(decide::decide)))
@@ -31,6 +39,8 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/ofrep/v1/evaluate/flags/{key}").route(web::post().to(ofrep::one)))
         .service(at("/ofrep/v1/evaluate/flags").route(web::post().to(ofrep::bulk)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
+        .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
+        .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));
@@ -38,8 +48,4 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 
 async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path())))
-}
-
-async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Kind::MethodNotAllowed, format!("{} does not take {}", request.path(), request.method())))
 }

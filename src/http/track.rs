@@ -5,9 +5,11 @@ use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::key::Role;
 use crate::domain::{ExperimentKey, RewardId, Timestamp, VisitorId};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
+use crate::http::gate::{Asker, role_problem};
 use crate::http::ofrep::context::EvaluationContext;
 use crate::http::problem::{Kind, Problem};
 use crate::http::reward;
@@ -22,7 +24,9 @@ const MAX_RECEIPTS: usize = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrackBody<'a> {
+    /// Of pages that set no header.
     #[serde(borrow)]
+    key: Option<Text<'a>>,
     name: Option<Text<'a>>,
     visitor: Option<Text<'a>>,
     #[serde(rename = "targetingKey")]
@@ -65,10 +69,11 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })
 }
 
-pub(crate) async fn track(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
+pub(crate) async fn track(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: TrackBody<'_> = parse(&bytes)?;
+    let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.events else {
-        let checked = check(&body)?;
+        let checked = check_for(role, &body)?;
         let mut tracked = service.track(&[tracking(&checked)]).await;
         let answer = to_json(checked.name, tracked.pop().expect("one answer for every event handed over"))?;
         return Ok(HttpResponse::Ok().json(answer));
@@ -83,12 +88,12 @@ pub(crate) async fn track(service: Data<Service>, Body(bytes): Body) -> Result<H
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "events", given, format!("1 to {MAX_EVENTS}")));
     }
-    Ok(HttpResponse::Ok().json(json!({ "events": many(&service, list).await })))
+    Ok(HttpResponse::Ok().json(json!({ "events": many(&service, role, list).await })))
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
-async fn many(service: &Service, list: &[TrackBody<'_>]) -> Vec<Value> {
-    let checked: Vec<Result<Checked<'_>, Problem>> = list.iter().map(check).collect();
+async fn many(service: &Service, role: Role, list: &[TrackBody<'_>]) -> Vec<Value> {
+    let checked: Vec<Result<Checked<'_>, Problem>> = list.iter().map(|body| check_of_list(role, body)).collect();
     let sound: Vec<Tracking<'_>> = checked.iter().flatten().map(tracking).collect();
     let mut tracked = service.track(&sound).await.into_iter();
     checked
@@ -100,6 +105,22 @@ async fn many(service: &Service, list: &[TrackBody<'_>]) -> Vec<Value> {
             answer.unwrap_or_else(|problem| problem.to_json())
         })
         .collect()
+}
+
+fn check_of_list<'a>(role: Role, body: &'a TrackBody<'_>) -> Result<Checked<'a>, Problem> {
+    if body.key.is_some() {
+        return Err(Problem::field(Kind::FieldRefused, "key", "a key within a list", "one key, beside `events`"));
+    }
+    check_for(role, body)
+}
+
+/// A page speaks for whoever looks at it, of whom it has receipts.
+fn check_for<'a>(role: Role, body: &'a TrackBody<'_>) -> Result<Checked<'a>, Problem> {
+    let checked = check(body)?;
+    if checked.visitor.is_some() && role < Role::Write {
+        return Err(role_problem(role, Role::Write, "naming a visitor instead of receipts"));
+    }
+    Ok(checked)
 }
 
 fn check<'a>(body: &'a TrackBody<'_>) -> Result<Checked<'a>, Problem> {

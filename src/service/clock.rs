@@ -3,11 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::Timestamp;
+use crate::service::Service;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+impl Service {
+    /// Now, by the service's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
 }
 
 /// The machine's clock.

@@ -128,7 +128,6 @@ impl Service {
     fn counting(&self, visitor: &str, occurred_at: Option<Timestamp>) -> Result<Vec<Receipt>, StoreError> {
         let visitor = self.visitors.known_as(self.engine.token(visitor))?;
         let entries = record::assignments_of(&*self.store, visitor, None)?;
-        let mut ledger = Ledger::of(&*self.store)?;
         let mut counting = Vec::new();
         for entry in &entries {
             let Some(assignment) = now_in_force(&entries, &entry.experiment) else { continue };
@@ -138,7 +137,8 @@ impl Service {
                 continue;
             }
             if assignment.deferred {
-                let facts = ledger.known(entry.decision)?;
+                // A ledger of its own: pages that are kept would grow old while others commit.
+                let facts = Ledger::of(&*self.store)?.known(entry.decision)?;
                 if !facts.iter().any(|known| matches!(known.fact, Fact::Activated { in_time: true, .. })) {
                     continue;
                 }

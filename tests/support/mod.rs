@@ -15,6 +15,7 @@ use ureq::http::HeaderMap;
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
+    key: Option<String>,
 }
 
 impl Client {
@@ -24,9 +25,15 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { agent, base: base.to_owned() }
+        Self { agent, base: base.to_owned(), key: None }
     }
 
+    /// The same, with a key of the server's.
+    pub(crate) fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+
+    /// Where the server is.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -82,6 +89,9 @@ impl Client {
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("x-api-key", key);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -38,7 +38,7 @@ impl Site {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shared = Arc::clone(&service);
         let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1 };
+            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1, ..mabel::http::Options::default() };
             let wait = async {
                 let _ = stopped.await;
             };
@@ -52,6 +52,20 @@ impl Site {
         let (status, answer) = site.client.send("PUT", "/v1/experiments/hero", definition);
         assert_eq!(status, 201, "{answer}");
         site
+    }
+
+    /// A key of each role: admin, write, decide. From now on a key is asked for.
+    pub(crate) fn keys(&self) -> [String; 3] {
+        let mut client = self.client.clone();
+        ["admin", "write", "decide"].map(|role| {
+            let (status, answer) = client.send("POST", "/v1/keys", &serde_json::json!({"name": role, "role": role}));
+            assert_eq!(status, 201, "{answer}");
+            let key = answer["key"].as_str().expect("a key").to_owned();
+            if role == "admin" {
+                client = client.clone().with_key(&key);
+            }
+            key
+        })
     }
 
     pub(crate) fn decide(&self, body: Value) -> Value {

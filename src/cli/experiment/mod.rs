@@ -58,7 +58,7 @@ enum Action {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = Client::new(&arguments.target.server)?;
+    let client = Client::of(&arguments.target)?;
     match &arguments.action {
         Action::Apply { files, start } => files.iter().try_for_each(|file| apply(&client, file, *start)),
         Action::List { json } => list(&client, *json),

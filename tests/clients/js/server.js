@@ -7,7 +7,7 @@ import { Seen, uniforms } from './visitors.js';
 const [baseUrl, visitors, seed, rates] = [process.argv[2], +process.argv[3], +process.argv[4], JSON.parse(process.argv[5])];
 const uniform = uniforms(seed);
 const seen = new Seen();
-await OpenFeature.setProviderAndWait(new MabelProvider({ baseUrl }));
+await OpenFeature.setProviderAndWait(new MabelProvider({ baseUrl, headers: [['authorization', `Bearer ${process.env.MABEL_KEY}`]] }));
 const client = OpenFeature.getClient();
 for (let index = 0; index < visitors; index += 1) {
   const context = { targetingKey: `visitor-${index}`, device: index % 2 ? 'mobile' : 'desktop', cart: { items: ['hat'] } };

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import random
 import sys
 
@@ -29,7 +30,8 @@ def count(details, what):
         counts[details.variant] = counts.get(details.variant, 0) + 1
 
 
-api.set_provider(MabelProvider(base))
+headers = {"Authorization": f"Bearer {os.environ['MABEL_KEY']}"}
+api.set_provider(MabelProvider(base, headers_factory=lambda: headers))
 client = api.get_client()
 for index in range(visitors):
     attributes = {"device": "mobile" if index % 2 else "desktop", "cart": {"items": ["hat"]}}

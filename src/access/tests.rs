@@ -1,0 +1,127 @@
+//! Who is let in; keys that are kept, found, changed from two sides, and never lost to a damaged file.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::access::key::{KeyId, Refused, Wanted};
+use crate::access::*;
+use crate::domain::Timestamp;
+
+const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn wanted(role: Role) -> Wanted {
+    Wanted { name: format!("a {role} key"), role, origins: Vec::new(), rate: None }
+}
+
+#[test]
+fn a_key_is_found_by_its_text_and_by_nothing_like_it() {
+    let keys = Keys::in_memory();
+    let (key, text) = keys.create(wanted(Role::Admin), AT).expect("made");
+    let (_, other) = keys.create(wanted(Role::Decide), AT).expect("made");
+    assert!(text.starts_with(&format!("mbl_admin_{}_", key.id)) && text.len() == 4 + 6 + 17 + 64, "{text}");
+    assert_eq!(keys.find(&text), Some(key));
+    let last = if text.ends_with('0') { "1" } else { "0" };
+    let forged = [
+        format!("{}{last}", &text[..text.len() - 1]),
+        text.replace("admin", "write"),
+        text.to_uppercase(),
+        format!("{text} "),
+        format!("{text}{}", "0".repeat(1_000)),
+        text[..27].to_owned(),
+        format!("{}{}", &text[..27], &other[other.len() - 64..]),
+        "mbl__".to_owned(),
+        String::new(),
+        "ключ".to_owned(),
+    ];
+    for text in &forged {
+        assert_eq!(keys.find(text), None, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wanted_is_checked() {
+    let keys = Keys::in_memory();
+    let check = |wanted: Wanted, expected: &str| match keys.create(wanted, AT) {
+        Err(KeyError::Refused(Refused { field, .. })) => assert_eq!(field, expected),
+        other => panic!("{expected}: {other:?}"),
+    };
+    check(wanted(Role::Decide), "role");
+    check(Wanted { name: String::new(), ..wanted(Role::Admin) }, "name");
+    check(Wanted { name: "a\nb".into(), ..wanted(Role::Admin) }, "name");
+    check(Wanted { origins: vec!["shop.example".into()], ..wanted(Role::Admin) }, "origins");
+    check(Wanted { origins: vec!["https://a.example".into(); 65], ..wanted(Role::Admin) }, "origins");
+    check(Wanted { rate: Some(0), ..wanted(Role::Admin) }, "rate");
+    check(Wanted { rate: Some(1_000_001), ..wanted(Role::Admin) }, "rate");
+    assert!(!keys.are_asked_for(), "what was refused changed nothing");
+}
+
+#[test]
+fn open_until_the_first_key_and_never_again() {
+    let access = Access::default();
+    assert!(matches!(access.admit(None, None), Ok(Caller::Anyone)));
+    assert!(access.admit(None, Some("http://localhost:3000")).is_ok());
+    assert_eq!(access.admit(None, Some("https://evil.example")).expect_err("refused"), Denied::OriginWithoutKeys);
+    let (admin, text) = access.keys().create(wanted(Role::Admin), AT).expect("made");
+    assert_eq!(access.admit(None, None).expect_err("refused"), Denied::NoKey);
+    assert_eq!(access.admit(Some("mbl_"), None).expect_err("refused"), Denied::UnknownKey);
+    assert_eq!(access.admit(Some(&text), Some("https://any.example")).expect("let in").role(), Role::Admin);
+    let origins = vec!["https://shop.example".to_owned()];
+    let (page, page_text) = access.keys().create(Wanted { origins, ..wanted(Role::Decide) }, AT).expect("made");
+    let role = |origin| access.admit(Some(&page_text), origin).map(|caller| caller.role());
+    assert_eq!(role(Some("https://shop.example")), Ok(Role::Decide));
+    assert_eq!(role(None), Ok(Role::Decide), "no browser's");
+    assert_eq!(role(Some("https://shop.example.evil")), Err(Denied::Origin));
+    assert_eq!(role(Some("null")), Err(Denied::Origin));
+    access.keys().revoke(page.id).expect("revoked");
+    assert_eq!(role(None), Err(Denied::UnknownKey));
+    assert_eq!(access.keys().revoke(admin.id).expect_err("refused"), KeyError::LastAdmin(admin.id));
+    assert_eq!(access.keys().revoke(page.id).expect_err("refused"), KeyError::Unknown(page.id));
+    assert_eq!(Access::new(Keys::in_memory(), Open::Nobody).admit(None, None).expect_err("refused"), Denied::NoKey);
+}
+
+#[test]
+fn a_file_is_changed_from_two_sides() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("new").join(file::NAME);
+    let server = Keys::open(path.clone()).expect("nothing there yet");
+    let command = Keys::open(path.clone()).expect("nothing there yet");
+    assert_eq!(server.refresh(), Ok(None));
+    let (admin, admin_text) = command.create(wanted(Role::Admin), AT).expect("made");
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    let stored = std::fs::read_to_string(&path).expect("text");
+    assert!(!stored.contains(&admin_text[27..]), "the secret is not kept: {stored}");
+    assert!(!server.are_asked_for());
+    assert_eq!(server.refresh(), Ok(Some(Seen { created: vec![admin.id], revoked: vec![] })));
+    assert_eq!(server.find(&admin_text), Some(admin.clone()));
+    let (page, page_text) = server.create(Wanted { rate: Some(5), ..wanted(Role::Decide) }, AT).expect("made");
+    assert_eq!(server.refresh(), Ok(None), "its own change is none");
+    // Neither side has seen the other's last change, and neither undoes it.
+    let (write, _) = command.create(wanted(Role::Write), AT).expect("made");
+    assert_eq!(command.find(&page_text), Some(page.clone()));
+    server.revoke(page.id).expect("revoked");
+    let ids = |keys: &Keys| keys.list().iter().map(|key| key.id).collect::<std::collections::BTreeSet<KeyId>>();
+    assert_eq!(ids(&server), [admin.id, write.id].into());
+    assert_eq!(ids(&Keys::open(path).expect("whole")), [admin.id, write.id].into());
+}
+
+#[test]
+fn a_file_that_is_damaged_or_gone_opens_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join(file::NAME);
+    let access = Access::new(Keys::open(path.clone()).expect("nothing there yet"), Open::Everywhere);
+    let (_, text) = access.keys().create(wanted(Role::Admin), AT).expect("made");
+    let whole = std::fs::read_to_string(&path).expect("text");
+    for damaged in ["", "{}", &whole.replace("\"version\": 1", "\"version\": 2"), &whole.replace("admin", "king")] {
+        std::fs::write(&path, damaged).expect("written");
+        let error = access.keys().refresh().expect_err("damaged").to_string();
+        assert!(error.contains(file::NAME) && error.contains("damaged"), "{error}");
+        assert_eq!(access.keys().refresh(), Ok(None), "told once");
+        assert!(access.admit(None, None).is_err() && access.admit(Some(&text), None).is_ok());
+        assert!(Keys::open(path.clone()).is_err(), "a server does not start with it");
+        assert!(access.keys().create(wanted(Role::Write), AT).is_err(), "and nothing is written over it");
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), damaged);
+    }
+    std::fs::remove_file(&path).expect("removed");
+    assert!(access.keys().refresh().expect_err("gone").to_string().contains("gone"));
+    assert_eq!(access.keys().refresh(), Ok(None), "told once");
+    assert!(access.admit(None, None).is_err() && access.admit(Some(&text), None).is_ok());
+}

@@ -1,0 +1,66 @@
+//! Every address and method, and what a caller needs for it: the one table. A method without a row is answered with 405, and
+//! an address without a row does not start.
+
+use actix_web::http::Method;
+
+use crate::access::key::Role;
+
+/// One method of one address.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    /// The least role; `None`: no key at all.
+    pub(crate) needs: Option<Role>,
+    /// Whether pages send their key in the query or in the body: `sendBeacon` sets no header.
+    pub(crate) from_pages: bool,
+}
+
+const fn row(method: Method, path: &'static str, role: Role) -> Row {
+    Row { method, path, needs: Some(role), from_pages: false }
+}
+
+const fn from_pages(method: Method, path: &'static str) -> Row {
+    Row { method, path, needs: Some(Role::Decide), from_pages: true }
+}
+
+const fn for_all(method: Method, path: &'static str) -> Row {
+    Row { method, path, needs: None, from_pages: false }
+}
+
+/// What a body may ask of a role beyond this stands in `http/decide.rs`, `http/reward.rs` and `http/track.rs`.
+pub(crate) static ROWS: &[Row] = &[
+    from_pages(Method::POST, "/v1/decide"),
+    from_pages(Method::POST, "/v1/reward"),
+    from_pages(Method::POST, "/v1/activate"),
+    from_pages(Method::POST, "/v1/track"),
+    row(Method::POST, "/ofrep/v1/evaluate/flags/{key}", Role::Decide),
+    row(Method::POST, "/ofrep/v1/evaluate/flags", Role::Decide),
+    row(Method::POST, "/v1/alias", Role::Write),
+    row(Method::GET, "/v1/visitors/{id}", Role::Write),
+    row(Method::DELETE, "/v1/visitors/{id}", Role::Write),
+    row(Method::GET, "/v1/experiments", Role::Admin),
+    row(Method::PUT, "/v1/experiments/{key}", Role::Admin),
+    row(Method::GET, "/v1/experiments/{key}", Role::Admin),
+    row(Method::DELETE, "/v1/experiments/{key}", Role::Admin),
+    row(Method::POST, "/v1/experiments/{key}/start", Role::Admin),
+    row(Method::POST, "/v1/experiments/{key}/pause", Role::Admin),
+    row(Method::POST, "/v1/experiments/{key}/end", Role::Admin),
+    row(Method::GET, "/v1/experiments/{key}/report", Role::Admin),
+    row(Method::GET, "/v1/backup", Role::Admin),
+    row(Method::GET, "/v1/keys", Role::Admin),
+    row(Method::POST, "/v1/keys", Role::Admin),
+    row(Method::DELETE, "/v1/keys/{id}", Role::Admin),
+    for_all(Method::GET, "/healthz"),
+    for_all(Method::GET, "/readyz"),
+];
+
+/// The rows of an address.
+///
+/// # Panics
+/// If it has none: nobody has said who may use it.
+pub(crate) fn of(path: &str) -> Vec<&'static Row> {
+    let rows: Vec<_> = ROWS.iter().filter(|row| row.path == path).collect();
+    assert!(!rows.is_empty(), "{path} has no row in http/roles.rs: say there who may use it");
+    rows
+}
