@@ -19,7 +19,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
 /// Longest text of one attribute, in bytes.
 const MAX_TEXT_BYTES: usize = 4_096;
 /// Longest name of an attribute, in bytes.
-const MAX_NAME_BYTES: usize = 64;
+pub(crate) const MAX_NAME_BYTES: usize = 64;
 
 /// The bytes of a body. Any content type is taken: `sendBeacon` sends `text/plain`.
 pub(crate) struct Body(pub(crate) Bytes);
@@ -117,7 +117,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
     }
 }
 
-struct Attribute<'a>(Option<Value<'a>>);
+pub(crate) struct Attribute<'a>(pub(crate) Option<Value<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Attribute<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -3,7 +3,7 @@
 mod answer;
 mod many;
 
-pub(crate) use crate::http::decide::answer::reason;
+pub(crate) use crate::http::decide::answer::{reason, write_json};
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};

@@ -118,8 +118,8 @@ pub(crate) fn role_problem(role: Role, needed: Role, what: &str) -> Problem {
 }
 
 fn problem(denied: Denied, origin: &str) -> Problem {
-    const SENT: &str = "`Authorization: Bearer KEY` or `X-API-Key: KEY`; to decide, activate and reward also `?key=KEY`, or `key` \
-                        in the body";
+    const SENT: &str = "`Authorization: Bearer KEY` or `X-API-Key: KEY`; to decide, activate, reward and track also \
+                        `?key=KEY`, or `key` in the body";
     match denied {
         Denied::NoKey => Problem::new(Kind::KeyRequired, format!("this needs a key, sent as {SENT}")),
         Denied::UnknownKey => Problem::new(Kind::KeyRefused, "there is no such key, or it was revoked"),

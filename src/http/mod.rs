@@ -15,12 +15,14 @@ mod idempotency;
 mod keys;
 mod lines;
 mod metrics;
+mod ofrep;
 mod problem;
 mod report;
 mod reward;
 mod rewards;
 mod roles;
 mod routes;
+mod track;
 mod visitors;
 
 use std::future::Future;
@@ -46,11 +48,13 @@ pub fn definition_to_json(definition: &Definition) -> serde_json::Value {
 #[doc(hidden)]
 #[must_use]
 pub fn body_is_read(endpoint: u8, body: &[u8]) -> bool {
-    match endpoint % 4 {
+    match endpoint % 6 {
         0 => decide::is_read(body),
         1 => reward::is_read(body),
         2 => reward::is_activation(body),
-        _ => experiments::is_read(body),
+        3 => experiments::is_read(body),
+        4 => ofrep::is_read(body),
+        _ => track::is_read(body),
     }
 }
 

@@ -223,7 +223,7 @@ fn to_reward<'a>(
     Ok((subject, reward))
 }
 
-fn to_json(rewarding: &Rewarding) -> Value {
+pub(crate) fn to_json(rewarding: &Rewarding) -> Value {
     let mut answer = json!({
         "outcome": outcome_word(rewarding.outcome),
         "reward_id": rewarding.reward_id.as_str(),

@@ -28,12 +28,15 @@ const fn for_all(method: Method, path: &'static str) -> Row {
     Row { method, path, needs: None, from_pages: false }
 }
 
-/// What a body may ask of a role beyond this stands in `http/decide.rs` and `http/reward.rs`.
+/// What a body may ask of a role beyond this stands in `http/decide.rs`, `http/reward.rs` and `http/track.rs`.
 pub(crate) static ROWS: &[Row] = &[
     from_pages(Method::POST, "/v1/decide"),
     from_pages(Method::POST, "/v1/reward"),
     from_pages(Method::POST, "/v1/activate"),
     row(Method::POST, "/v1/rewards", Role::Write),
+    from_pages(Method::POST, "/v1/track"),
+    row(Method::POST, "/ofrep/v1/evaluate/flags/{key}", Role::Decide),
+    row(Method::POST, "/ofrep/v1/evaluate/flags", Role::Decide),
     row(Method::POST, "/v1/alias", Role::Write),
     row(Method::GET, "/v1/visitors/{id}", Role::Write),
     row(Method::DELETE, "/v1/visitors/{id}", Role::Write),

@@ -12,7 +12,7 @@ use crate::http::gate::gate;
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
-use crate::http::{backup, decide, experiments, health, keys, report, reward, rewards, roles, visitors};
+use crate::http::{backup, decide, experiments, health, keys, ofrep, report, reward, rewards, roles, track, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
     let at = |path: &str| {
@@ -27,6 +27,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
         .service(at("/v1/reward").route(web::post().to(reward::reward)))
         .service(at("/v1/rewards").route(web::post().to(rewards::rewards)))
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
+        .service(at("/v1/track").route(web::post().to(track::track)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
         .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))
         .service(at("/v1/experiments").route(web::get().to(experiments::list)))
@@ -40,6 +41,8 @@ pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
         .service(at("/v1/experiments/{key}/pause").route(web::post().to(experiments::pause)))
         .service(at("/v1/experiments/{key}/end").route(web::post().to(experiments::end)))
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
+        .service(at("/ofrep/v1/evaluate/flags/{key}").route(web::post().to(ofrep::one)))
+        .service(at("/ofrep/v1/evaluate/flags").route(web::post().to(ofrep::bulk)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
         .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
         .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))

@@ -1,18 +1,20 @@
 //! Deciding: the engine's answer, its event enqueued, its receipt made. Never fails but for an experiment that is not
 //! there: whatever else goes wrong, the site gets its default and a reason.
 
+mod settling;
+
 use std::sync::Arc;
 
 use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorToken};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
-use crate::engine::definition::{Durability, Status, Unit};
+use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::Event;
 use crate::engine::experiment::{Active, Experiment};
-use crate::engine::ledger::Outcome;
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
 use crate::service::committer::Pending;
+use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
 use crate::store::{StoreError, record};
@@ -42,7 +44,7 @@ pub struct Query<'a> {
 }
 
 /// Why this variation, the service's own troubles included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
     /// The engine's reason.
     Decided(Reason),
@@ -115,9 +117,6 @@ impl Decided {
     }
 }
 
-/// Times that a visitor is asked for who comes second to itself again and again.
-const ATTEMPTS: usize = 3;
-
 /// Whom a request is for: what stands for the visitor, or for who it turned out to be, and what it stays with.
 struct Who {
     /// The id that was given, or minted; `None` where one was neither given nor may be.
@@ -128,76 +127,6 @@ struct Who {
 }
 
 impl Service {
-    /// Decides for one experiment.
-    ///
-    /// # Errors
-    /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
-    pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
-        self.answered(query, self.decide_now(query)?).await
-    }
-
-    /// Decides for several, which wait for their commits together; answers in order.
-    pub async fn decide_all(&self, queries: &[Query<'_>]) -> Vec<Result<Arc<Answer>, NoExperiment>> {
-        let decided: Vec<_> = queries.iter().map(|query| self.decide_now(query)).collect();
-        let mut answers = Vec::with_capacity(queries.len());
-        for (query, decided) in queries.iter().zip(decided) {
-            answers.push(match decided {
-                Ok(decided) => self.answered(query, decided).await,
-                Err(error) => Err(error),
-            });
-        }
-        answers
-    }
-
-    /// The running experiments, in order of their keys: those that may decide for a visitor.
-    #[must_use]
-    pub fn running(&self) -> Vec<ExperimentKey> {
-        let experiments = self.engine.experiments();
-        let running = experiments.iter().filter(|experiment| experiment.status() == Status::Running);
-        running.map(|experiment| experiment.key().clone()).collect()
-    }
-
-    /// An id for a visitor who has none.
-    #[must_use]
-    pub fn mint_visitor(&self) -> String {
-        format!("{:032x}", self.entropy.wide_bits())
-    }
-
-    async fn answered(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
-        let answer = match decided.pending {
-            None => decided.answer,
-            Some(_) => self.awaited(query, decided).await?,
-        };
-        if !query.explain {
-            self.counts.decided(answer.why);
-        }
-        Ok(answer)
-    }
-
-    async fn awaited(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let Decided { answer, pending, assigns } = decided;
-            let Some(pending) = pending else { return Ok(answer) };
-            let error = match pending.done().await {
-                Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
-                // Another request of the visitor was first: its assignment is there now.
-                Ok(_) if attempt < ATTEMPTS => None,
-                Ok(_) => Some(CommitError::Overloaded),
-                Err(error) => Some(error),
-            };
-            // What was not recorded must not be repeated as if it were.
-            if let Some(decision_id) = query.decision_id {
-                self.recent.forget(query.experiment, decision_id);
-            }
-            if let Some(error) = error {
-                return Ok(Arc::new(fallen_back(&answer, query, &error)));
-            }
-            decided = self.decide_now(query)?;
-        }
-    }
-
     /// Decides without waiting for any commit.
     ///
     /// # Errors
@@ -374,29 +303,5 @@ impl Service {
     fn receipt_expires(&self, decided_at: Timestamp, experiment: &str) -> Option<Timestamp> {
         let experiment = self.engine.experiment(experiment).ok()?;
         Some(decided_at + experiment.active().settings.longest_window())
-    }
-}
-
-/// What a site gets when its exposure cannot be recorded: the default, or the first variation it did not exclude.
-fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitError) -> Answer {
-    let variations = &answer.active.settings.definition.variations;
-    let variation = variations.iter().position(|v| !query.exclude.contains(&v.key)).unwrap_or(0);
-    Answer {
-        active: Arc::clone(&answer.active),
-        variation,
-        why: match error {
-            CommitError::Overloaded => Why::Overloaded,
-            CommitError::Unavailable(_) => Why::Unavailable,
-        },
-        visitor: answer.visitor.clone(),
-        decision_id: answer.decision_id.clone(),
-        receipt: None,
-        control: false,
-        holdout: false,
-        propensity: 1.0,
-        expires: None,
-        segment: None,
-        receipt_refused: None,
-        basis: None,
     }
 }

@@ -41,7 +41,7 @@ pub enum Unlearned {
 }
 
 /// A reward on its way.
-struct Submitted {
+pub(crate) struct Submitted {
     pending: Pending,
     experiment: ExperimentKey,
     reward_id: RewardId,
@@ -111,7 +111,7 @@ impl Service {
     }
 
     /// What is known of the decision that something is about.
-    fn decision_of(&self, subject: Subject<'_>) -> Result<Receipt, FeedbackError> {
+    pub(crate) fn decision_of(&self, subject: Subject<'_>) -> Result<Receipt, FeedbackError> {
         match subject {
             Subject::Receipt(text) => {
                 let opened = self.engine.open_receipt(text).inspect_err(|_| self.count_refused(None));
@@ -132,7 +132,11 @@ impl Service {
     }
 
     fn submit_reward(&self, subject: Subject<'_>, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
-        let receipt = self.decision_of(subject)?;
+        self.submit(self.decision_of(subject)?, reward)
+    }
+
+    /// Hands over a reward of a decision.
+    pub(crate) fn submit(&self, receipt: Receipt, reward: &Reward<'_>) -> Result<Submitted, FeedbackError> {
         let experiment = receipt.record.experiment.clone();
         let aside = self.aside(&receipt.record);
         let checked = self.engine.reward(receipt, reward, self.clock.now());
@@ -140,7 +144,8 @@ impl Service {
         Ok(Submitted { pending: self.queue.submit(event)?, experiment, reward_id, aside })
     }
 
-    async fn settled(&self, submitted: Submitted) -> Result<Rewarding, FeedbackError> {
+    /// Waits for its commit.
+    pub(crate) async fn settled(&self, submitted: Submitted) -> Result<Rewarding, FeedbackError> {
         let Told { outcome, standing } = submitted.pending.done().await?;
         let refused = match outcome {
             Outcome::Refused => Some(RewardError::TooMany),

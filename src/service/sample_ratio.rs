@@ -129,22 +129,18 @@ impl Variation {
 
 #[cfg(test)]
 mod tests {
-    use rand::rngs::StdRng;
-    use rand::{RngExt as _, SeedableRng as _};
-
     use super::*;
-    use crate::domain::{AllocationId, DecisionId, Features, SegmentKey};
+    use crate::domain::{AllocationId, DecisionId, Features, Seed, SegmentKey};
 
     const SHARES: [f64; 3] = [0.9, 0.07, 0.03];
 
     /// Three variations in 20,000 decisions, in every third the second is excluded; `logged` says what propensity is recorded.
     fn distance(logged: impl Fn(usize, f64) -> f64) -> f64 {
-        let mut rng = StdRng::seed_from_u64(41);
         let mut known = HashMap::new();
         for index in 0..20_000_u32 {
             let excluded: &[Slot] = if index % 3 == 0 { &[Slot(1)] } else { &[] };
             let left: f64 = if excluded.is_empty() { 1.0 } else { 1.0 - SHARES[1] };
-            let uniform = rng.random::<f64>() * left;
+            let uniform = Seed(41).child(u64::from(index)).uniform() * left;
             let variation = match uniform {
                 uniform if uniform < SHARES[0] => 0,
                 uniform if excluded.is_empty() && uniform < SHARES[0] + SHARES[1] => 1,

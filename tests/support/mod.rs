@@ -8,12 +8,14 @@ pub(crate) mod site;
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::HeaderMap;
 
 /// Talks JSON to one server. Statuses are answers, not errors.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
+    key: Option<String>,
 }
 
 impl Client {
@@ -23,7 +25,12 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { agent, base: base.to_owned() }
+        Self { agent, base: base.to_owned(), key: None }
+    }
+
+    /// The same, with a key of the server's.
+    pub(crate) fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// Where the server is.
@@ -43,26 +50,60 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<(u16, Option<String>, Value), String> {
-        let request = ureq::http::Request::builder()
+        let (status, headers, text) = self.try_raw(method, path, body, &[])?;
+        let retry = headers.get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((status, retry, read_json(&text)?))
+    }
+
+    /// Sends headers besides; the answer's are told as well.
+    pub(crate) fn with_headers(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, HeaderMap, Value) {
+        let (status, headers, text) = self.raw(method, path, body, headers);
+        (status, headers, read_json(&text).expect("JSON"))
+    }
+
+    /// The same with the answer as it was written.
+    pub(crate) fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, HeaderMap, String) {
+        self.try_raw(method, path, body, headers).expect("the server answers")
+    }
+
+    fn try_raw(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(u16, HeaderMap, String), String> {
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("x-api-key", key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let response = if method == "GET" || method == "DELETE" {
             self.agent.run(request.body(()).expect("a request"))
         } else {
             self.agent.run(request.body(body.to_owned()).expect("a request"))
         };
         let mut response = response.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        let retry = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text =
             response.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
-        let json = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?
-        };
-        Ok((status, retry, json))
+        Ok((response.status().as_u16(), response.headers().clone(), text))
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -113,4 +154,11 @@ impl Client {
 
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+fn read_json(text: &str) -> Result<Value, String> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))
 }

@@ -58,6 +58,20 @@ impl Site {
         site
     }
 
+    /// A key of each role: admin, write, decide. From now on a key is asked for.
+    pub(crate) fn keys(&self) -> [String; 3] {
+        let mut client = self.client.clone();
+        ["admin", "write", "decide"].map(|role| {
+            let (status, answer) = client.send("POST", "/v1/keys", &serde_json::json!({"name": role, "role": role}));
+            assert_eq!(status, 201, "{answer}");
+            let key = answer["key"].as_str().expect("a key").to_owned();
+            if role == "admin" {
+                client = client.clone().with_key(&key);
+            }
+            key
+        })
+    }
+
     pub(crate) fn decide(&self, body: Value) -> Value {
         self.client.post("/v1/decide", &body)
     }

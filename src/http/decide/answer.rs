@@ -104,7 +104,7 @@ fn write_explanation(answer: &Answer, basis: &Basis, out: &mut Vec<u8>) {
     write_json(out, &explanation);
 }
 
-pub(super) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
 }
 

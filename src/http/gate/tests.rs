@@ -46,8 +46,13 @@ async fn every_address_with_every_role() {
         (Some("mbl_admin_0123456789abcdef_0".to_owned()), None),
         (None, None),
     ];
-    let app =
-        init_service(App::new().app_data(service()).app_data(Data::new(access)).configure(|config| routes::configure(config, &Latencies::new()))).await;
+    let app = init_service(
+        App::new()
+            .app_data(service())
+            .app_data(Data::new(access))
+            .configure(|config| routes::configure(config, &Latencies::new())),
+    )
+    .await;
     for row in ROWS {
         for (key, role) in &holders {
             let mut request = TestRequest::with_uri(&address(row.path)).method(row.method.clone()).set_payload("{}");

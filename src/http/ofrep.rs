@@ -1,0 +1,227 @@
+//! `POST /ofrep/v1/evaluate/flags/{key}` and `POST /ofrep/v1/evaluate/flags`: the OpenFeature Remote Evaluation Protocol 0.3. A
+//! flag is an experiment, a variant one of its variations, the targeting key a visitor.
+
+pub(crate) mod context;
+mod failure;
+
+use actix_web::http::header::{ETag, EntityTag, Header, IfNoneMatch};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, http::header::ContentType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+
+use crate::access::key::Role;
+use crate::domain::VisitorId;
+use crate::engine::decide::Reason;
+use crate::engine::definition::Unit;
+use crate::http::body::{Body, parse, rfc3339};
+use crate::http::decide::{reason, write_json};
+use crate::http::error::invalid_id;
+use crate::http::gate::Asker;
+use crate::http::ofrep::context::EvaluationContext;
+use crate::http::ofrep::failure::{Code, Failure};
+use crate::http::problem::Problem;
+use crate::service::Service;
+use crate::service::decide::{Answer, Query, Why};
+
+/// Fields the protocol may grow are passed over: it is not ours to say what a client of its next version sends.
+#[derive(Debug, Deserialize)]
+struct EvaluationBody<'a> {
+    #[serde(borrow)]
+    context: Option<EvaluationContext<'a>>,
+}
+
+/// Reads a body and checks it, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    read(bytes).is_ok()
+}
+
+/// One flag: a decision, which is an exposure at once.
+pub(crate) async fn one(
+    service: Data<Service>,
+    asker: Asker,
+    key: Path<String>,
+    body: Result<Body, Problem>,
+) -> Result<HttpResponse, Failure> {
+    evaluate(&service, asker.role(None)?, &key, body).await.map_err(|failure| failure.of(&key))
+}
+
+async fn evaluate(
+    service: &Service,
+    role: Role,
+    key: &str,
+    body: Result<Body, Problem>,
+) -> Result<HttpResponse, Failure> {
+    let Body(bytes) = body?;
+    let context = read(&bytes)?;
+    let not_found = |error| Failure::new(Code::FlagNotFound, error);
+    if context.targeting_key.is_none() && service.engine().terms(key).map_err(not_found)?.0 == Unit::Visitor {
+        // An id that is minted here could not be told to a client in a way that makes it come back with it: each evaluation would be
+        // another visitor's first, and none of them be found again.
+        let details =
+            "this flag's experiment has visitors stay with what they are shown: context.targetingKey says who is meant";
+        return Err(Failure::new(Code::TargetingKeyMissing, details));
+    }
+    let query = Query {
+        experiment: key,
+        visitor: context.targeting_key.as_deref(),
+        context: &context.attributes,
+        exclude: &[],
+        defer: false,
+        receipt: None,
+        decision_id: None,
+        explain: false,
+        consent: true,
+    };
+    let answer = service.decide(&query).await.map_err(not_found)?;
+    let mut metadata = metadata(&answer, role);
+    insert_ignored(&mut metadata, &context, |name| answer.active.settings.uses(name));
+    let mut out = Vec::with_capacity(1_024);
+    write_flag(&answer, &metadata, &mut out);
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
+}
+
+/// All flags of a visitor: deferred decisions, which count nothing until each is activated.
+pub(crate) async fn bulk(
+    service: Data<Service>,
+    asker: Asker,
+    request: HttpRequest,
+    body: Result<Body, Problem>,
+) -> Result<HttpResponse, Failure> {
+    let role = asker.role(None)?;
+    let Body(bytes) = body?;
+    let context = read(&bytes)?;
+    let Some(visitor) = context.targeting_key.as_deref() else {
+        let details = "all flags are evaluated for a visitor that comes back: context.targetingKey says which";
+        return Err(Failure::new(Code::TargetingKeyMissing, details));
+    };
+    let prefetched = service.prefetch(visitor, &context.attributes).await;
+    // Weak: receipts are sealed anew for each answer, and are as good as those the client has.
+    let tag = EntityTag::new_weak(format!("{:016x}", prefetched.version));
+    if is_known(&request, &tag) {
+        return Ok(HttpResponse::NotModified().insert_header(ETag(tag)).finish());
+    }
+    let mut out = Vec::with_capacity(1_024 * (1 + prefetched.answers.len()));
+    out.extend_from_slice(br#"{"flags":["#);
+    let mut first = true;
+    let mut separate = |out: &mut Vec<u8>| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+    };
+    for answer in &prefetched.answers {
+        separate(&mut out);
+        write_flag(answer, &metadata(answer, role), &mut out);
+    }
+    for key in &prefetched.singly {
+        separate(&mut out);
+        let details = "each request of this flag's experiment draws anew, so that it cannot be evaluated ahead: evaluate it by itself";
+        write_json(&mut out, &Failure::new(Code::General, details).of(key.as_str()).to_json());
+    }
+    out.extend_from_slice(br#"],"metadata":"#);
+    let mut set = Map::new();
+    // Clients know the server's address, which it does not know itself behind a proxy.
+    set.insert("trackUrl".into(), json!("/v1/track"));
+    set.insert("activateUrl".into(), json!("/v1/activate"));
+    if prefetched.left_out > 0 {
+        set.insert("leftOut".into(), json!(prefetched.left_out));
+    }
+    insert_ignored(&mut set, &context, |name| {
+        prefetched.answers.iter().any(|answer| answer.active.settings.uses(name))
+    });
+    write_json(&mut out, &set);
+    out.push(b'}');
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).insert_header(ETag(tag)).body(out))
+}
+
+fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(tag)),
+        Err(_) => false,
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<EvaluationContext<'_>, Failure> {
+    let body: EvaluationBody<'_> = parse(bytes).map_err(|problem| {
+        let json = serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+        Failure::new(if json { Code::InvalidContext } else { Code::ParseError }, problem)
+    })?;
+    let context = body.context.unwrap_or_default();
+    if let Some(visitor) = &context.targeting_key {
+        let refused = |error| Failure::new(Code::InvalidContext, invalid_id("context.targetingKey")(error));
+        VisitorId::new(visitor).map_err(refused)?;
+    }
+    Ok(context)
+}
+
+/// The reasons of the standard. Nothing here is a targeting match: rules say who takes part, not what is shown.
+const fn standard_reason(why: Why) -> &'static str {
+    match why {
+        Why::Decided(Reason::Policy | Reason::Control | Reason::Sticky) => "SPLIT",
+        Why::Decided(Reason::NotRunning) => "DISABLED",
+        Why::Decided(
+            Reason::NotInAudience
+            | Reason::NotInTraffic
+            | Reason::AllExcluded
+            | Reason::InOtherExperiment
+            | Reason::NoConsent,
+        ) => "STATIC",
+        Why::Overloaded | Why::Unavailable => "UNKNOWN",
+    }
+}
+
+/// What the value and the variant do not say. Flat, since clients drop anything else.
+fn metadata(answer: &Answer, role: Role) -> Map<String, Value> {
+    let mut metadata = Map::new();
+    let mut insert = |name: &str, value: Value| metadata.insert(name.to_owned(), value);
+    insert("reason", json!(reason(answer.why)));
+    insert("control", json!(answer.control));
+    insert("definition", json!(answer.active.settings.version));
+    insert("propensity", json!(answer.propensity));
+    insert("decisionId", json!(answer.decision_id));
+    if let Some(receipt) = &answer.receipt {
+        insert("receipt", json!(receipt));
+    }
+    if let Some(expires) = answer.expires {
+        insert("expires", json!(rfc3339(expires)));
+    }
+    // What a site knows of its visitors is not for whoever reads a page's source.
+    if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
+        insert("segment", json!(segment.as_str()));
+    }
+    metadata
+}
+
+/// Names what was given and has no effect, in one text: lists would be dropped.
+fn insert_ignored(metadata: &mut Map<String, Value>, context: &EvaluationContext<'_>, uses: impl Fn(&str) -> bool) {
+    let unused = context.attributes.iter().map(|(name, _)| name).filter(|name| !uses(name));
+    let ignored: Vec<&str> = unused.chain(context.nested.iter().map(|name| &**name)).collect();
+    if !ignored.is_empty() {
+        metadata.insert("ignored".into(), json!(ignored.join(", ")));
+    }
+}
+
+/// A value and a variant always, whatever the reason: clients that miss one of them fall back to the code's own default, which
+/// is not what the site's people set as theirs.
+fn write_flag(answer: &Answer, metadata: &Map<String, Value>, out: &mut Vec<u8>) {
+    let definition = &answer.active.settings.definition;
+    let variation = &definition.variations[answer.variation];
+    out.extend_from_slice(br#"{"key":""#);
+    // Keys need no escapes.
+    out.extend_from_slice(definition.key.as_str().as_bytes());
+    out.extend_from_slice(br#"","value":"#);
+    if &*variation.payload == "null" {
+        write_json(out, variation.key.as_str());
+    } else {
+        out.extend_from_slice(variation.payload.as_bytes());
+    }
+    out.extend_from_slice(br#","variant":""#);
+    out.extend_from_slice(variation.key.as_str().as_bytes());
+    out.extend_from_slice(br#"","reason":""#);
+    out.extend_from_slice(standard_reason(answer.why).as_bytes());
+    out.extend_from_slice(br#"","metadata":"#);
+    write_json(out, metadata);
+    out.push(b'}');
+}

@@ -1,0 +1,112 @@
+//! From a decision to its answer: at once, or once its event is on disk.
+
+use std::sync::Arc;
+
+use crate::domain::ExperimentKey;
+use crate::engine::definition::Status;
+use crate::engine::error::NoExperiment;
+use crate::engine::ledger::Outcome;
+use crate::service::Service;
+use crate::service::decide::{Answer, Decided, Query, Why};
+use crate::service::error::CommitError;
+
+/// Times that a visitor is asked for who comes second to itself again and again.
+const ATTEMPTS: usize = 3;
+
+impl Service {
+    /// Decides for one experiment.
+    ///
+    /// # Errors
+    /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
+    pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
+        self.settle(query, self.decide_now(query)?).await
+    }
+
+    /// Decides for several, which wait for their commits together; answers in order.
+    pub async fn decide_all(&self, queries: &[Query<'_>]) -> Vec<Result<Arc<Answer>, NoExperiment>> {
+        let decided: Vec<_> = queries.iter().map(|query| self.decide_now(query)).collect();
+        let mut answers = Vec::with_capacity(queries.len());
+        for (query, decided) in queries.iter().zip(decided) {
+            answers.push(match decided {
+                Ok(decided) => self.settle(query, decided).await,
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
+    /// The running experiments, in order of their keys: those that may decide for a visitor.
+    #[must_use]
+    pub fn running(&self) -> Vec<ExperimentKey> {
+        let experiments = self.engine.experiments();
+        let running = experiments.iter().filter(|experiment| experiment.status() == Status::Running);
+        running.map(|experiment| experiment.key().clone()).collect()
+    }
+
+    /// An id for a visitor who has none.
+    #[must_use]
+    pub fn mint_visitor(&self) -> String {
+        format!("{:032x}", self.entropy.wide_bits())
+    }
+
+    /// Waits for what a decision's answer waits for, and counts the answer.
+    pub(crate) async fn settle(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+        let answer = match decided.pending {
+            None => decided.answer,
+            Some(_) => self.awaited(query, decided).await?,
+        };
+        if !query.explain {
+            self.counts.decided(answer.why);
+        }
+        Ok(answer)
+    }
+
+    /// Asks again for a visitor that came second to itself.
+    async fn awaited(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Decided { answer, pending, assigns } = decided;
+            let Some(pending) = pending else { return Ok(answer) };
+            let error = match pending.done().await {
+                Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
+                // Another request of the visitor was first: its assignment is there now.
+                Ok(_) if attempt < ATTEMPTS => None,
+                Ok(_) => Some(CommitError::Overloaded),
+                Err(error) => Some(error),
+            };
+            // What was not recorded must not be repeated as if it were.
+            if let Some(decision_id) = query.decision_id {
+                self.recent.forget(query.experiment, decision_id);
+            }
+            if let Some(error) = error {
+                return Ok(Arc::new(fallen_back(&answer, query, &error)));
+            }
+            decided = self.decide_now(query)?;
+        }
+    }
+}
+
+/// What a site gets when its exposure cannot be recorded: the default, or the first variation it did not exclude.
+pub(super) fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitError) -> Answer {
+    let variations = &answer.active.settings.definition.variations;
+    let variation = variations.iter().position(|v| !query.exclude.contains(&v.key)).unwrap_or(0);
+    Answer {
+        active: Arc::clone(&answer.active),
+        variation,
+        why: match error {
+            CommitError::Overloaded => Why::Overloaded,
+            CommitError::Unavailable(_) => Why::Unavailable,
+        },
+        visitor: answer.visitor.clone(),
+        decision_id: answer.decision_id.clone(),
+        receipt: None,
+        control: false,
+        holdout: false,
+        propensity: 1.0,
+        expires: None,
+        segment: None,
+        receipt_refused: None,
+        basis: None,
+    }
+}
