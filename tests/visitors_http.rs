@@ -106,7 +106,11 @@ fn two_ids_become_one_visitor() {
     let site = site();
     let before = site.decide(hero("cookie-1"));
     let joined = site.client.post("/v1/alias", &json!({"anonymous": "cookie-1", "visitor": "user-7"}));
-    assert_eq!(joined, json!({"outcome": "recorded", "visitor": "user-7", "adopted": ["hero"], "flipped": 0}));
+    let attributes = json!({"adopted": 0, "left_out": 0});
+    assert_eq!(
+        joined,
+        json!({"outcome": "recorded", "visitor": "user-7", "adopted": ["hero"], "flipped": 0, "attributes": attributes})
+    );
     assert_eq!(site.decide(hero("user-7"))["decision_id"], before["decision_id"]);
     let known = site.client.get("/v1/visitors/user-7");
     assert_eq!((&known["aliases"], &known["is_alias"]), (&json!(1), &json!(false)));
@@ -125,8 +129,9 @@ fn an_erasure_says_what_is_gone_and_what_stays() {
     site.clock.set(START + Span::SECOND);
     let (status, answer) = site.client.send("DELETE", "/v1/visitors/user%207", &json!({}));
     assert_eq!(status, 200, "{answer}");
-    let removed =
-        json!({"identities": 1, "aliases": 0, "assignments": 1, "exposures": 1, "outcomes": 1, "contexts": 2});
+    let removed = json!({
+        "identities": 1, "aliases": 0, "assignments": 1, "exposures": 1, "outcomes": 1, "contexts": 2, "profiles": 0,
+    });
     assert_eq!((&answer["visitor"], &answer["removed"]), (&json!("user 7"), &removed));
     assert_eq!(answer["stays"]["anonymous_counts_of"], json!(["banner"]));
     let (status, kind, _) = site.client.problem("POST", "/v1/reward", &json!({"receipt": kept}).to_string());

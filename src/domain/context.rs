@@ -24,6 +24,8 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Most attributes of one request.
     pub const MAX_ATTRIBUTES: usize = 64;
+    /// Most of them once a profile is merged under them.
+    pub const MAX_MERGED: usize = 2 * Self::MAX_ATTRIBUTES;
 
     /// Nothing is known.
     #[must_use]
@@ -35,11 +37,17 @@ impl<'a> Context<'a> {
     /// too many: then nothing is changed.
     #[must_use]
     pub fn insert(&mut self, name: Cow<'a, str>, value: Value<'a>) -> bool {
+        self.insert_within(name, value, Self::MAX_ATTRIBUTES)
+    }
+
+    /// The same where other than [`Self::MAX_ATTRIBUTES`] are allowed: of what was merged and is read back.
+    #[must_use]
+    pub fn insert_within(&mut self, name: Cow<'a, str>, value: Value<'a>, most: usize) -> bool {
         if let Some(known) = self.attributes.iter_mut().find(|(n, _)| *n == name) {
             known.1 = value;
             return true;
         }
-        if self.attributes.len() == Self::MAX_ATTRIBUTES {
+        if self.attributes.len() >= most {
             return false;
         }
         self.attributes.push((name, value));
@@ -53,9 +61,47 @@ impl<'a> Context<'a> {
         self.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
+    /// These, and under them those of a profile that are wanted and missing here.
+    #[must_use]
+    pub fn over<'b>(&'b self, profile: &'b Context<'_>, wanted: impl Fn(&str) -> bool) -> Context<'b> {
+        let missing = profile.attributes.iter().filter(|(name, _)| wanted(name) && self.get(name).is_none());
+        let all = self.attributes.iter().chain(missing);
+        Context { attributes: all.map(|(name, value)| (Cow::Borrowed(&**name), value.borrowed())).collect() }
+    }
+
+    /// Those that are wanted, for longer than what they were borrowed from.
+    #[must_use]
+    pub fn kept(&self, wanted: impl Fn(&str) -> bool) -> Context<'static> {
+        let wanted = self.attributes.iter().filter(|(name, _)| wanted(name));
+        Context { attributes: wanted.map(|(name, value)| (name.to_string().into(), value.kept())).collect() }
+    }
+
     /// All attributes, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
         self.attributes.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+}
+
+impl Value<'_> {
+    /// The same value, its text borrowed.
+    fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::Float(value) => Value::Float(*value),
+            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+        }
+    }
+
+    /// The same value, for longer than what its text was borrowed from.
+    #[must_use]
+    pub fn kept(&self) -> Value<'static> {
+        match self {
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::Float(value) => Value::Float(*value),
+            Self::Text(text) => Value::Text(text.to_string().into()),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Engine {
                     self.count(&assigned.record, Happened::Exposed { at }, &[], jobs);
                 }
             }
-            Event::Aliased(_) => {}
+            Event::Aliased(_) | Event::ProfileSaved(_) => {}
             Event::VisitorErased(erased) => self.apply_erased(erased, jobs),
             Event::Activated(activated) => self.apply_activated(activated, judgement, jobs),
             Event::Rewarded(rewarded) => self.apply_rewarded(rewarded, judgement, jobs),

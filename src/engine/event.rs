@@ -66,6 +66,8 @@ pub enum Event {
     Aliased(Arc<Aliased>),
     /// Everything about a visitor was taken out.
     VisitorErased(Arc<VisitorErased>),
+    /// What is known of a visitor ahead of its requests was replaced.
+    ProfileSaved(ProfileSaved),
     /// A deferred decision was seen, and so became an exposure.
     Activated(Activated),
     /// A value of a goal arrived for a decision.
@@ -133,6 +135,27 @@ pub struct Aliased {
     /// What the visitor had no assignment of its own for and takes over. The writer fills it in: it alone knows what is in
     /// force where the event stands.
     pub adopted: Vec<Assignment>,
+    /// What became of the anonymous id's profile. For the answer, and not in the journal: a replay touches no profile.
+    pub profile: ProfileJoined,
+}
+
+/// What becomes of the profile of an anonymous id once it is known who it is: what the visitor's own does not say is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProfileJoined {
+    /// Attributes that were added.
+    pub adopted: usize,
+    /// Attributes that found no room.
+    pub left_out: usize,
+}
+
+/// See [`Event::ProfileSaved`]. What the profile says stands beside the journal, in a row that an erasure removes: here it could
+/// not be taken out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileSaved {
+    /// Whose: the writer puts in who the visitor is known as.
+    pub visitor: VisitorToken,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// See [`Event::VisitorErased`]. All but the first two are filled in by the writer.
@@ -146,6 +169,8 @@ pub struct VisitorErased {
     pub assignments: Vec<ErasedAssignment>,
     /// Aliases that are forgotten.
     pub aliases: Vec<ErasedAlias>,
+    /// How many profiles were removed. For the answer, and not in the journal: a replay touches no profile.
+    pub profiles: usize,
 }
 
 /// One assignment of an erased visitor, and what is subtracted for it.
@@ -321,7 +346,8 @@ impl Event {
             | Self::Amended(_)
             | Self::Retracted(_)
             | Self::AllocationComputed(_)
-            | Self::PoolFitted(_) => None,
+            | Self::PoolFitted(_)
+            | Self::ProfileSaved(_) => None,
         }
     }
 
@@ -341,7 +367,8 @@ impl Event {
             | Self::Aliased(_)
             | Self::VisitorErased(_)
             | Self::AllocationComputed(_)
-            | Self::PoolFitted(_) => None,
+            | Self::PoolFitted(_)
+            | Self::ProfileSaved(_) => None,
         }
     }
 }

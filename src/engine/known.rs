@@ -60,6 +60,7 @@ impl Event {
             | Self::Retracted(_)
             | Self::AllocationComputed(_)
             | Self::PoolFitted(_)
+            | Self::ProfileSaved(_)
             | Self::Aliased(_)
             | Self::VisitorErased(_) => {
                 self.feedback_of().map_or(Asked::Nothing, |record| Asked::Decision(record.decision))
@@ -105,6 +106,7 @@ impl Event {
             | Self::Rewarded(_)
             | Self::Amended(_)
             | Self::Retracted(_)
+            | Self::ProfileSaved(_)
             | Self::AllocationComputed(_)
             | Self::PoolFitted(_) => {}
         }

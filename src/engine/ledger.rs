@@ -163,6 +163,7 @@ pub fn judge(event: &Event, position: Position, known: &Known) -> Judgement {
         | Event::Assigned(_)
         | Event::Aliased(_)
         | Event::VisitorErased(_)
+        | Event::ProfileSaved(_)
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => Judgement::PLAIN,
     }

@@ -24,6 +24,7 @@ pub mod known;
 pub mod ledger;
 mod model;
 pub mod pool;
+pub mod profile;
 pub mod reading;
 pub mod receipt;
 pub mod redraw;

@@ -17,6 +17,7 @@ mod lines;
 mod metrics;
 mod ofrep;
 mod problem;
+mod profiles;
 mod report;
 mod reward;
 mod rewards;

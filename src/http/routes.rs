@@ -12,7 +12,8 @@ use crate::http::gate::gate;
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
-use crate::http::{backup, decide, experiments, health, keys, ofrep, report, reward, rewards, roles, track, visitors};
+use crate::http::{backup, decide, experiments, health, keys, ofrep, profiles, report, reward, rewards, roles};
+use crate::http::{track, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
     let at = |path: &str| {
@@ -29,7 +30,13 @@ pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
         .service(at("/v1/activate").route(web::post().to(reward::activate)))
         .service(at("/v1/track").route(web::post().to(track::track)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
-        .service(at("/v1/visitors/{id}").route(web::get().to(visitors::get)).route(web::delete().to(visitors::delete)))
+        .service(
+            at("/v1/visitors/{id}")
+                .route(web::get().to(visitors::get))
+                .route(web::put().to(profiles::put))
+                .route(web::delete().to(visitors::delete)),
+        )
+        .service(at("/v1/profiles").route(web::post().to(profiles::many)))
         .service(at("/v1/experiments").route(web::get().to(experiments::list)))
         .service(
             at("/v1/experiments/{key}")

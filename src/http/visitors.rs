@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::domain::context::Value as Attribute;
-use crate::domain::{ExperimentKey, VisitorId};
+use crate::domain::{Context, ExperimentKey, VisitorId};
 use crate::http::body::{Body, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -33,6 +33,7 @@ pub(crate) async fn get(service: Data<Service>, id: Path<String>) -> Result<Http
         "holdout": known.holdout,
         "aliases": known.aliases,
         "assignments": known.assignments.iter().map(assignment).collect::<Vec<_>>(),
+        "profile": known.profile.as_ref().map(attributes),
         "contexts_count": known.contexts.count,
         "contexts": known.contexts.newest.iter().map(context).collect::<Vec<_>>(),
     })))
@@ -51,6 +52,7 @@ pub(crate) async fn delete(service: Data<Service>, id: Path<String>) -> Result<H
             "exposures": done.exposures,
             "outcomes": done.outcomes,
             "contexts": done.contexts,
+            "profiles": done.profiles,
         },
         "stays": {
             "anonymous_counts_of": keys(&done.anonymous),
@@ -69,6 +71,7 @@ pub(crate) async fn alias(service: Data<Service>, Body(bytes): Body) -> Result<H
         "visitor": &*body.visitor.0,
         "adopted": keys(&done.adopted),
         "flipped": done.flipped,
+        "attributes": { "adopted": done.profile.adopted, "left_out": done.profile.left_out },
     })))
 }
 
@@ -93,20 +96,21 @@ fn assignment(known: &KnownAssignment) -> Value {
 }
 
 fn context(known: &KnownContext) -> Value {
-    let attributes = known.context.as_ref().map(|context| {
-        let attribute = |(name, value): (&str, &Attribute<'_>)| (name.to_owned(), value_json(value));
-        context.iter().map(attribute).collect::<serde_json::Map<_, _>>()
-    });
     json!({
         "visitor": known.visitor,
         "experiment": known.record.experiment.as_str(),
         "decision_id": known.record.decision.to_string(),
         "decided_at": rfc3339(known.record.decided_at()),
-        "context": attributes,
+        "context": known.context.as_ref().map(attributes),
     })
 }
 
-fn value_json(value: &Attribute<'_>) -> Value {
+/// Attributes as they were sent.
+pub(crate) fn attributes(context: &Context<'_>) -> serde_json::Map<String, Value> {
+    context.iter().map(|(name, value)| (name.to_owned(), value_json(value))).collect()
+}
+
+pub(crate) fn value_json(value: &Attribute<'_>) -> Value {
     match value {
         Attribute::Bool(value) => json!(value),
         Attribute::Int(value) => json!(value),

@@ -1,6 +1,7 @@
 //! Deciding: the engine's answer, its event enqueued, its receipt made. Never fails but for an experiment that is not
 //! there: whatever else goes wrong, the site gets its default and a reason.
 
+mod knowing;
 mod settling;
 
 use std::sync::Arc;
@@ -100,6 +101,8 @@ pub struct Answer {
     pub receipt_refused: Option<ReceiptError>,
     /// The numbers behind the draw, where they were asked for.
     pub basis: Option<Basis>,
+    /// The attributes that the experiment looks at, a profile's among them, where they were asked for.
+    pub known: Option<Context<'static>>,
 }
 
 /// An answer, and its exposure's commit where the definition wants it awaited.
@@ -134,13 +137,13 @@ impl Service {
     pub fn decide_now(&self, query: &Query<'_>) -> Result<Decided, NoExperiment> {
         let now = self.clock.now();
         let Some(decision_id) = query.decision_id.filter(|_| !query.explain) else {
-            return self.decide_at(query, now);
+            return self.decide_knowing(query, now);
         };
         // An answer of the last minute must not outlive its experiment.
         self.engine.experiment(query.experiment)?;
         let (mut pending, mut assigns) = (None, false);
         let answer = self.recent.get_or_decide(query.experiment, decision_id, now, || {
-            let decided = self.decide_at(query, now)?;
+            let decided = self.decide_knowing(query, now)?;
             (pending, assigns) = (decided.pending, decided.assigns);
             let keep = decided.answer.receipt.is_some();
             Ok((decided.answer, keep))
@@ -210,9 +213,9 @@ impl Service {
         Ok(self.hand_over(query, decision, &who, answer))
     }
 
-    /// Whether the visitor stays with something cannot be told, and another variation would be worse than the default.
+    /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
     fn unreadable(&self, query: &Query<'_>, experiment: &Experiment, who: &Who, error: &StoreError) -> Decided {
-        tracing::error!(%error, "an assignment could not be read");
+        tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
         let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
         let answer = self.answer(query, &decision, who, None);
@@ -296,6 +299,7 @@ impl Service {
             receipt,
             receipt_refused,
             basis: decision.basis.clone(),
+            known: query.explain.then(|| query.context.kept(|name| settings.uses(name))),
             active: Arc::clone(&decision.active),
         }
     }

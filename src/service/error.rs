@@ -1,6 +1,7 @@
 //! What a caller of the service can do something about.
 
 use crate::engine::error::{NoExperiment, RewardError, SaveError};
+use crate::engine::profile::Clash;
 use crate::engine::restore::RestoreError;
 use crate::store::StoreError;
 
@@ -73,6 +74,25 @@ pub enum VisitorError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a profile was not taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ProfileError {
+    /// A running experiment says otherwise.
+    #[error("the attribute {} is of another type than experiment {} says", .0.attribute, .0.experiment)]
+    Clash(Clash),
+    /// It does not fit one stored value.
+    #[error("the profile has {bytes} bytes, at most {most} are kept")]
+    TooLong {
+        /// How many bytes it has as it would be stored.
+        bytes: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// It could not be recorded.
     #[error(transparent)]
     Commit(#[from] CommitError),

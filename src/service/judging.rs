@@ -1,5 +1,7 @@
 //! What is known of what an event is about: what the store has, and what events before it in the same batch leave, which
-//! the store does not have yet. And the two events that the writer fills in, because it alone knows what they find.
+//! the store does not have yet. And the events that the writer fills in, because it alone knows what they find.
+
+mod profiles;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -24,13 +26,16 @@ pub(crate) struct Fresh<'a> {
     aliases: HashMap<VisitorToken, Vec<AliasEntry>>,
     /// What was kept beside the ledger, and is not written yet.
     rows: Vec<Row>,
+    /// Profiles that were changed, as values of their rows. In an order, so that the same events make the same batch.
+    profiles: BTreeMap<VisitorToken, Option<Vec<u8>>>,
 }
 
 impl<'a> Fresh<'a> {
     /// Nothing, over a store.
     pub(crate) fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
         let ledger = Ledger::of(store)?;
-        Ok(Self { store, ledger, assignments: HashMap::new(), aliases: HashMap::new(), rows: Vec::new() })
+        let (assignments, aliases, profiles) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+        Ok(Self { store, ledger, assignments, aliases, rows: Vec::new(), profiles })
     }
 
     /// Remembers what an event leaves, and forgets the list; says whether any of it was new or another.
@@ -60,6 +65,8 @@ impl<'a> Fresh<'a> {
         self.assignments.clear();
         self.aliases.clear();
         let mut rows = std::mem::take(&mut self.rows);
+        let profiles = std::mem::take(&mut self.profiles).into_iter();
+        rows.extend(profiles.map(|(visitor, value)| record::profile::profile_row(visitor, value)));
         rows.extend(self.ledger.take_rows());
         rows
     }
@@ -98,6 +105,7 @@ impl<'a> Fresh<'a> {
                 let completed = self.erased(erased)?;
                 *erased = Arc::new(completed);
             }
+            Event::ProfileSaved(saved) => saved.visitor = self.known_as(saved.visitor)?,
             Event::ExperimentSaved(_)
             | Event::StatusChanged { .. }
             | Event::ExperimentDeleted { .. }
@@ -144,28 +152,31 @@ impl<'a> Fresh<'a> {
         }
         let alias = |AliasEntry { anonymous, visitor, position, .. }| ErasedAlias { anonymous, visitor, position };
         let aliases = aliases.into_values().map(alias).collect();
-        Ok(VisitorErased { visitors: visitors.into_iter().collect(), assignments, aliases, at: event.at })
+        let visitors = visitors.into_iter().collect();
+        Ok(VisitorErased { visitors, assignments, aliases, at: event.at, profiles: 0 })
     }
 
     /// All ids of visitors: who they turned out to be, and every id from before that is said to be the same one now. An id that
     /// was somebody else's before, as on a device that two people use, is not followed to that one.
     pub(crate) fn identities(&self, given: &[VisitorToken]) -> Result<BTreeSet<VisitorToken>, StoreError> {
-        let now = |aliases: &[AliasEntry], anonymous| {
-            let of: Vec<AliasEntry> = aliases.iter().filter(|alias| alias.anonymous == anonymous).copied().collect();
-            known_as(&of).unwrap_or(anonymous)
-        };
         let mut identities = BTreeSet::new();
         for visitor in given {
-            let itself = now(&self.aliases(*visitor)?, *visitor);
+            let itself = self.known_as(*visitor)?;
             identities.extend([*visitor, itself]);
             for alias in self.aliases(itself)? {
-                let known = now(&self.aliases(alias.anonymous)?, alias.anonymous);
-                if known == itself && identities.len() < MAX_IDENTITIES {
+                if identities.len() < MAX_IDENTITIES && self.known_as(alias.anonymous)? == itself {
                     identities.insert(alias.anonymous);
                 }
             }
         }
         Ok(identities)
+    }
+
+    /// Who a visitor is.
+    fn known_as(&self, visitor: VisitorToken) -> Result<VisitorToken, StoreError> {
+        let known = record::aliases_of(self.store, visitor)?;
+        let fresh = self.aliases.get(&visitor).into_iter().flatten().filter(|alias| alias.anonymous == visitor);
+        Ok(known_as(&joined(known, fresh, |entry| (entry.position, entry.anonymous))).unwrap_or(visitor))
     }
 
     fn assignments(

@@ -17,6 +17,7 @@ pub mod inspect;
 mod judging;
 pub mod ledger;
 pub mod prefetch;
+pub mod profiles;
 pub mod rebuild;
 mod recent;
 pub mod recovery;
@@ -141,7 +142,7 @@ impl Service {
         let (queue, events) = Queue::bounded(options.queue_events, Arc::clone(&health));
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
         let counts: Arc<Counts> = Arc::default();
-        let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors));
+        let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors)?);
         let committer = Committer::new(
             Arc::clone(&engine),
             Arc::clone(&store),

@@ -205,6 +205,7 @@ pub(crate) fn time_of(event: &Event) -> Option<Timestamp> {
         Event::Assigned(assigned) => Some(assigned.record.decided_at()),
         Event::Aliased(aliased) => Some(aliased.at),
         Event::VisitorErased(erased) => Some(erased.at),
+        Event::ProfileSaved(saved) => Some(saved.at),
         Event::Activated(activated) => Some(activated.at),
         Event::Rewarded(rewarded) => Some(rewarded.arrived_at),
         Event::Amended(amended) => Some(amended.arrived_at),

@@ -57,6 +57,7 @@ impl SampleRatios {
                 Event::Assigned(_)
                 | Event::Aliased(_)
                 | Event::VisitorErased(_)
+                | Event::ProfileSaved(_)
                 | Event::ExperimentSaved(_)
                 | Event::StatusChanged { .. }
                 | Event::Activated(_)

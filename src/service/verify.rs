@@ -169,6 +169,7 @@ pub(crate) fn computed(event: &Event) -> Option<(JobKey, u64, &Shares)> {
         | Event::Assigned(_)
         | Event::Aliased(_)
         | Event::VisitorErased(_)
+        | Event::ProfileSaved(_)
         | Event::Activated(_)
         | Event::Rewarded(_)
         | Event::Amended(_)

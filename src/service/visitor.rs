@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, Timestamp, VariationKey, VisitorToken};
+use crate::domain::{Context, ExperimentKey, Timestamp, VariationKey, VisitorToken};
 use crate::engine::assignment::{Assignment, flips, now_in_force};
 use crate::engine::contribution::value_in_force;
 use crate::engine::definition::Unit;
-use crate::engine::event::{Aliased, Event, VisitorErased};
+use crate::engine::event::{Aliased, Event, ProfileJoined, VisitorErased};
 use crate::engine::ledger::{Fact, LedgerEntry};
 use crate::service::Service;
 use crate::service::committer::Committed;
@@ -14,6 +14,7 @@ use crate::service::companions::{self, KnownContexts, contexts_of};
 use crate::service::error::{CommitError, VisitorError};
 use crate::service::judging::{Fresh, canonical};
 use crate::service::ledger::Ledger;
+use crate::store::record::profile::{decode_profile, profile_of};
 use crate::store::{StoreError, record};
 
 /// What a visitor stays with in one experiment.
@@ -55,6 +56,8 @@ pub struct KnownVisitor {
     pub assignments: Vec<KnownAssignment>,
     /// What was known of it when it was decided for, under all of its ids.
     pub contexts: KnownContexts,
+    /// What is known of it ahead of its requests.
+    pub profile: Option<Context<'static>>,
 }
 
 /// What an alias did.
@@ -64,6 +67,8 @@ pub struct AliasDone {
     pub adopted: Vec<ExperimentKey>,
     /// Experiments in which the visitor had another variation of its own, which stays: the anonymous one sees a change.
     pub flipped: usize,
+    /// What became of the anonymous id's profile.
+    pub profile: ProfileJoined,
     /// Whether it was known already.
     pub repeated: bool,
 }
@@ -83,6 +88,8 @@ pub struct ErasureDone {
     pub aliases: usize,
     /// Companions that are gone: ids and contexts beside decisions.
     pub contexts: usize,
+    /// Profiles that are gone.
+    pub profiles: usize,
     /// Experiments whose unit is the decision: what a visitor counted there cannot be told from others' and stays, without its
     /// name.
     pub anonymous: Vec<ExperimentKey>,
@@ -103,8 +110,15 @@ impl Service {
         identities.insert(given);
         let contexts = contexts_of(&*self.store, &identities)?;
         let holdout = self.engine.holds_out(visitor);
-        let mut known =
-            KnownVisitor { is_alias: visitor != given, holdout, aliases, assignments: Vec::new(), contexts };
+        let profile = profile_of(&*self.store, visitor)?.map(|value| decode_profile(&value)).transpose()?;
+        let mut known = KnownVisitor {
+            is_alias: visitor != given,
+            holdout,
+            aliases,
+            assignments: Vec::new(),
+            contexts,
+            profile: profile.map(|profile| profile.attributes),
+        };
         let entries = record::assignments_of(&*self.store, visitor, None)?;
         for entry in &entries {
             if let Some(assignment) = now_in_force(&entries, &entry.experiment)
@@ -162,13 +176,14 @@ impl Service {
         }
         let before = record::assignments_of(&*self.store, anonymous, None)?;
         let own = record::assignments_of(&*self.store, visitor, None)?;
-        let event = Aliased { anonymous, visitor, at: self.clock.now(), adopted: Vec::new() };
+        let (at, profile) = (self.clock.now(), ProfileJoined::default());
+        let event = Aliased { anonymous, visitor, at, adopted: Vec::new(), profile };
         let Committed { filled, .. } = self.queue.submit(Event::Aliased(event.into()))?.committed().await?;
         let Some(Event::Aliased(aliased)) = filled else {
             unreachable!("the committer answers with the event it was given")
         };
         let adopted = aliased.adopted.iter().map(|adopted| adopted.record.experiment.clone()).collect();
-        Ok(AliasDone { adopted, flipped: flips(&before, &own), repeated: false })
+        Ok(AliasDone { adopted, flipped: flips(&before, &own), profile: aliased.profile, repeated: false })
     }
 
     /// Takes everything of a visitor out of what is stored and counted, under every id it is known by.
@@ -179,7 +194,7 @@ impl Service {
     pub async fn erase(&self, visitor: &str) -> Result<ErasureDone, VisitorError> {
         let visitors: Vec<VisitorToken> = vec![self.engine.token(visitor)];
         let at = self.clock.now();
-        let event = VisitorErased { visitors, at, assignments: Vec::new(), aliases: Vec::new() };
+        let event = VisitorErased { visitors, at, assignments: Vec::new(), aliases: Vec::new(), profiles: 0 };
         let Committed { filled, .. } = self.queue.submit(Event::VisitorErased(event.into()))?.committed().await?;
         let Some(Event::VisitorErased(erased)) = filled else {
             unreachable!("the committer answers with the event it was given")
@@ -202,6 +217,7 @@ impl Service {
             outcomes: erased.assignments.iter().map(|assignment| assignment.changes.len()).sum(),
             aliases: erased.aliases.len(),
             contexts,
+            profiles: erased.profiles,
             anonymous: by_decision.map(|experiment| experiment.key().clone()).collect(),
             at,
         })

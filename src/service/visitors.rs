@@ -1,6 +1,8 @@
 //! What visitors stay with, read from the store through a cache of bounded size. Only the committer says that something has
 //! changed, after it is durable.
 
+mod profiles;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,6 +14,7 @@ use crate::engine::event::Event;
 use crate::engine::ledger::{Fact, Judgement, Outcome};
 use crate::service::judging::canonical;
 use crate::service::ledger::Ledger;
+use crate::service::visitors::profiles::Profiles;
 use crate::store::{Store, StoreError, record};
 
 /// An assignment as it is kept in memory.
@@ -44,15 +47,17 @@ pub(crate) struct Visitors {
     store: Arc<dyn Store>,
     held: Cache<(VisitorToken, ExperimentKey), Arc<Held>>,
     known_as: Cache<VisitorToken, VisitorToken>,
+    profiles: Profiles,
     /// Rises with every change that can make something cached untrue.
     changes: AtomicU64,
 }
 
 impl Visitors {
     /// Keeps at most so many assignments in memory.
-    pub(crate) fn new(store: Arc<dyn Store>, capacity: usize) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, capacity: usize) -> Result<Self, StoreError> {
         let (held, known_as) = (Cache::new(capacity), Cache::new(capacity));
-        Self { store, held, known_as, changes: AtomicU64::new(0) }
+        let profiles = Profiles::of(&*store, capacity)?;
+        Ok(Self { store, held, known_as, profiles, changes: AtomicU64::new(0) })
     }
 
     /// Who a visitor is and what it stays with in an experiment. A new visitor costs two reads of the store; one that is in
@@ -118,12 +123,18 @@ impl Visitors {
             Event::Aliased(aliased) => {
                 self.changes.fetch_add(1, Ordering::SeqCst);
                 self.known_as.remove(&aliased.anonymous);
+                self.profiles.forget([aliased.anonymous, aliased.visitor]);
+            }
+            Event::ProfileSaved(saved) => {
+                self.changes.fetch_add(1, Ordering::SeqCst);
+                self.profiles.saved(saved.visitor);
             }
             Event::VisitorErased(erased) => {
                 self.changes.fetch_add(1, Ordering::SeqCst);
                 for visitor in &erased.visitors {
                     self.known_as.remove(visitor);
                 }
+                self.profiles.forget(erased.visitors.iter().copied());
                 for assignment in &erased.assignments {
                     self.held.remove(&(assignment.visitor, assignment.record.experiment.clone()));
                 }

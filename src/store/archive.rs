@@ -1,7 +1,7 @@
 //! A store as one stream of bytes, and back: for backups, and for moving from one kind of store to another.
 //!
 //! An archive is taken while its store goes on: rows first, then checkpoints, then blocks, so that whatever was committed
-//! meanwhile is in the blocks; companions last, since no block says what they do. It says where the journal ended before the first row was read; rows of later blocks are made
+//! meanwhile is in the blocks; companions and profiles last, since no block says what they do. It says where the journal ended before the first row was read; rows of later blocks are made
 //! anew by whoever restores it. A digest at its end tells a whole archive from one that broke off.
 //!
 //! Form: a line that names it, then frames of a tag, a length of four bytes, and so many bytes.
@@ -89,7 +89,7 @@ pub fn write(store: &dyn Store, out: &mut dyn Write) -> Result<Archived, Archive
     writer.raw(NAME)?;
     writer.frame(Tag::Begin, &[&base.number.to_le_bytes(), &base.hash, &fence.number.to_le_bytes()])?;
     let mut archived = Archived { base: base.number, fence: fence.number, ..Archived::default() };
-    for space in Space::ALL.into_iter().filter(|space| *space != Space::Companion) {
+    for space in Space::ALL.into_iter().filter(|space| !matches!(space, Space::Companion | Space::Profile)) {
         archived.rows += writer.rows(store, space, &[u8::MAX; MAX_KEY_BYTES])?;
     }
     for kind in [CheckpointKind::Sealed, CheckpointKind::Current] {
@@ -111,6 +111,7 @@ pub fn write(store: &dyn Store, out: &mut dyn Write) -> Result<Archived, Archive
     }
     // Nobody could make these anew: last, when all blocks that they stand beside are in it.
     archived.rows += writer.rows(store, Space::Companion, &(archived.head + 1).to_be_bytes())?;
+    archived.rows += writer.rows(store, Space::Profile, &[u8::MAX; MAX_KEY_BYTES])?;
     let digest = *writer.hasher.finalize().as_bytes();
     writer.frame(Tag::End, &[&digest])?;
     writer.out.flush().map_err(|error| unwritten(&error))?;

@@ -85,12 +85,14 @@ pub enum Space {
     Companion,
     /// Facts about decisions, by decision, many in a row: who came first (see `record::page`).
     LedgerPage,
+    /// What is known of visitors ahead of their requests, by visitor.
+    Profile,
 }
 
 impl Space {
     /// Every space there is.
-    pub const ALL: [Self; 6] =
-        [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion, Self::LedgerPage];
+    pub const ALL: [Self; 7] =
+        [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion, Self::LedgerPage, Self::Profile];
 }
 
 /// A change of one row beside the journal.

@@ -12,6 +12,7 @@ mod event;
 mod fact;
 pub mod page;
 mod pool;
+pub mod profile;
 mod state;
 mod version_3;
 mod version_4;

@@ -184,6 +184,7 @@ fn happened(found: &DecisionInspection, happening: &Happening) -> Value {
         | Event::ExperimentDeleted { .. }
         | Event::Aliased(_)
         | Event::VisitorErased(_)
+        | Event::ProfileSaved(_)
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => json!({ "what": "another event" }),
     };

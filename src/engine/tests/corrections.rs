@@ -221,6 +221,7 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
             | Event::Assigned(_)
             | Event::Aliased(_)
             | Event::VisitorErased(_)
+            | Event::ProfileSaved(_)
             | Event::Activated(_)
             | Event::AllocationComputed(_)
             | Event::PoolFitted(_) => {}
@@ -243,6 +244,7 @@ pub(crate) fn said_at_once(events: &[Event], retraction: Retraction) -> Vec<Even
         | Event::Assigned(_)
         | Event::Aliased(_)
         | Event::VisitorErased(_)
+        | Event::ProfileSaved(_)
         | Event::Activated(_)
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => Some(event.clone()),

@@ -6,6 +6,7 @@ use crate::access::key::Role;
 use crate::engine::decide::{Basis, Reason};
 use crate::http::body::rfc3339;
 use crate::http::problem::Problem;
+use crate::http::visitors::attributes;
 use crate::service::decide::{Answer, Query, Why};
 
 /// The word for a reason.
@@ -79,19 +80,22 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
         write_json(out, &Problem::from(refused).to_json());
     }
     if let Some(basis) = &answer.basis {
-        write_explanation(answer, basis, out);
+        write_explanation(answer, query, basis, out);
     }
     out.push(b'}');
 }
 
-fn write_explanation(answer: &Answer, basis: &Basis, out: &mut Vec<u8>) {
+fn write_explanation(answer: &Answer, query: &Query<'_>, basis: &Basis, out: &mut Vec<u8>) {
     let settings = &answer.active.settings;
     let named = |numbers: &[f64]| {
         let variations = &settings.definition.variations;
         let keys = settings.variations_by_key().iter().map(|index| variations[*index].key.to_string());
         keys.zip(numbers.iter().map(|number| serde_json::json!(number))).collect::<serde_json::Map<_, _>>()
     };
+    let known = answer.known.iter().flat_map(|known| known.iter()).map(|(name, _)| name);
     let explanation = serde_json::json!({
+        "attributes": answer.known.as_ref().map(attributes),
+        "from_profile": known.filter(|name| query.context.get(name).is_none()).collect::<Vec<_>>(),
         "recorded": false,
         "epoch": settings.epoch,
         "policy": settings.definition.policy.kind,

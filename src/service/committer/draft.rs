@@ -1,5 +1,6 @@
 //! A batch of events as it will be written: blocks, rows beside them, and what each event is judged to be.
 
+use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Position, judge};
 use crate::service::committer::Waiting;
 use crate::service::error::CommitError;
@@ -40,7 +41,13 @@ impl Draft {
                 draft.blocks.push(std::mem::replace(&mut block, next));
                 index = 0;
             }
-            let known = match fresh.complete(event).and_then(|()| fresh.known(event)) {
+            let position = Position { block: block.number, index };
+            let known = fresh.complete(event).and_then(|()| {
+                let known = fresh.known(event)?;
+                fresh.change_profiles(event, position, companion.as_ref())?;
+                Ok(known)
+            });
+            let known = match known {
                 Ok(known) => known,
                 Err(StoreError::Damaged(flaw)) => {
                     // The trouble of one decision, not of everybody who happens to be in its batch.
@@ -51,12 +58,11 @@ impl Draft {
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
             };
             record::encode_event(event, &mut block.payload);
-            let position = Position { block: block.number, index };
             let judgement = judge(event, position, &known);
             event.leaves(position, &judgement, &mut left);
             fresh.keep(&mut left)?;
             // An assignment that came second is no decision, and its companion none.
-            if judgement.outcome == Outcome::Recorded {
+            if judgement.outcome == Outcome::Recorded && !matches!(event, Event::ProfileSaved(_)) {
                 companions.extend(companion.clone().map(|companion| (index, companion)));
             }
             draft.judgements.push(Ok(judgement));

@@ -201,7 +201,7 @@ fn life(fails: bool, jobs_capacity: usize) {
         ..Options::default()
     };
     let jobs = Due { jobs, counts: Arc::clone(&counts) };
-    let visitors = Arc::new(Visitors::new(store.clone(), 4));
+    let visitors = Arc::new(Visitors::new(store.clone(), 4).expect("readable"));
     let committer = Committer::new(
         Arc::clone(&engine),
         store.clone(),

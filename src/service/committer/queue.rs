@@ -42,7 +42,7 @@ impl Committed {
 /// An event on its way.
 pub(crate) struct Waiting {
     pub(super) event: Event,
-    /// Who it is about and what was known of the visitor, where that is kept.
+    /// Who it is about and what was known of the visitor, where that is kept; of a profile's event the profile.
     pub(super) companion: Option<EncodedCompanion>,
     /// Who waits until it is durable and applied.
     pub(super) reply: Option<oneshot::Sender<Result<Committed, CommitError>>>,

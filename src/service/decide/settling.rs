@@ -108,5 +108,6 @@ pub(super) fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitErro
         segment: None,
         receipt_refused: None,
         basis: None,
+        known: None,
     }
 }

@@ -223,6 +223,7 @@ impl Search {
             | Event::Assigned(_)
             | Event::Aliased(_)
             | Event::VisitorErased(_)
+            | Event::ProfileSaved(_)
             | Event::Activated(_)
             | Event::Rewarded(_)
             | Event::Amended(_)
@@ -313,6 +314,7 @@ fn record_of(event: &Event) -> Option<&DecisionRecord> {
         | Event::ExperimentDeleted { .. }
         | Event::Aliased(_)
         | Event::VisitorErased(_)
+        | Event::ProfileSaved(_)
         | Event::Activated(_)
         | Event::Rewarded(_)
         | Event::Amended(_)
@@ -335,6 +337,6 @@ fn experiment_of(event: &Event) -> Option<&ExperimentKey> {
         Event::Retracted(retracted) => &retracted.record.experiment,
         Event::AllocationComputed(computed) => &computed.experiment,
         Event::PoolFitted(fitted) => &fitted.experiment,
-        Event::Aliased(_) | Event::VisitorErased(_) => return None,
+        Event::Aliased(_) | Event::VisitorErased(_) | Event::ProfileSaved(_) => return None,
     })
 }

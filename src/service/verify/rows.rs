@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::VisitorToken;
+use crate::engine::event::Event;
 use crate::engine::known::Remembered;
 use crate::engine::ledger::{LedgerEntry, Position};
 use crate::service::error::StartError;
 use crate::service::ledger::{Ledger, each_fact};
 use crate::service::replay::Step;
 use crate::service::verify::Verified;
+use crate::store::record::profile::decode_profile;
 use crate::store::{Row, Space, Store, StoreError, record};
 
 /// What was found so far.
@@ -21,16 +24,21 @@ pub(super) struct RowCheck<'a> {
     /// Places of erasures, as rows say that were erased later, and as the journal says.
     claimed: BTreeSet<Position>,
     erasures: BTreeSet<Position>,
+    /// Where the journal says that a visitor was erased: the last place.
+    gone: BTreeMap<VisitorToken, Position>,
 }
 
 impl<'a> RowCheck<'a> {
     pub(super) fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
         let (left, claimed, erasures) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Ok(Self { store, ledger: Ledger::of(store)?, facts: 0, left, claimed, erasures })
+        Ok(Self { store, ledger: Ledger::of(store)?, facts: 0, left, claimed, erasures, gone: BTreeMap::new() })
     }
 
     /// Compares what one event leaves with what is there.
     pub(super) fn step(&mut self, verified: &mut Verified, step: &Step<'_>) -> Result<(), StartError> {
+        if let Event::VisitorErased(erased) = step.event {
+            self.gone.extend(erased.visitors.iter().map(|visitor| (*visitor, step.position)));
+        }
         let mut left = Vec::new();
         step.event.leaves(step.position, step.judgement, &mut left);
         let mut rows = Vec::new();
@@ -112,7 +120,30 @@ impl<'a> RowCheck<'a> {
             let what = format!("an erasure at event {} of block {}", position.index, position.block);
             verified.differs(what, "nothing", "rows that it erased");
         }
-        Ok(())
+        self.check_profiles(verified)
+    }
+
+    /// What a profile says is not in the journal. That it can be read can be told, and that it was saved after its visitor was erased.
+    fn check_profiles(&self, verified: &mut Verified) -> Result<(), StartError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = self.store.rows(Space::Profile, &[], after.as_deref(), 10_000)?;
+            for (key, value) in &rows {
+                let what = || format!("the profile of visitor {}", hexadecimal(key));
+                let visitor = key.as_slice().try_into().map(VisitorToken::from_bytes).ok();
+                match (visitor, decode_profile(value)) {
+                    (Some(visitor), Ok(saved)) => {
+                        if self.gone.get(&visitor).is_some_and(|erased| *erased > saved.position) {
+                            verified.differs(what(), "erased", "what was saved before");
+                        }
+                    }
+                    (Some(_), Err(flaw)) => verified.differs(what(), "one that can be read", flaw.to_string()),
+                    (None, _) => verified.differs(what(), "a key of 16 bytes", said(Some(key))),
+                }
+            }
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            after = Some(last.clone());
+        }
     }
 }
 
@@ -121,7 +152,7 @@ fn erased_at(space: Space, key: &[u8], value: &[u8]) -> Option<Position> {
     match space {
         Space::Assignment => record::decode_assignment(key, value).ok()?.erased,
         Space::Alias => record::decode_alias(key, value).ok()?.erased,
-        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion => None,
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile => None,
     }
 }
 
@@ -130,7 +161,7 @@ fn position(space: Space, key: &[u8], value: &[u8]) -> Result<Position, StoreErr
     Ok(match space {
         Space::Assignment => record::decode_assignment(key, value)?.position,
         Space::Alias => record::decode_alias(key, value)?.position,
-        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion => Position::default(),
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile => Position::default(),
     })
 }
 

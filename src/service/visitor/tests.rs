@@ -31,6 +31,7 @@ use proptest::prelude::*;
 
 mod erasing;
 mod groups;
+mod profiles;
 
 const SECRET: [u8; 32] = [5; 32];
 

@@ -48,7 +48,7 @@ fn what_is_archived_is_restored_into_another_kind_of_store() {
     let memory = MemoryStore::new();
     filled(&memory);
     let (bytes, archived) = archive(&memory);
-    assert_eq!((archived.base, archived.fence, archived.head, archived.rows), (8, 30, 30, 9_000));
+    assert_eq!((archived.base, archived.fence, archived.head, archived.rows), (8, 30, 30, 10_500));
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
     let disk = DiskStore::open(&at("sled"), DiskOptions::default()).expect("it opens").store;

@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-type Observed = ([Head; 2], Vec<Block>, [Rows; 6], [Checkpoint; 2]);
+type Observed = ([Head; 2], Vec<Block>, [Rows; 7], [Checkpoint; 2]);
 
 fn observed(store: &dyn Store) -> Observed {
     let checkpoints = [CheckpointKind::Current, CheckpointKind::Sealed];
@@ -45,7 +45,7 @@ fn take(store: &dyn Store, step: &Step, seed: u64) -> usize {
         Step::Append { sizes, rows } => {
             let blocks = chain(store.head(), sizes.iter().map(|size| noise(*size, seed)));
             let row = |(number, value): &(u8, Option<u8>)| Row {
-                space: Space::ALL[usize::from(number % 6)],
+                space: Space::ALL[usize::from(number % 7)],
                 key: vec![*number / 2, *number],
                 value: value.map(|value| vec![value]),
             };

@@ -35,6 +35,7 @@ const fn space_prefix(space: Space) -> u8 {
         Space::Erased => b'e',
         Space::Companion => b'w',
         Space::LedgerPage => b'g',
+        Space::Profile => b'k',
     }
 }
 

@@ -68,7 +68,8 @@ impl From<&Event> for EventAdditions {
             }
             // Only a unit that draws each decision anew has features.
             Event::Assigned(_) | Event::Aliased(_) | Event::VisitorErased(_) => Self::default(),
-            Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => Self::default(),
+            Event::ProfileSaved(_) | Event::StatusChanged { .. } => Self::default(),
+            Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => Self::default(),
         }
     }
 }
@@ -115,7 +116,8 @@ impl EventAdditions {
                 Event::Retracted(retracted)
             }
             Event::Assigned(_) | Event::Aliased(_) | Event::VisitorErased(_) => event,
-            Event::StatusChanged { .. } | Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => event,
+            Event::ProfileSaved(_) | Event::StatusChanged { .. } => event,
+            Event::ExperimentDeleted { .. } | Event::PoolFitted(_) => event,
         })
     }
 }

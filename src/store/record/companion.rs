@@ -40,7 +40,7 @@ struct StoredCompanion<'a> {
 }
 
 #[derive(Encode, BorrowDecode)]
-enum StoredValue<'a> {
+pub(super) enum StoredValue<'a> {
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -134,8 +134,9 @@ pub fn decode_companions(key: &[u8], value: &[u8]) -> Result<Vec<Companion>, Sto
         let context = stored.context.map(|attributes| {
             let mut context = Context::new();
             for (name, value) in attributes {
-                if !context.insert(name.to_owned().into(), value.into()) {
-                    return Err(format!("more than {} attributes", Context::MAX_ATTRIBUTES));
+                // A profile was merged under it.
+                if !context.insert_within(name.to_owned().into(), value.into(), Context::MAX_MERGED) {
+                    return Err(format!("more than {} attributes", Context::MAX_MERGED));
                 }
             }
             Ok(context)

@@ -10,8 +10,8 @@ use crate::domain::{
 };
 use crate::engine::assignment::Assignment;
 use crate::engine::event::{
-    Activated, AllocationComputed, Amended, Assigned, DecisionRecord, Event, ExperimentSaved, Exposed, Retracted,
-    Rewarded, Shares,
+    Activated, AllocationComputed, Amended, Assigned, DecisionRecord, Event, ExperimentSaved, Exposed, ProfileSaved,
+    Retracted, Rewarded, Shares,
 };
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus};
@@ -89,6 +89,10 @@ pub(super) enum StoredEvent<'a> {
     },
     Aliased(Box<StoredAliased<'a>>),
     VisitorErased(Box<StoredErased<'a>>),
+    ProfileSaved {
+        visitor: [u8; 16],
+        at: u64,
+    },
 }
 
 /// Ids are hashes and times with random tails: as plain bytes they are shorter than as numbers of variable length.
@@ -126,6 +130,9 @@ impl<'a> From<&'a Event> for StoredEvent<'a> {
             },
             Event::Aliased(aliased) => Self::Aliased(Box::new((&**aliased).into())),
             Event::VisitorErased(erased) => Self::VisitorErased(Box::new((&**erased).into())),
+            Event::ProfileSaved(saved) => {
+                Self::ProfileSaved { visitor: saved.visitor.to_bytes(), at: saved.at.as_millis() }
+            }
             Event::Activated(activated) => Self::Activated {
                 record: (&activated.record).into(),
                 at: activated.at.as_millis(),
@@ -267,6 +274,10 @@ impl TryFrom<StoredEvent<'_>> for Event {
             }
             StoredEvent::Aliased(aliased) => Self::Aliased(Arc::new((*aliased).try_into()?)),
             StoredEvent::VisitorErased(erased) => Self::VisitorErased(Arc::new((*erased).try_into()?)),
+            StoredEvent::ProfileSaved { visitor, at } => Self::ProfileSaved(ProfileSaved {
+                visitor: VisitorToken::from_bytes(visitor),
+                at: Timestamp::from_millis(at),
+            }),
             StoredEvent::PoolFitted(fitted) => Self::PoolFitted(Arc::new((*fitted).try_into()?)),
             StoredEvent::ExperimentDeleted { experiment, at } => {
                 Self::ExperimentDeleted { experiment: experiment_key(experiment)?, at: Timestamp::from_millis(at) }

@@ -5,7 +5,7 @@ use bincode::{BorrowDecode, Encode};
 use crate::domain::{DecisionId, ExperimentKey, Slot, Span, Timestamp, VisitorToken};
 use crate::engine::assignment::{AliasEntry, Assignment, AssignmentEntry};
 use crate::engine::contribution::{Change, Contribution};
-use crate::engine::event::{Aliased, ErasedAlias, ErasedAssignment, VisitorErased};
+use crate::engine::event::{Aliased, ErasedAlias, ErasedAssignment, ProfileJoined, VisitorErased};
 use crate::engine::ledger::Position;
 use crate::store::record::Checked;
 use crate::store::record::event::{StoredDecision, experiment_key};
@@ -104,6 +104,7 @@ impl TryFrom<StoredAliased<'_>> for Aliased {
             visitor: VisitorToken::from_bytes(stored.visitor),
             at: Timestamp::from_millis(stored.at),
             adopted: stored.adopted.into_iter().map(TryInto::try_into).collect::<Checked<_>>()?,
+            profile: ProfileJoined::default(),
         })
     }
 }
@@ -137,6 +138,7 @@ impl TryFrom<StoredErased<'_>> for VisitorErased {
             at: Timestamp::from_millis(stored.at),
             assignments: stored.assignments.into_iter().map(TryInto::try_into).collect::<Checked<_>>()?,
             aliases: stored.aliases.into_iter().map(alias).collect(),
+            profiles: 0,
         })
     }
 }

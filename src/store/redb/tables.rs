@@ -31,6 +31,7 @@ pub(super) const fn space_table(space: Space) -> Bytes {
         Space::Erased => "erased",
         Space::Companion => "companion",
         Space::LedgerPage => "ledger page",
+        Space::Profile => "profile",
     })
 }
 

@@ -168,6 +168,7 @@ fn receipts_and_rewards_of_an_erased_visitor_are_refused_and_it_may_come_back() 
         outcomes: 1,
         aliases: 0,
         contexts: 2,
+        profiles: 0,
         anonymous: vec![ExperimentKey::new("banner").expect("a key")],
         at: START + Span::SECOND,
     };

@@ -61,11 +61,12 @@ fn erased() -> impl Strategy<Value = VisitorErased> {
             at: Timestamp::from_millis(at),
             assignments,
             aliases,
+            profiles: 0,
         },
     )
 }
 
-/// One of the three that are about a visitor.
+/// One of those that are about a visitor.
 pub(super) fn event() -> impl Strategy<Value = Event> {
     let excluded = proptest::collection::vec(any::<u16>().prop_map(Slot), 0..5);
     let assigned = (assignment(), token(), excluded, any::<Option<u128>>()).prop_map(
@@ -76,9 +77,12 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     );
     let adopted = proptest::collection::vec(assignment(), 0..3);
     let aliased = (token(), token(), any::<u64>(), adopted).prop_map(|(anonymous, visitor, at, adopted)| {
-        Event::Aliased(Arc::new(Aliased { anonymous, visitor, at: Timestamp::from_millis(at), adopted }))
+        let (at, profile) = (Timestamp::from_millis(at), ProfileJoined::default());
+        Event::Aliased(Arc::new(Aliased { anonymous, visitor, at, adopted, profile }))
     });
-    prop_oneof![assigned, aliased, erased().prop_map(|erased| Event::VisitorErased(Arc::new(erased)))]
+    let saved = (token(), any::<u64>())
+        .prop_map(|(visitor, at)| Event::ProfileSaved(ProfileSaved { visitor, at: Timestamp::from_millis(at) }));
+    prop_oneof![assigned, aliased, erased().prop_map(|erased| Event::VisitorErased(Arc::new(erased))), saved]
 }
 
 fn assignment_entry() -> impl Strategy<Value = AssignmentEntry> {

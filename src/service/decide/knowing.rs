@@ -1,0 +1,30 @@
+//! What is known of a visitor ahead of its request, put under what the request says.
+
+use crate::domain::Timestamp;
+use crate::engine::error::NoExperiment;
+use crate::service::Service;
+use crate::service::decide::{Decided, Query, Who};
+
+impl Service {
+    /// Decides with the visitor's profile under the request's context. A profile that cannot be read is not taken for none: the
+    /// visitor would be counted in a segment that it is not in, so the site gets the default, and nothing is counted.
+    pub(super) fn decide_knowing(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
+        let Some(visitor) = query.visitor.filter(|_| query.consent && self.visitors.have_profiles()) else {
+            return self.decide_at(query, now);
+        };
+        let token = self.engine.token(visitor);
+        match self.visitors.profile(token) {
+            Ok(None) => self.decide_at(query, now),
+            Ok(Some(profile)) => {
+                let active = self.engine.experiment(query.experiment)?.active_full();
+                let context = query.context.over(&profile, |name| active.settings.uses(name));
+                self.decide_at(&Query { context: &context, ..query.clone() }, now)
+            }
+            Err(error) => {
+                let who = Who { shown: Some(visitor.to_owned()), token, held: None, now };
+                let experiment = self.engine.experiment(query.experiment)?;
+                Ok(self.unreadable(query, &experiment, &who, &error))
+            }
+        }
+    }
+}
