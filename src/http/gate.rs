@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 
 use crate::access::key::Role;
-use crate::access::{Access, Caller, Denied};
+use crate::access::{Access, Caller, Denied, Sender};
 use crate::http::body::Text;
 use crate::http::cors;
 use crate::http::problem::{Kind, Problem};
@@ -79,8 +79,13 @@ fn access(request: &HttpRequest) -> &Access {
 
 fn let_in(access: &Access, key: Option<&str>, request: &HttpRequest) -> Result<Caller, Problem> {
     // What is no text is no origin that any key has.
-    let origin = request.headers().get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    access.admit(key, origin).map_err(|denied| problem(denied, origin.unwrap_or_default()))
+    let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let from = Sender {
+        origin: header("origin"),
+        peer: request.peer_addr().map(|peer| peer.ip()),
+        forwarded: header("x-forwarded-for"),
+    };
+    access.admit(key, from).map_err(|denied| problem(denied, from.origin.unwrap_or_default()))
 }
 
 /// What is no text is passed on as what no key is, rather than passed over.
@@ -118,6 +123,8 @@ fn problem(denied: Denied, origin: &str) -> Problem {
     match denied {
         Denied::NoKey => Problem::new(Kind::KeyRequired, format!("this needs a key, sent as {SENT}")),
         Denied::UnknownKey => Problem::new(Kind::KeyRefused, "there is no such key, or it was revoked"),
+        Denied::KeyTooOften(seconds) => too_often("this key is", seconds),
+        Denied::AddressTooOften(seconds) => too_often("requests of this address are", seconds),
         Denied::Origin => {
             Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), "an origin that the key is for")
         }
@@ -127,6 +134,11 @@ fn problem(denied: Denied, origin: &str) -> Problem {
             Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), allowed)
         }
     }
+}
+
+fn too_often(what: &str, seconds: u64) -> Problem {
+    let detail = format!("{what} limited; try again in {seconds} s");
+    Problem { retry_after: Some(seconds), ..Problem::new(Kind::TooManyRequests, detail) }
 }
 
 fn method_not_allowed(rows: &[&'static Row], request: &ServiceRequest) -> HttpResponse {

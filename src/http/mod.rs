@@ -97,7 +97,7 @@ pub fn run(
             stop.await;
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(look_for_changes(options.access));
+        let looking = actix_web::rt::spawn(keep_up(options.access));
         let served = server.await;
         looking.abort();
         served
@@ -107,11 +107,12 @@ pub fn run(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes. On the thread that only starts and stops: it reads a small file.
-async fn look_for_changes(access: Arc<Access>) {
+/// Sees keys that the command line makes or revokes, and forgets addresses that are quiet. On the thread that only starts and stops: it reads a small file.
+async fn keep_up(access: Arc<Access>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
+        access.sweep();
         match access.keys().refresh() {
             Ok(None) => {}
             Ok(Some(seen)) => {
