@@ -12,6 +12,7 @@ mod experiments;
 mod gate;
 mod health;
 mod keys;
+mod limits;
 mod problem;
 mod report;
 mod reward;
@@ -28,6 +29,7 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+pub use crate::http::limits::Limits;
 use crate::service::Service;
 
 /// A definition as the API writes it, every default written out.
@@ -58,11 +60,13 @@ pub struct Options {
     pub stop_seconds: u64,
     /// Who is let in.
     pub access: Arc<Access>,
+    /// How long clients may take, and how many there may be.
+    pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: None, stop_seconds: 10, access: Arc::default() }
+        Self { workers: None, stop_seconds: 10, access: Arc::default(), limits: Limits::default() }
     }
 }
 
@@ -80,7 +84,10 @@ pub fn run(
     actix_web::rt::System::new().block_on(async move {
         let state = actix_web::web::Data::from(service);
         let access = actix_web::web::Data::from(Arc::clone(&options.access));
-        let app = move || App::new().app_data(state.clone()).app_data(access.clone()).configure(routes::configure);
+        let limits = options.limits;
+        let app = move || {
+            App::new().app_data(state.clone()).app_data(access.clone()).app_data(limits).configure(routes::configure)
+        };
         let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {
             server = server.workers(workers);
@@ -88,8 +95,9 @@ pub fn run(
         let server = server
             .disable_signals()
             .shutdown_timeout(options.stop_seconds)
-            // Idle visitors' browsers keep connections: they cost memory, not threads.
-            .max_connections(25_000)
+            .client_request_timeout(limits.head)
+            .keep_alive(limits.idle)
+            .max_connections(limits.connections)
             .listen(listener)?
             .run();
         let handle = server.handle();

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     FieldRefused,
     /// The body is longer than allowed.
     BodyTooLarge,
+    /// The body did not come in time.
+    BodyTooSlow,
     /// A key is asked for, and none came.
     KeyRequired,
     /// The key that came is none.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Malformed => ("malformed", 400, "The body does not have the expected shape"),
             Self::FieldRefused => ("field-refused", 422, "A field's value is not allowed"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
+            Self::BodyTooSlow => ("body-too-slow", 408, "The body did not come in time"),
             Self::KeyRequired => ("key-required", 401, "A key is needed"),
             Self::KeyRefused => ("key-refused", 401, "The key is not known"),
             Self::RoleRequired => ("role-required", 403, "The key's role does not allow this"),

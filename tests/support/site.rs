@@ -27,6 +27,10 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::within(mabel::http::Limits::default())
+    }
+
+    pub(crate) fn within(limits: mabel::http::Limits) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Arc::new(MemoryStore::new());
         let options = Options { commit_interval: Duration::from_millis(2), ..Options::default() };
@@ -38,7 +42,8 @@ impl Site {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shared = Arc::clone(&service);
         let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1, ..mabel::http::Options::default() };
+            let options =
+                mabel::http::Options { workers: Some(1), stop_seconds: 1, limits, ..mabel::http::Options::default() };
             let wait = async {
                 let _ = stopped.await;
             };
