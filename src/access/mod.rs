@@ -1,8 +1,9 @@
-//! Layer 5: who may do what. Keys with their roles and origins, and the file that keeps them.
+//! Layer 5: who may do what, and how often. Keys with their roles and origins, the file that keeps them, the log of changes.
 //!
 //! Invariant: knows nothing of HTTP, of experiments or of what time it is. A key's secret is there while it is made and while
 //! it is compared; what is kept is its hash.
 
+pub mod audit;
 pub mod file;
 pub mod key;
 mod keys;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::access::audit::Audit;
 use crate::access::key::{Key, Role};
 pub use crate::access::keys::{KeyError, Keys, Seen};
 use crate::access::rate::{AddressLimit, TooOften};
@@ -36,6 +38,7 @@ pub struct Access {
     keys: Keys,
     open: Open,
     rates: Rates,
+    audit: Audit,
 }
 
 /// How often somebody may ask, beyond what each key says.
@@ -87,8 +90,20 @@ pub enum Denied {
 impl Access {
     /// Lets in the holders of these keys, and others where it is open.
     #[must_use]
-    pub const fn new(keys: Keys, open: Open, rates: Rates) -> Self {
-        Self { keys, open, rates }
+    pub fn new(keys: Keys, open: Open, rates: Rates) -> Self {
+        Self { keys, open, rates, audit: Audit::default() }
+    }
+
+    /// Tells changes there.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Where changes are told.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The keys.

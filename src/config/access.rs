@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use mabel::access::audit::{self, Audit};
 use mabel::access::file::{FileError, NAME};
 use mabel::access::key::Role;
 use mabel::access::rate::{self, AddressLimit};
@@ -124,7 +125,11 @@ impl Settings {
             Some(listen) if !keys.any(Role::Admin) => return Err(AccessError::Beyond { listen, place, option }),
             Some(_) => Open::Nobody,
         };
-        Ok(Access::new(keys, open, self.rates))
+        let access = Access::new(keys, open, self.rates);
+        Ok(match data {
+            Some(data) => access.with_audit(Audit::at(data.join(audit::NAME))),
+            None => access,
+        })
     }
 }
 

@@ -13,10 +13,12 @@ use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse,
 
 use crate::access::key::Role;
 use crate::access::{Access, Caller, Denied, Sender};
+use crate::http::audit::Change;
 use crate::http::body::Text;
 use crate::http::cors;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
+use crate::service::Service;
 
 /// Lets a request pass or answers it, and lets pages of other origins read the answer.
 pub(crate) async fn gate(
@@ -26,9 +28,16 @@ pub(crate) async fn gate(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match enter(&rows, &request) {
-        Passage::On(entered) => {
+        Passage::On(row, entered) => {
+            let change = row.changes.map(|action| Change::new(action, entered.0.as_ref(), &request));
             request.extensions_mut().insert(entered);
-            next.call(request).await?
+            let response = next.call(request).await?;
+            if let Some(change) = change {
+                let service =
+                    response.request().app_data::<Data<Service>>().expect("a server is made with its service");
+                change.done(response.response(), access(response.request()), service.now());
+            }
+            response
         }
         Passage::Answered(answer) => request.into_response(answer),
     };
@@ -43,7 +52,7 @@ struct Entered(Option<Caller>);
 
 /// On to the handler, or back.
 enum Passage {
-    On(Entered),
+    On(&'static Row, Entered),
     Answered(HttpResponse),
 }
 
@@ -55,7 +64,7 @@ fn enter(rows: &[&'static Row], request: &ServiceRequest) -> Passage {
         return Passage::Answered(method_not_allowed(rows, request));
     };
     match admit(row, request.request()) {
-        Ok(entered) => Passage::On(entered),
+        Ok(entered) => Passage::On(row, entered),
         Err(problem) => Passage::Answered(problem.error_response()),
     }
 }

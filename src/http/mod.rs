@@ -2,6 +2,7 @@
 //!
 //! Invariant: actix-web and wire types are here and nowhere below; no handler decides anything a use case should.
 
+mod audit;
 mod backup;
 mod body;
 mod cors;
@@ -82,6 +83,7 @@ pub fn run(
     stop: impl Future<Output = ()> + 'static,
 ) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
+        let clock = Arc::clone(&service);
         let state = actix_web::web::Data::from(service);
         let access = actix_web::web::Data::from(Arc::clone(&options.access));
         let limits = options.limits;
@@ -105,7 +107,7 @@ pub fn run(
             stop.await;
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(keep_up(options.access));
+        let looking = actix_web::rt::spawn(keep_up(clock, options.access));
         let served = server.await;
         looking.abort();
         served
@@ -115,8 +117,9 @@ pub fn run(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes, and forgets addresses that are quiet. On the thread that only starts and stops: it reads a small file.
-async fn keep_up(access: Arc<Access>) {
+/// Sees keys that the command line makes or revokes, and forgets addresses that are quiet. On the thread that only starts and
+/// stops: it reads a small file.
+async fn keep_up(service: Arc<Service>, access: Arc<Access>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
@@ -124,7 +127,8 @@ async fn keep_up(access: Arc<Access>) {
         match access.keys().refresh() {
             Ok(None) => {}
             Ok(Some(seen)) => {
-                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed")
+                audit::seen(&access, &seen, service.now());
+                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed");
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
         }
