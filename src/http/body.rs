@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::domain::context::Value;
 use crate::domain::{Context, Timestamp};
+use crate::http::limits::Limits;
 use crate::http::problem::{Kind, Problem};
 
 /// Longest body, in bytes.
@@ -30,8 +31,16 @@ impl FromRequest for Body {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = Bytes::from_request(request, payload);
+        let most = request.app_data::<Limits>().copied().unwrap_or_default().body;
         Box::pin(async move {
-            bytes.await.map(Self).map_err(|error| {
+            // What is there already starts no timer.
+            let Ok(bytes) = tokio::time::timeout(most, bytes).await else {
+                return Err(Problem::new(
+                    Kind::BodyTooSlow,
+                    format!("a body must be here within {} s", most.as_secs()),
+                ));
+            };
+            bytes.map(Self).map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
                     Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
                 } else {

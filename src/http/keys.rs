@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::access::key::{Key, KeyId, Role, Wanted};
 use crate::access::{Access, KeyError};
+use crate::http::audit::about;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
@@ -47,7 +48,9 @@ pub(crate) async fn create(
     let (key, text) = made.map_err(|error| Problem::new(Kind::Unavailable, error))??;
     let mut answer = to_json(&key);
     answer["key"] = json!(text);
-    Ok(HttpResponse::Created().json(answer))
+    let mut response = HttpResponse::Created().json(answer);
+    about(&mut response, &key);
+    Ok(response)
 }
 
 pub(crate) async fn revoke(access: Data<Access>, id: Path<String>) -> Result<HttpResponse, Problem> {

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     FieldRefused,
     /// The body is longer than allowed.
     BodyTooLarge,
+    /// The body did not come in time.
+    BodyTooSlow,
     /// A key is asked for, and none came.
     KeyRequired,
     /// The key that came is none.
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     RoleRequired,
     /// The page may not use the key, or none.
     OriginRefused,
+    /// A limit of requests a second.
+    TooManyRequests,
     /// There is no key of this id.
     KeyUnknown,
     /// The last admin key is not revoked.
@@ -75,10 +79,12 @@ impl Kind {
             Self::Malformed => ("malformed", 400, "The body does not have the expected shape"),
             Self::FieldRefused => ("field-refused", 422, "A field's value is not allowed"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
+            Self::BodyTooSlow => ("body-too-slow", 408, "The body did not come in time"),
             Self::KeyRequired => ("key-required", 401, "A key is needed"),
             Self::KeyRefused => ("key-refused", 401, "The key is not known"),
             Self::RoleRequired => ("role-required", 403, "The key's role does not allow this"),
             Self::OriginRefused => ("origin-refused", 403, "Pages of this origin may not do this"),
+            Self::TooManyRequests => ("too-many-requests", 429, "There are too many requests"),
             Self::KeyUnknown => ("key-unknown", 404, "There is no such key"),
             Self::LastAdminKey => ("last-admin-key", 409, "The last admin key stays"),
             Self::TooManyKeys => ("too-many-keys", 409, "There are too many keys"),
@@ -112,17 +118,19 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The field, what was given, what is allowed.
     pub(crate) field: Option<(String, String, String)>,
+    /// Whole seconds after which it is worth another try, where that is known.
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), field: None }
+        Self { kind, detail: detail.to_string(), field: None, retry_after: None }
     }
 
     pub(crate) fn field(kind: Kind, field: impl ToString, given: impl ToString, allowed: impl ToString) -> Self {
         let (field, given, allowed) = (field.to_string(), given.to_string(), allowed.to_string());
         let detail = format!("{field}: {given} is not allowed: {allowed}");
-        Self { kind, detail, field: Some((field, given, allowed)) }
+        Self { kind, detail, field: Some((field, given, allowed)), retry_after: None }
     }
 
     /// As JSON: a whole answer, or one place in a batch's.
@@ -156,8 +164,9 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((RETRY_AFTER, "1"));
+        let unavailable = (self.status_code() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(seconds) = self.retry_after.or(unavailable) {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"mabel\""));
