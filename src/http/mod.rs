@@ -22,6 +22,7 @@ mod reward;
 mod rewards;
 mod roles;
 mod routes;
+mod sdk;
 mod track;
 mod visitors;
 

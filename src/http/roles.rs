@@ -53,6 +53,7 @@ pub(crate) static ROWS: &[Row] = &[
     row(Method::POST, "/v1/keys", Role::Admin),
     row(Method::DELETE, "/v1/keys/{id}", Role::Admin),
     row(Method::GET, "/metrics", Role::Write),
+    for_all(Method::GET, "/sdk/mabel.js"),
     for_all(Method::GET, "/healthz"),
     for_all(Method::GET, "/readyz"),
 ];
