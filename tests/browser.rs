@@ -43,6 +43,14 @@ fn play_on(scenario: &str, prepare: impl FnOnce(&Server)) -> (Server, Value) {
     (server, seen)
 }
 
+/// Has the hero show this payload, whatever is drawn.
+fn decide_on(server: &Server, payload: &Value) {
+    let variations = json!([{"key": "plain", "payload": payload}, {"key": "season", "payload": payload}]);
+    let definition = json!({"variations": variations, "goals": [{"key": "purchase"}]});
+    let (status, answer) = server.client.send("PUT", "/v1/experiments/hero", &definition);
+    assert_eq!(status, 200, "{answer}");
+}
+
 fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value[name].as_array().map_or_else(|| panic!("{name} is no list: {value}"), Vec::as_slice)
 }
@@ -126,7 +134,7 @@ fn without_consent_nothing_is_stored_and_nothing_counts() {
 #[test]
 #[ignore = "needs node, npm packages and Chromium; scripts/test runs it"]
 fn a_silent_or_late_server_leaves_the_default() {
-    let (server, seen) = play("silence");
+    let (server, seen) = play_on("silence", |server| decide_on(server, &json!({"headline": "Decided"})));
     for case in ["script", "answer", "late"] {
         let outcome = &seen["outcomes"][case];
         assert_eq!(painted(outcome), [DEFAULT], "{case}: nothing else, before or after: {outcome}");
@@ -155,16 +163,8 @@ fn where_there_is_no_local_storage_a_cookie_is_kept() {
 #[ignore = "needs node, npm packages and Chromium; scripts/test runs it"]
 fn payloads_are_texts_and_scripts_always_get_an_answer() {
     let markup = "<img src=x onerror=alert(1)>";
-    let (_, seen) = play_on("scripts", |server| {
-        let payload = json!({"headline": markup, "link": " java\nscript:alert(1)", "label": {"not": "a text"}});
-        let definition = json!({
-            "key": "hero",
-            "variations": [{"key": "plain", "payload": payload}, {"key": "season", "payload": payload}],
-            "goals": [{"key": "purchase"}],
-        });
-        let (status, answer) = server.client.send("PUT", "/v1/experiments/hero", &definition);
-        assert_eq!(status, 200, "{answer}");
-    });
+    let payload = json!({"headline": markup, "link": " java\nscript:alert(1)", "label": {"not": "a text"}});
+    let (_, seen) = play_on("scripts", |server| decide_on(server, &payload));
     let expected = json!({"text": markup, "children": 0, "href": "product.html", "label": "See the straw hat"});
     assert_eq!(seen["hero"], expected, "text stays text, and what is refused or no text stays as the page had it");
     let (known, late) = (&seen["known"], &seen["late"]);
