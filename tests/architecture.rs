@@ -76,7 +76,11 @@ const OUTSIDE: &[Outside] = &[
     outside("ctrlc", TERMINAL, "only a command decides what an interrupt means"),
     outside("csv", &["simulations", "src/cli"], "logs are read by simulations alone"),
     outside("dashmap", &["src/engine/table"], "its guards deadlock if they escape: one file keeps them in"),
-    outside("flate2", &["simulations", "src/cli"], "logs are read by simulations alone"),
+    outside(
+        "flate2",
+        &["simulations", "src/cli", "src/http/sdk"],
+        "logs are read by simulations alone; the script of pages is compressed once",
+    ),
     outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
     outside("futures-util", &["src/http/lines"], "bodies that are read as they come"),
     outside(

@@ -24,6 +24,7 @@ mod reward;
 mod rewards;
 mod roles;
 mod routes;
+mod sdk;
 mod track;
 mod visitors;
 

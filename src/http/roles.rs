@@ -60,6 +60,7 @@ pub(crate) static ROWS: &[Row] = &[
     change(Method::POST, "/v1/keys", Role::Admin, "key.create"),
     change(Method::DELETE, "/v1/keys/{id}", Role::Admin, "key.revoke"),
     row(Method::GET, "/metrics", Role::Write),
+    for_all(Method::GET, "/sdk/mabel.js"),
     for_all(Method::GET, "/healthz"),
     for_all(Method::GET, "/readyz"),
 ];
