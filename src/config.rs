@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod secret;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,7 +90,7 @@ const FIELDS: [&Field; 15] = [
 ];
 
 fn fields() -> impl Iterator<Item = &'static Field> {
-    FIELDS.into_iter().chain(access::FIELDS)
+    FIELDS.into_iter().chain(access::FIELDS).chain(tls::FIELDS)
 }
 
 /// Flags of `mabel serve`. Text, because checking is done where the file's and the environment's values are checked.
@@ -145,6 +146,8 @@ pub(crate) struct Flags {
     secret_file: Option<String>,
     #[command(flatten)]
     access: access::AccessFlags,
+    #[command(flatten)]
+    tls: tls::TlsFlags,
 }
 
 /// Where the receipt secret comes from.
@@ -186,6 +189,7 @@ pub(crate) struct Configuration {
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
     pub(crate) access: access::Settings,
+    pub(crate) tls: tls::Settings,
 }
 
 /// Why a configuration is not taken.
@@ -252,6 +256,7 @@ impl Configuration {
         let secret_file = given(values, &SECRET_FILE).text;
         Ok(Self {
             access: access::Settings::read(values, &listen)?,
+            tls: tls::Settings::read(values)?,
             listen,
             data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
@@ -314,6 +319,7 @@ impl Flags {
         texts
             .chain(switches)
             .chain(self.access.given())
+            .chain(self.tls.given())
             .map(|(field, text)| (field.name, Given { text, origin: format!("given by {}", field.flag()) }))
             .collect()
     }

@@ -56,8 +56,8 @@ const OUTSIDE: &[Outside] = &[
     outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside(
         "arc-swap",
-        &["src/engine", "src/access", "src/service"],
-        "readers of allocations, definitions and keys take no lock",
+        &["src/engine", "src/access", "src/service", "src/http/tls"],
+        "readers of allocations, definitions, keys and the certificate take no lock",
     ),
     outside("base64", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside("bincode", &["src/store/record"], "the stored form is known to its mirrors alone, and can change"),
@@ -104,6 +104,8 @@ const OUTSIDE: &[Outside] = &[
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
     outside("rayon", &["simulations", "src/cli"], "a server's threads are few and named"),
     outside("redb", &["src/store/redb"], "what was found about redb is handled in one place, and it can be exchanged"),
+    outside("rustls", &["src/http/tls", "src/cli/trust"], "who proves to be whom, in one file for each side"),
+    outside("rustls-native-certs", &["src/cli/trust"], "whom a command trusts"),
     outside(
         "serde",
         WIRE,
@@ -138,6 +140,7 @@ const OUTSIDE: &[Outside] = &[
     outside("ureq", TERMINAL, "the client of commands; a server calls nobody"),
     outside("criterion", IN_TESTS, "benchmarks"),
     outside("proptest", IN_TESTS, "laws as properties"),
+    outside("rcgen", IN_TESTS, "certificates"),
     outside("shuttle", IN_TESTS, "interleavings of threads by a seed"),
     outside("tempfile", IN_TESTS, "directories that vanish after a test"),
 ];

@@ -5,7 +5,9 @@ use std::time::Duration;
 /// Bounds of connections and of their requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For the request line and the headers, once a connection is there.
+    /// For the handshake, where there is TLS.
+    pub handshake: Duration,
+    /// For the request line and the headers, once a connection is there, after its handshake.
     pub head: Duration,
     /// For the body, once the headers are there.
     pub body: Duration,
@@ -18,6 +20,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(5),
             head: Duration::from_secs(5),
             body: Duration::from_secs(10),
             idle: Duration::from_secs(15),

@@ -25,6 +25,7 @@ mod rewards;
 mod roles;
 mod routes;
 mod sdk;
+pub mod tls;
 mod track;
 mod visitors;
 
@@ -39,6 +40,7 @@ use crate::access::Access;
 use crate::engine::definition::Definition;
 pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
+use crate::http::tls::Certificate;
 use crate::service::Service;
 
 /// A definition as the API writes it, every default written out.
@@ -73,11 +75,13 @@ pub struct Options {
     pub access: Arc<Access>,
     /// How long clients may take, and how many there may be.
     pub limits: Limits,
+    /// With which certificate TLS is spoken; `None`: HTTP alone.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: None, stop_seconds: 10, access: Arc::default(), limits: Limits::default() }
+        Self { workers: None, stop_seconds: 10, access: Arc::default(), limits: Limits::default(), certificate: None }
     }
 }
 
@@ -116,14 +120,21 @@ pub fn run(
             .client_request_timeout(limits.head)
             .keep_alive(limits.idle)
             .max_connections(limits.connections)
-            .listen(listener)?
-            .run();
+            .tls_handshake_timeout(limits.handshake)
+            // Handshakes that go on do not keep others from beginning: the connections are bounded, and so is the time.
+            .max_connection_rate(limits.connections);
+        let certificate = options.certificate;
+        let server = match &certificate {
+            Some(certificate) => server.listen_rustls_0_23(listener, Arc::clone(certificate).settings())?,
+            None => server.listen(listener)?,
+        };
+        let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             stop.await;
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(keep_up(clock, options.access));
+        let looking = actix_web::rt::spawn(keep_up(clock, options.access, certificate));
         let served = server.await;
         looking.abort();
         served
@@ -133,9 +144,9 @@ pub fn run(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes, and forgets addresses that are quiet. On the thread that only starts and
-/// stops: it reads a small file.
-async fn keep_up(service: Arc<Service>, access: Arc<Access>) {
+/// Sees keys that the command line makes or revokes and a certificate that is replaced, and forgets addresses that are quiet.
+/// On the thread that only starts and stops: it reads small files.
+async fn keep_up(service: Arc<Service>, access: Arc<Access>, certificate: Option<Arc<Certificate>>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
@@ -147,6 +158,11 @@ async fn keep_up(service: Arc<Service>, access: Arc<Access>) {
                 tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed");
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        }
+        match certificate.as_ref().map(|certificate| certificate.refresh()) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => tracing::info!("the TLS certificate was read anew"),
+            Some(Err(error)) => tracing::error!(%error, "the TLS certificate stays as it was"),
         }
     }
 }
