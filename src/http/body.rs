@@ -9,9 +9,11 @@ use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::domain::context::Value;
 use crate::domain::{Context, Timestamp};
+use crate::http::openapi::schema::{self, shapes};
 use crate::http::problem::{Kind, Problem};
 
 /// Longest body, in bytes.
@@ -87,6 +89,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// The attributes of a request. `null` is a missing attribute.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ContextBody<'a>(pub(crate) Context<'a>);
+
+shapes! {
+    /// The attributes of a request, in the document.
+    ContextShape "Context" = context();
+}
+
+fn context() -> Object {
+    let types = SchemaType::from_iter([Type::Boolean, Type::Number, Type::String, Type::Null]);
+    let attribute = ObjectBuilder::new().schema_type(types).max_length(Some(MAX_TEXT_BYTES));
+    let name = schema::of_type(Type::String).min_length(Some(1)).max_length(Some(MAX_NAME_BYTES));
+    schema::of_type(Type::Object)
+        .property_names(Some(name))
+        .additional_properties(Some(attribute))
+        .max_properties(Some(Context::MAX_ATTRIBUTES))
+        .examples([serde_json::json!({"device": "mobile", "country": "FR", "visits": 1})])
+        .build()
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

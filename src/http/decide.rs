@@ -1,16 +1,21 @@
 //! `POST /v1/decide`: one request, or a batch under `requests`.
 
+mod shape;
+
 use std::io::Write as _;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::domain::{VariationKey, VisitorId};
 use crate::engine::check::MAX_VARIATIONS;
 use crate::engine::decide::{Basis, Reason};
-use crate::http::body::{Body, ContextBody, Text, parse, rfc3339};
+use crate::http::body::{Body, ContextBody, ContextShape, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
+use crate::http::openapi::schema::Id;
+use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
@@ -20,23 +25,41 @@ const MAX_BATCH: usize = 1_000;
 /// Longest `decision_id` of a caller, in bytes.
 const MAX_DECISION_ID_BYTES: usize = 256;
 
-#[derive(Debug, Deserialize)]
+/// What a decision is asked for.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DecisionRequest)]
 struct DecideBody<'a> {
+    /// The experiment's key.
     #[serde(borrow)]
+    #[schema(value_type = String, example = "hero")]
     experiment: Option<Text<'a>>,
+    /// The site's own id, 1 to 256 bytes; minted if absent, and then good for this answer only.
+    #[schema(value_type = Option<Id>)]
     visitor: Option<Text<'a>>,
+    /// Attributes of the visitor and the request: true, false, a number or a text; `null` is a missing attribute.
     #[serde(default)]
+    #[schema(value_type = ContextShape)]
     context: ContextBody<'a>,
+    /// Keys of variations not to be shown now; the others share their part.
     #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 256)]
     exclude: Vec<Text<'a>>,
+    /// The decision counts once it is activated.
     #[serde(default)]
     defer: bool,
+    /// Of an earlier decision for this visitor: stay with its variation.
+    #[schema(value_type = Option<String>)]
     receipt: Option<Text<'a>>,
+    /// The site's own id of the decision, 1 to 256 bytes; minted if absent. The same within 60 seconds gets the same answer.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     decision_id: Option<Text<'a>>,
+    /// Say how the decision came about; records nothing and gives no receipt.
     #[serde(default)]
     explain: bool,
+    /// `false`: nothing about the visitor is stored.
     consent: Option<bool>,
+    #[schema(ignore)]
     requests: Option<Vec<DecideBody<'a>>>,
 }
 
@@ -49,6 +72,17 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })
 }
 
+/// Which variation to show
+///
+/// Whatever goes wrong with the decision itself, the answer is `200` with a variation to show and a `reason`. Only a malformed
+/// request or an unknown experiment is an error; in a list a problem stands in the place of what is one.
+#[utoipa::path(
+    post, path = "/v1/decide", tag = "decisions", operation_id = "decide",
+    request_body(content = shape::Request<'_>, example = json!({
+        "experiment": "hero", "visitor": "v-8f2c", "context": {"device": "mobile", "country": "FR", "visits": 1}
+    })),
+    responses((status = 200, description = "What to show", body = shape::Answer<'_>), DecideProblems),
+)]
 pub(crate) async fn decide(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: DecideBody<'_> = parse(&bytes)?;
     let mut out = Vec::with_capacity(1_024);
@@ -58,6 +92,8 @@ pub(crate) async fn decide(service: Data<Service>, Body(bytes): Body) -> Result<
     }
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
 }
+
+problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, ExperimentUnknown, ExperimentDeleted);
 
 async fn one(service: &Service, body: &DecideBody<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
     let exclude = check(body)?;

@@ -9,6 +9,7 @@ mod definition;
 mod error;
 mod experiments;
 mod health;
+mod openapi;
 mod problem;
 mod report;
 mod reward;

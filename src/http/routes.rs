@@ -1,11 +1,11 @@
 //! Every address, a line each.
 
 use actix_web::web::{self, PayloadConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{backup, decide, experiments, health, report, reward, visitors};
+use crate::http::{backup, decide, experiments, health, openapi, problem, report, reward, visitors};
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
@@ -28,6 +28,10 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(at("/v1/experiments/{key}/end").route(web::post().to(experiments::end)))
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
+        .service(at("/openapi.json").route(web::get().to(openapi::openapi)))
+        .service(at("/docs").route(web::get().to(openapi::docs)))
+        .service(at("/docs/style.css").route(web::get().to(openapi::style)))
+        .service(at("/problems/{name}").route(web::get().to(problem::document::page)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));
@@ -37,6 +41,10 @@ async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path())))
 }
 
-async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Kind::MethodNotAllowed, format!("{} does not take {}", request.path(), request.method())))
+async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    let problem =
+        Problem::new(Kind::MethodNotAllowed, format!("{} does not take {}", request.path(), request.method()));
+    let mut response = problem.error_response();
+    openapi::allow(response.headers_mut(), request.match_pattern().as_deref());
+    response
 }

@@ -2,18 +2,24 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod document;
 pub(crate) mod server;
 pub(crate) mod site;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// Talks JSON to one server. Statuses are answers, not errors.
+use crate::support::document::{Answer, Document};
+
+/// Talks JSON to one server, and holds every answer against what the server's OpenAPI document says. Statuses are answers, not
+/// errors.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
+    document: Arc<OnceLock<Arc<Document>>>,
 }
 
 impl Client {
@@ -23,7 +29,11 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { agent, base: base.to_owned() }
+        Self { agent, base: base.to_owned(), document: Arc::default() }
+    }
+
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// Sends a body as it is; the answer's status and JSON (`null` if it has no body), or the transport's error.
@@ -38,9 +48,28 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<(u16, Option<String>, Value), String> {
+        let (answer, retry) = self.answer(method, path, body)?;
+        let checked = self.document()?.check(method, path, &answer);
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+        Ok((answer.status, retry, answer.json()?))
+    }
+
+    /// The server's document, asked for once.
+    pub(crate) fn document(&self) -> Result<&Document, String> {
+        if self.document.get().is_none() {
+            let (answer, _) = self.answer("GET", "/openapi.json", "")?;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            // Another thread may have been first: the document is the same.
+            let _ = self.document.set(Document::shared(&answer.text));
+        }
+        self.document.get().map(|document| &**document).ok_or_else(|| "no document".to_owned())
+    }
+
+    /// An answer as it comes, unchecked, with what `Retry-After` says.
+    fn answer(&self, method: &str, path: &str, body: &str) -> Result<(Answer, Option<String>), String> {
         let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(self.address(path))
             .header("content-type", "application/json");
         let response = if method == "GET" || method == "DELETE" {
             self.agent.run(request.body(()).expect("a request"))
@@ -48,16 +77,13 @@ impl Client {
             self.agent.run(request.body(body.to_owned()).expect("a request"))
         };
         let mut response = response.map_err(|error| error.to_string())?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry = header("retry-after").map(str::to_owned);
+        let media = header("content-type").and_then(|media| media.split(';').next()).unwrap_or_default().to_owned();
         let status = response.status().as_u16();
-        let retry = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text =
             response.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
-        let json = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?
-        };
-        Ok((status, retry, json))
+        Ok((Answer { status, media, text }, retry))
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
