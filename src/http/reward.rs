@@ -63,7 +63,7 @@ struct RewardBody<'a> {
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the two shapes that one type reads")]
 enum Request<'a> {
-    One(RewardBody<'a>),
+    One(Box<RewardBody<'a>>),
     Many(Rewards<'a>),
 }
 

@@ -21,7 +21,7 @@ use crate::service::decide::Why;
 #[schema(as = DecideRequest)]
 #[serde(untagged)]
 pub(super) enum Request<'a> {
-    One(DecideBody<'a>),
+    One(Box<DecideBody<'a>>),
     Many(Requests<'a>),
 }
 
@@ -42,7 +42,7 @@ const _: () = assert!(MAX_BATCH == 1_000, "the document says how many requests t
 #[schema(as = DecideResponse)]
 #[serde(untagged)]
 pub(super) enum Answer<'a> {
-    One(Decision<'a>),
+    One(Box<Decision<'a>>),
     Many(Decisions<'a>),
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Decisions<'a> {
 #[schema(as = DecisionEntry)]
 #[serde(untagged)]
 enum Entry<'a> {
-    Decision(Decision<'a>),
+    Decision(Box<Decision<'a>>),
     Problem(ProblemBody<'a>),
 }
 

@@ -153,7 +153,7 @@ fn type_of(schema: &Value) -> String {
     let mut said = match &schema["type"] {
         Value::String(one) => escaped(one),
         Value::Array(several) => several.iter().map(|one| escaped(text(one))).collect::<Vec<_>>().join(" or "),
-        _ => "any JSON".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "any JSON".to_owned(),
     };
     if let Some(items) = schema.get("items") {
         put(&mut said, format_args!(" of {}", type_of(items)));
