@@ -33,14 +33,8 @@ fn no_request_meets_a_server_error_or_an_answer_that_is_not_described() {
     prepare(&server);
     let output = Command::new("schemathesis")
         .current_dir(directory.path())
-        .arg("run")
+        .args(["--config-file", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis.toml"), "run"])
         .arg(server.client.address("/openapi.json"))
-        .args(["--seed", "1", "--max-examples", "40", "--max-time", "150", "--workers", "2"])
-        .args(["--phases", "examples,coverage,fuzzing,stateful", "--request-timeout", "20", "--continue-on-failure"])
-        // What a document cannot say, such as that a goal exists, makes refusals of requests that it allows: they are documented.
-        // No key is asked for yet, and no response has headers of its own.
-        .args(["--checks", CHECKS])
-        .args(["--generation-database", "none", "--no-color", "--warnings", "off"])
         .output()
         .expect("schemathesis runs: pip install it, or run scripts/test");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -48,6 +42,3 @@ fn no_request_meets_a_server_error_or_an_answer_that_is_not_described() {
     println!("{said}");
     assert_eq!(server.client.get("/readyz"), json!({"status": "ready"}), "the server is as it was");
 }
-
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
-                      negative_data_rejection,unsupported_method,allow_header_conformance,use_after_free";
