@@ -131,6 +131,7 @@ fn an_answer_that_is_not_described_is_found() {
         ),
         ("POST", "/v1/decide", answer(400, problem, &with("more", json!(1))), "'more' was unexpected"),
         ("POST", "/v1/decide", answer(200, plain, &json!({"decisions": [{}]})), "is not valid under"),
+        ("POST", "/v1/decide", answer(422, problem, &with("type", json!("/problems/field-refused"))), "not named"),
         ("DELETE", "/v1/experiments/hero", answer(204, plain, &json!({})), "a body"),
         ("GET", "/v1/decide", answer(405, problem, &sound), ""),
         ("GET", "/v1/decide", answer(404, problem, &sound), "no such method"),

@@ -16,7 +16,7 @@ use crate::http::body::{Body, ContextBody, ContextShape, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::openapi::schema::Id;
 use crate::http::problem::document::problems;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, quoted};
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
 
@@ -98,7 +98,8 @@ problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, ExperimentUnkno
 async fn one(service: &Service, body: &DecideBody<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
     let exclude = check(body)?;
     let query = query(body, &exclude)?;
-    let answer = service.decide(&query).await?;
+    let answer = service.decide(&query).await;
+    let answer = answer.map_err(|error| Problem::from(error).of_experiment("experiment", &quoted(query.experiment)))?;
     write_answer(&answer, &query, out);
     Ok(())
 }

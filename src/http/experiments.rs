@@ -15,8 +15,8 @@ use crate::engine::secret::Secret;
 use crate::http::body::{Body, parse};
 use crate::http::definition::{DefinitionBody, StatusWord, read, status_word, write};
 use crate::http::openapi::schema::ExperimentPath;
-use crate::http::problem::Problem;
 use crate::http::problem::document::problems;
+use crate::http::problem::{Problem, quoted};
 use crate::service::Service;
 
 /// An experiment as it is in force.
@@ -104,7 +104,7 @@ pub(crate) async fn put(service: Data<Service>, key: Path<String>, Body(bytes): 
     responses((status = 200, description = "The experiment", body = Shown<'_>), KnownProblems),
 )]
 pub(crate) async fn get(service: Data<Service>, key: Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(shown(&*service.engine().experiment(&key)?)))
+    Ok(HttpResponse::Ok().json(shown(&*service.engine().experiment(&key).map_err(of(&key))?)))
 }
 
 /// Delete an experiment, for good
@@ -116,7 +116,7 @@ pub(crate) async fn get(service: Data<Service>, key: Path<String>) -> Result<Htt
     responses((status = 204, description = "It is deleted, on disk"), DeleteProblems),
 )]
 pub(crate) async fn delete(service: Data<Service>, key: Path<String>) -> Result<HttpResponse, Problem> {
-    service.delete(&key).await?;
+    service.delete(&key).await.map_err(of(&key))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -174,8 +174,13 @@ pub(crate) async fn end(service: Data<Service>, key: Path<String>) -> Result<Htt
 }
 
 async fn set(service: &Service, key: &str, status: Status) -> Result<HttpResponse, Problem> {
-    let experiment = service.set_status(key, status).await?;
+    let experiment = service.set_status(key, status).await.map_err(of(key))?;
     Ok(HttpResponse::Ok().json(shown(&experiment)))
+}
+
+/// A problem of the experiment that an address names.
+fn of<E: Into<Problem>>(key: &str) -> impl Fn(E) -> Problem {
+    |error| error.into().of_experiment("key", &quoted(key))
 }
 
 fn shown(experiment: &Experiment) -> Shown<'_> {

@@ -110,6 +110,11 @@ kinds! {
         "Nothing was recorded, as far as the store could tell. Send it again after as many seconds as `Retry-After` says: what turns out to be on disk all the same counts once.";
 }
 
+/// A text from outside as a problem shows it: in quotes, the first 80 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", text.chars().take(80).collect::<String>())
+}
+
 /// One error, ready to be answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -128,6 +133,21 @@ impl Problem {
         let (field, given, allowed) = (field.to_string(), given.to_string(), allowed.to_string());
         let detail = format!("{field}: {given} is not allowed: {allowed}");
         Self { kind, detail, field: Some((field, given, allowed)) }
+    }
+
+    /// Names the field at fault where the problem is of this kind and names none: what refused it knows less of the request.
+    pub(crate) fn about(mut self, kind: Kind, field: &str, given: &str, allowed: &str) -> Self {
+        if self.kind == kind && self.field.is_none() {
+            self.field = Some((field.to_owned(), given.to_owned(), allowed.to_owned()));
+        }
+        self
+    }
+
+    /// As [`Self::about`], for what names an experiment.
+    pub(crate) fn of_experiment(self, field: &str, given: &str) -> Self {
+        self.about(Kind::ExperimentUnknown, field, given, "the key of an experiment that was saved")
+            .about(Kind::ExperimentDeleted, field, given, "an experiment that was not deleted")
+            .about(Kind::ExperimentEnded, field, given, "an experiment that has not ended")
     }
 
     /// As JSON: a whole answer, or one place in a batch's.

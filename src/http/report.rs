@@ -11,7 +11,7 @@ use crate::http::body::rfc3339;
 use crate::http::definition::{objective_word, status_word};
 use crate::http::openapi::schema::ExperimentPath;
 use crate::http::problem::document::problems;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, quoted};
 use crate::report::borrowing::Borrowing;
 use crate::report::delays::DelaysByVariation;
 use crate::report::intervals::{Estimate, Interval};
@@ -30,7 +30,9 @@ use crate::service::report::{
 )]
 pub(crate) async fn report(service: Data<Service>, key: Path<String>) -> Result<HttpResponse, Problem> {
     // Many segments take many milliseconds: not on a thread that answers decisions.
-    let made = block(move || service.report(&key)).await;
+    let made =
+        block(move || service.report(&key).map_err(|error| Problem::from(error).of_experiment("key", &quoted(&key))))
+            .await;
     let made =
         made.map_err(|error| Problem::new(Kind::Unavailable, format!("the report could not be made: {error}")))?;
     Ok(HttpResponse::Ok().json(shown(&made?)))

@@ -13,8 +13,9 @@ use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::openapi::schema::{Id, one_of, shapes};
 use crate::http::problem::document::problems;
-use crate::http::problem::{Kind, Problem, ProblemBody};
+use crate::http::problem::{Kind, Problem, ProblemBody, quoted};
 use crate::service::Service;
+use crate::service::error::FeedbackError;
 use crate::service::reward::{Rewarding, Subject, Unlearned};
 
 /// Most rewards of one list.
@@ -196,7 +197,7 @@ pub(crate) async fn reward(service: Data<Service>, Body(bytes): Body) -> Result<
     let Some(list) = &body.rewards else {
         let checked = check(&body)?;
         let (subject, reward) = to_reward(&body, &checked)?;
-        let rewarding = service.reward(subject, &reward).await?;
+        let rewarding = service.reward(subject, &reward).await.map_err(|error| refusal(subject, error))?;
         return Ok(HttpResponse::Ok().json(Answer::One(taken(&rewarding))));
     };
     let about = body.receipt.is_some() || body.experiment.is_some() || body.visitor.is_some();
@@ -222,14 +223,14 @@ async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Entry> {
         .map(|(body, checked)| to_reward(body, checked.as_ref().map_err(Clone::clone)?))
         .collect();
     let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
-    let mut done = service.rewards(&sound).await.into_iter();
+    let mut done = sound.iter().zip(service.rewards(&sound).await);
     rewards
         .into_iter()
         .map(|reward| match reward {
             Err(problem) => Entry::Refused(problem.to_json()),
             Ok(_) => match done.next().expect("one result for every reward handed over") {
-                Ok(rewarding) => Entry::Taken(taken(&rewarding)),
-                Err(error) => Entry::Refused(Problem::from(error).to_json()),
+                (_, Ok(rewarding)) => Entry::Taken(taken(&rewarding)),
+                ((subject, _), Err(error)) => Entry::Refused(refusal(*subject, error).to_json()),
             },
         })
         .collect()
@@ -245,7 +246,8 @@ async fn many(service: &Service, list: &[RewardBody<'_>]) -> Vec<Entry> {
 )]
 pub(crate) async fn activate(service: Data<Service>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: ActivateBody<'_> = parse(&bytes)?;
-    let outcome = service.activate(subject(&body.receipt, &body.experiment, &body.visitor)?).await?;
+    let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
+    let outcome = service.activate(subject).await.map_err(|error| refusal(subject, error))?;
     Ok(HttpResponse::Ok().json(Activated { outcome: outcome_word(outcome) }))
 }
 
@@ -296,6 +298,14 @@ fn subject<'a>(
         (None, None, Some(_)) => Err(Problem::field(Kind::Malformed, "experiment", "nothing", ALLOWED)),
         (None, Some(_), None) => Err(Problem::field(Kind::Malformed, "visitor", "nothing", ALLOWED)),
         (None, None, None) => Err(Problem::field(Kind::Malformed, "receipt", "nothing", ALLOWED)),
+    }
+}
+
+/// A problem of what a body is about.
+fn refusal(subject: Subject<'_>, error: FeedbackError) -> Problem {
+    match subject {
+        Subject::Visitor { experiment, .. } => Problem::from(error).of_experiment("experiment", &quoted(experiment)),
+        Subject::Receipt(_) => Problem::from(error).of_experiment("receipt", "a receipt"),
     }
 }
 

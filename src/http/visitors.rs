@@ -12,7 +12,7 @@ use crate::http::body::{Body, Text, parse, rfc3339};
 use crate::http::error::invalid_id;
 use crate::http::openapi::schema::{Id, VisitorPath, one_of, shapes};
 use crate::http::problem::document::problems;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, quoted};
 use crate::service::Service;
 use crate::service::companions::KnownContext;
 use crate::service::visitor::{KnownAssignment, KnownReward};
@@ -205,7 +205,10 @@ pub(crate) async fn alias(service: Data<Service>, Body(bytes): Body) -> Result<H
     let body: AliasBody<'_> = parse(&bytes)?;
     VisitorId::new(&body.anonymous.0).map_err(invalid_id("anonymous"))?;
     VisitorId::new(&body.visitor.0).map_err(invalid_id("visitor"))?;
-    let done = service.alias(&body.anonymous.0, &body.visitor.0).await?;
+    let done = service.alias(&body.anonymous.0, &body.visitor.0).await.map_err(|error| {
+        let allowed = "an id that is not this visitor's already, and that no other id was joined to";
+        Problem::from(error).about(Kind::AliasRefused, "anonymous", &quoted(&body.anonymous.0), allowed)
+    })?;
     Ok(HttpResponse::Ok().json(Aliased {
         outcome: if done.repeated { "repeated" } else { "recorded" },
         visitor: &body.visitor.0,

@@ -87,6 +87,9 @@ impl Document {
         if !answer.media.ends_with("json") {
             return Ok(());
         }
+        if !named(&answer.json()?) {
+            return refused("a field was refused and not named, with what was given and what is allowed".to_owned());
+        }
         let name = format!("{method} {template} {} {}", answer.status, answer.media);
         self.valid(&name, &content["schema"], answer).or_else(refused)
     }
@@ -136,6 +139,19 @@ impl Document {
             .should_validate_formats(true)
             .build(&root)
             .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+    }
+}
+
+/// Whether every refusal of a field says which, what was given and what is allowed.
+fn named(body: &Value) -> bool {
+    match body {
+        Value::Object(object) => {
+            let refused = object.get("type").is_some_and(|kind| kind == "/problems/field-refused");
+            let said = ["field", "given", "allowed"].iter().all(|name| object.contains_key(*name));
+            (!refused || said) && object.values().all(named)
+        }
+        Value::Array(list) => list.iter().all(named),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

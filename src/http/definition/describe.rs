@@ -1,13 +1,13 @@
 //! What the OpenAPI document says of fields whose types do not say it: words from the tables that read them, parameters from the
 //! registry of policies.
 
-use utoipa::openapi::schema::{AdditionalProperties, Object, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, Schema, Type};
 
 use crate::http::definition::{
     AGGREGATIONS, DELAYS, DURABILITIES, KINDS, OBJECTIVES, ON_FINISH, ROLES, STATUSES, UNITS, Words,
 };
 use crate::http::openapi::schema::{self, shapes};
-use crate::policy::REGISTRY;
+use crate::policy::{Parameter, ParameterSpec, Parameters, REGISTRY, Setting};
 
 fn choice<T>(words: Words<T>) -> Object {
     schema::one_of(words.iter().map(|(word, _)| *word))
@@ -68,11 +68,26 @@ fn policy() -> Object {
         let takes = REGISTRY.iter().filter(|entry| entry.parameters.iter().any(|other| other.name == spec.name));
         let takes: Vec<String> = takes.map(|entry| format!("`{}`", entry.kind)).collect();
         let said = format!("{}: {}. Of {}", spec.summary, spec.allowed, takes.join(", "));
-        let values = SchemaType::from_iter([Type::Boolean, Type::Number, Type::String, Type::Array, Type::Object]);
-        all = all
-            .property(spec.name, Schema::Object(Object::builder().schema_type(values).description(Some(said)).build()));
+        all = all.property(spec.name, parameter(spec, said));
     }
     all.description(Some("How variations are chosen. Which parameters there are depends on the kind."))
         .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
         .build()
+}
+
+/// Every default is of the one type that its parameter takes; what has none is shares by variation.
+fn parameter(spec: &ParameterSpec, said: String) -> Schema {
+    let number = || schema::of_type(Type::Number);
+    let setting = Setting { parameters: &Parameters::new(), variations_count: 2 };
+    let by_name = schema::of_type(Type::Object).additional_properties(Some(number()));
+    let plain = match (spec.default)(&setting) {
+        Some(Parameter::Numbers(_)) => {
+            return ArrayBuilder::new().items(number()).description(Some(said)).build().into();
+        }
+        Some(Parameter::Number(_)) => number(),
+        Some(Parameter::Text(_)) => schema::of_type(Type::String),
+        Some(Parameter::Flag(_)) => schema::of_type(Type::Boolean),
+        Some(Parameter::Shares(_)) | None => by_name,
+    };
+    plain.description(Some(said)).build().into()
 }
