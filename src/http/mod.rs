@@ -16,6 +16,7 @@ mod keys;
 mod lines;
 mod metrics;
 mod ofrep;
+mod openapi;
 mod problem;
 mod report;
 mod reward;

@@ -53,6 +53,10 @@ pub(crate) static ROWS: &[Row] = &[
     row(Method::POST, "/v1/keys", Role::Admin),
     row(Method::DELETE, "/v1/keys/{id}", Role::Admin),
     row(Method::GET, "/metrics", Role::Write),
+    for_all(Method::GET, "/openapi.json"),
+    for_all(Method::GET, "/docs"),
+    for_all(Method::GET, "/docs/style.css"),
+    for_all(Method::GET, "/problems/{name}"),
     for_all(Method::GET, "/healthz"),
     for_all(Method::GET, "/readyz"),
 ];
