@@ -84,7 +84,9 @@ const OUTSIDE: &[Outside] = &[
         &["src/cli", "src/config", "src/access/keys"],
         "randomness of the system enters once, as a secret and a seed; and API keys are made of it",
     ),
+    outside("governor", &["src/access/rate"], "how often, in one place"),
     outside("indicatif", &["simulations", "src/cli"], "a library prints nothing"),
+    outside("ipnet", &["src/access", "src/config"], "which proxies say whose request it is"),
     outside(
         "jiff",
         &["src/http", "src/cli", "src/config", "simulations"],

@@ -23,8 +23,9 @@ pub(crate) struct Target {
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgument {
     /// Key for the server; better in the environment, as others on the machine see arguments
-    #[arg(long, env = "MABEL_KEY", value_name = "KEY", hide_env_values = true, global = true)]
-    pub(crate) key: Option<String>,
+    // Not named `key`: clap would take an experiment's, which stands beside it, for the same.
+    #[arg(long = "key", env = "MABEL_KEY", value_name = "KEY", hide_env_values = true, global = true)]
+    pub(crate) api_key: Option<String>,
 }
 
 /// Most bytes of an answer: a report on 10,000 segments fits.
@@ -53,7 +54,7 @@ impl Client {
     /// # Errors
     /// As of [`Self::with_key`].
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
-        Self::with_key(&target.server, target.key.key.as_deref())
+        Self::with_key(&target.server, target.key.api_key.as_deref())
     }
 
     /// Checks the address; connects with the first request.

@@ -94,7 +94,7 @@ impl From<Word> for Role {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Place { data, keys, server, key } = &arguments.place;
     match server {
-        Some(server) => over_http(&Client::with_key(server, key.key.as_deref())?, &arguments.action),
+        Some(server) => over_http(&Client::with_key(server, key.api_key.as_deref())?, &arguments.action),
         None => {
             let file = keys.clone().map_or_else(|| in_data(data), Ok)?;
             in_file(&Keys::open(file).map_err(Failure::new)?, &arguments.action)

@@ -13,6 +13,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::domain::context::Value;
 use crate::domain::{Context, Timestamp};
+use crate::http::limits::Limits;
 use crate::http::openapi::schema::{self, shapes};
 use crate::http::problem::{Kind, Problem};
 
@@ -32,8 +33,16 @@ impl FromRequest for Body {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = Bytes::from_request(request, payload);
+        let most = request.app_data::<Limits>().copied().unwrap_or_default().body;
         Box::pin(async move {
-            bytes.await.map(Self).map_err(|error| {
+            // What is there already starts no timer.
+            let Ok(bytes) = tokio::time::timeout(most, bytes).await else {
+                return Err(Problem::new(
+                    Kind::BodyTooSlow,
+                    format!("a body must be here within {} s", most.as_secs()),
+                ));
+            };
+            bytes.map(Self).map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
                     Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
                 } else {

@@ -143,7 +143,7 @@ pub(crate) async fn decide(
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
 }
 
-problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, ExperimentUnknown, ExperimentDeleted);
+problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted);
 
 async fn one(
     service: &Service,

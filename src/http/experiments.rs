@@ -194,7 +194,7 @@ fn shown(experiment: &Experiment) -> Shown<'_> {
     }
 }
 
-problems!(SaveProblems: Malformed, FieldRefused, BodyTooLarge, TooManyEpochs, Overloaded, Unavailable);
+problems!(SaveProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, TooManyEpochs, Overloaded, Unavailable);
 problems!(KnownProblems: ExperimentUnknown, ExperimentDeleted);
 problems!(DeleteProblems: ExperimentUnknown, ExperimentDeleted, Overloaded, Unavailable);
 problems!(StatusProblems: ExperimentUnknown, ExperimentDeleted, ExperimentEnded, Overloaded, Unavailable);

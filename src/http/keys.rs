@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::access::key::{Key, KeyId, Role, Wanted};
 use crate::access::{Access, KeyError};
+use crate::http::audit::about;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::openapi::schema::{one_of, shapes};
 use crate::http::problem::document::problems;
@@ -117,7 +118,9 @@ pub(crate) async fn create(
     // The file is written and synced: not on a thread that answers decisions.
     let made = block(move || access.keys().create(wanted, now)).await;
     let (key, text) = made.map_err(|error| Problem::new(Kind::Unavailable, error))??;
-    Ok(HttpResponse::Created().json(Shown { key: Some(text), ..shown(&key) }))
+    let mut response = HttpResponse::Created().json(Shown { key: Some(text), ..shown(&key) });
+    about(&mut response, &key);
+    Ok(response)
 }
 
 /// Revoke a key
@@ -162,5 +165,5 @@ fn shown(key: &Key) -> Shown {
     }
 }
 
-problems!(CreateProblems: Malformed, FieldRefused, BodyTooLarge, TooManyKeys, Unavailable);
+problems!(CreateProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, TooManyKeys, Unavailable);
 problems!(RevokeProblems: FieldRefused, KeyUnknown, LastAdminKey, Unavailable);

@@ -1,11 +1,17 @@
 //! Bodies of many lines, a JSON value each (NDJSON): read as they come, so many lines at a time, whatever their number.
 
-use actix_web::web::{Bytes, BytesMut, Payload};
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::http::limits::Limits;
 use crate::http::problem::{Kind, Problem, ProblemBody};
 
 /// Longest line, in bytes.
@@ -20,6 +26,8 @@ const MAX_REFUSALS: usize = 1_000;
 /// What was read of a body so far.
 pub(crate) struct Lines {
     payload: Payload,
+    /// Within what something of the body must come.
+    piece: Duration,
     rest: BytesMut,
     read: u64,
     ended: bool,
@@ -34,10 +42,6 @@ pub(crate) struct Line {
 }
 
 impl Lines {
-    pub(crate) fn of(payload: Payload) -> Self {
-        Self { payload, rest: BytesMut::new(), read: 0, ended: false, flaw: None }
-    }
-
     /// The next lines, blank ones left out; none at the end.
     ///
     /// # Errors
@@ -79,7 +83,11 @@ impl Lines {
             if self.rest.len() > MAX_LINE_BYTES {
                 return Err(self.too_long(self.rest.len()));
             }
-            match self.payload.next().await {
+            let Ok(piece) = tokio::time::timeout(self.piece, self.payload.next()).await else {
+                let detail = format!("nothing came for {} s in line {}", self.piece.as_secs(), self.number());
+                return Err(Problem::new(Kind::BodyTooSlow, detail));
+            };
+            match piece {
                 Some(Ok(bytes)) => self.rest.extend_from_slice(&bytes),
                 Some(Err(error)) => {
                     let detail = format!("the body broke off in line {}: {error}", self.number());
@@ -107,6 +115,16 @@ impl Lines {
     fn too_long(&self, bytes: usize) -> Problem {
         let detail = format!("line {} has {bytes} bytes or more, at most {MAX_LINE_BYTES} are allowed", self.number());
         Problem::new(Kind::BodyTooLarge, detail)
+    }
+}
+
+impl FromRequest for Lines {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let piece = request.app_data::<Limits>().copied().unwrap_or_default().body;
+        ready(Ok(Self { payload: payload.take(), piece, rest: BytesMut::new(), read: 0, ended: false, flaw: None }))
     }
 }
 

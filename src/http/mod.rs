@@ -2,6 +2,7 @@
 //!
 //! Invariant: actix-web and wire types are here and nowhere below; no handler decides anything a use case should.
 
+mod audit;
 mod backup;
 mod body;
 mod cors;
@@ -13,6 +14,7 @@ mod gate;
 mod health;
 mod idempotency;
 mod keys;
+mod limits;
 mod lines;
 mod metrics;
 mod ofrep;
@@ -35,6 +37,7 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::service::Service;
 
@@ -68,11 +71,13 @@ pub struct Options {
     pub stop_seconds: u64,
     /// Who is let in.
     pub access: Arc<Access>,
+    /// How long clients may take, and how many there may be.
+    pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: None, stop_seconds: 10, access: Arc::default() }
+        Self { workers: None, stop_seconds: 10, access: Arc::default(), limits: Limits::default() }
     }
 }
 
@@ -88,13 +93,16 @@ pub fn run(
     stop: impl Future<Output = ()> + 'static,
 ) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
+        let clock = Arc::clone(&service);
         let state = actix_web::web::Data::from(service);
         let access = actix_web::web::Data::from(Arc::clone(&options.access));
         let latencies = actix_web::web::Data::new(Latencies::new());
+        let limits = options.limits;
         let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(access.clone())
+                .app_data(limits)
                 .app_data(latencies.clone())
                 .configure(|config| routes::configure(config, &latencies))
         };
@@ -105,8 +113,9 @@ pub fn run(
         let server = server
             .disable_signals()
             .shutdown_timeout(options.stop_seconds)
-            // Idle visitors' browsers keep connections: they cost memory, not threads.
-            .max_connections(25_000)
+            .client_request_timeout(limits.head)
+            .keep_alive(limits.idle)
+            .max_connections(limits.connections)
             .listen(listener)?
             .run();
         let handle = server.handle();
@@ -114,7 +123,7 @@ pub fn run(
             stop.await;
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(look_for_changes(options.access));
+        let looking = actix_web::rt::spawn(keep_up(clock, options.access));
         let served = server.await;
         looking.abort();
         served
@@ -124,15 +133,18 @@ pub fn run(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes. On the thread that only starts and stops: it reads a small file.
-async fn look_for_changes(access: Arc<Access>) {
+/// Sees keys that the command line makes or revokes, and forgets addresses that are quiet. On the thread that only starts and
+/// stops: it reads a small file.
+async fn keep_up(service: Arc<Service>, access: Arc<Access>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
+        access.sweep();
         match access.keys().refresh() {
             Ok(None) => {}
             Ok(Some(seen)) => {
-                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed")
+                audit::seen(&access, &seen, service.now());
+                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed");
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
         }

@@ -51,6 +51,9 @@ kinds! {
     /// The body is longer than allowed.
     BodyTooLarge = 413 "body-too-large", "The body is too large",
         "A body has at most 1 MiB. Send a long list in parts.";
+    /// The body did not come in time.
+    BodyTooSlow = 408 "body-too-slow", "The body did not come in time",
+        "A body must be there ten seconds after its headers. Send it again over a faster connection, or in parts.";
     /// A key is asked for, and none came.
     KeyRequired = 401 "key-required", "A key is needed",
         "Send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `mabel keys create` makes one.";
@@ -63,6 +66,9 @@ kinds! {
     /// The page may not use the key, or none.
     OriginRefused = 403 "origin-refused", "Pages of this origin may not do this",
         "The key is for other origins; or the server has no keys yet, and lets in pages of its own machine only. Make a key with this origin.";
+    /// A limit of requests a second.
+    TooManyRequests = 429 "too-many-requests", "There are too many requests",
+        "The key's `rate`, or the server's limit for an address, is used up. Send it again after as many seconds as `Retry-After` says; a batch is one request.";
     /// There is no key of this id.
     KeyUnknown = 404 "key-unknown", "There is no such key",
         "None has this id. Compare it with `GET /v1/keys`.";
@@ -143,17 +149,19 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The field, what was given, what is allowed.
     pub(crate) field: Option<(String, String, String)>,
+    /// Whole seconds after which it is worth another try, where that is known.
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), field: None }
+        Self { kind, detail: detail.to_string(), field: None, retry_after: None }
     }
 
     pub(crate) fn field(kind: Kind, field: impl ToString, given: impl ToString, allowed: impl ToString) -> Self {
         let (field, given, allowed) = (field.to_string(), given.to_string(), allowed.to_string());
         let detail = format!("{field}: {given} is not allowed: {allowed}");
-        Self { kind, detail, field: Some((field, given, allowed)) }
+        Self { kind, detail, field: Some((field, given, allowed)), retry_after: None }
     }
 
     /// Names the field at fault where the problem is of this kind and names none: what refused it knows less of the request.
@@ -233,8 +241,9 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((RETRY_AFTER, "1"));
+        let unavailable = (self.status_code() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(seconds) = self.retry_after.or(unavailable) {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"mabel\""));

@@ -201,12 +201,12 @@ pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): 
 }
 
 problems!(
-    RewardProblems: Malformed, FieldRefused, BodyTooLarge, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed, ReceiptForeign,
+    RewardProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed, ReceiptForeign,
     ReceiptForged, ReceiptExpired, VisitorErased, VisitorUnassigned, EpochClosed, TooManyRewards, RewardUnknown, GoalUnknown,
     Overloaded, Unavailable,
 );
 problems!(
-    ActivateProblems: Malformed, FieldRefused, BodyTooLarge, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed,
+    ActivateProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed,
     ReceiptForeign, ReceiptForged, ReceiptExpired, VisitorErased, VisitorUnassigned, EpochClosed, TooManyRewards, Overloaded,
     Unavailable,
 );

@@ -1,7 +1,7 @@
 //! `POST /v1/rewards`: rewards, amendments and retractions, a line each.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,10 +46,9 @@ pub(crate) async fn rewards(
     service: Data<Service>,
     asker: Asker,
     idempotent: IdempotencyKey,
-    payload: Payload,
+    mut lines: Lines,
 ) -> Result<HttpResponse, Problem> {
     let role = asker.role(None)?;
-    let mut lines = Lines::of(payload);
     let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
     let mut refusals = Refusals::default();
     let complete = loop {

@@ -272,4 +272,4 @@ fn done(name: &str, tracked: Result<Tracked, FeedbackError>) -> Result<Done, Pro
     Ok(Done { name: name.to_owned(), results, without_goal })
 }
 
-problems!(TrackProblems: Malformed, FieldRefused, BodyTooLarge, Overloaded, Unavailable);
+problems!(TrackProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, Overloaded, Unavailable);

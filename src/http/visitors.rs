@@ -222,7 +222,7 @@ pub(crate) async fn alias(service: Data<Service>, Body(bytes): Body) -> Result<H
 
 problems!(VisitorProblems: FieldRefused, Unavailable);
 problems!(EraseProblems: FieldRefused, Overloaded, Unavailable);
-problems!(AliasProblems: Malformed, FieldRefused, BodyTooLarge, AliasRefused, Overloaded, Unavailable);
+problems!(AliasProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, AliasRefused, Overloaded, Unavailable);
 
 fn assignment(known: &KnownAssignment) -> Assignment<'_> {
     let record = &known.assignment.record;

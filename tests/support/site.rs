@@ -27,10 +27,18 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self::running(Options::default())
+        Self::with_options(Options::default(), mabel::http::Limits::default())
     }
 
     pub(crate) fn running(options: Options) -> Self {
+        Self::with_options(options, mabel::http::Limits::default())
+    }
+
+    pub(crate) fn within(limits: mabel::http::Limits) -> Self {
+        Self::with_options(Options::default(), limits)
+    }
+
+    fn with_options(options: Options, limits: mabel::http::Limits) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Arc::new(MemoryStore::new());
         let options = Options { commit_interval: Duration::from_millis(2), ..options };
@@ -42,7 +50,8 @@ impl Site {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shared = Arc::clone(&service);
         let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1, ..mabel::http::Options::default() };
+            let options =
+                mabel::http::Options { workers: Some(1), stop_seconds: 1, limits, ..mabel::http::Options::default() };
             let wait = async {
                 let _ = stopped.await;
             };

@@ -14,7 +14,8 @@ use crate::http::problem::document::responses;
 use crate::http::roles::{ROWS, Row};
 
 /// What every address that needs a key may answer.
-const REFUSALS: &[Kind] = &[Kind::KeyRequired, Kind::KeyRefused, Kind::RoleRequired, Kind::OriginRefused];
+const REFUSALS: &[Kind] =
+    &[Kind::KeyRequired, Kind::KeyRefused, Kind::RoleRequired, Kind::OriginRefused, Kind::TooManyRequests];
 
 /// Adds it to the document.
 pub(super) struct Roles;
