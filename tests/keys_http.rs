@@ -25,23 +25,9 @@ impl Answer {
 }
 
 fn send(client: &Client, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", client.base()));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = if body.is_null() {
-        agent.run(request.body(()).expect("a request"))
-    } else {
-        agent.run(request.body(body.to_string()).expect("a request"))
-    };
-    let mut response = response.expect("the server answers");
-    let body = response.body_mut().read_to_string().expect("text");
-    Answer {
-        status: response.status().as_u16(),
-        headers: response.headers().clone(),
-        json: serde_json::from_str(&body).unwrap_or(Value::Null),
-    }
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let (status, headers, json) = client.with_headers(method, path, &body, headers);
+    Answer { status, headers, json }
 }
 
 fn hero() -> Value {

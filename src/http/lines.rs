@@ -7,10 +7,12 @@ use actix_web::dev::Payload;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::http::limits::Limits;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, ProblemBody};
 
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: usize = 65_536;
@@ -129,22 +131,25 @@ impl FromRequest for Lines {
 /// What was refused, by line: the first of them in full, the others counted.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    count: u64,
-    told: Vec<Value>,
+    pub(crate) count: u64,
+    pub(crate) told: Vec<Refusal>,
+}
+
+/// A line that was refused, and why.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedLine)]
+pub(crate) struct Refusal {
+    /// Its number, from 1.
+    line: u64,
+    #[schema(value_type = ProblemBody<'static>)]
+    problem: Value,
 }
 
 impl Refusals {
     pub(crate) fn add(&mut self, line: u64, problem: &Problem) {
         self.count += 1;
         if self.told.len() < MAX_REFUSALS {
-            self.told.push(json!({ "line": line, "problem": problem.to_json() }));
+            self.told.push(Refusal { line, problem: problem.to_json() });
         }
-    }
-
-    /// An answer, and in it how many were refused, and which.
-    pub(crate) fn beside(self, mut answer: Value) -> Value {
-        answer["refused"] = json!(self.count);
-        answer["refusals"] = Value::Array(self.told);
-        answer
     }
 }

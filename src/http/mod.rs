@@ -18,6 +18,7 @@ mod limits;
 mod lines;
 mod metrics;
 mod ofrep;
+mod openapi;
 mod problem;
 mod report;
 mod reward;

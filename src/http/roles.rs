@@ -61,6 +61,10 @@ pub(crate) static ROWS: &[Row] = &[
     change(Method::DELETE, "/v1/keys/{id}", Role::Admin, "key.revoke"),
     row(Method::GET, "/metrics", Role::Write),
     for_all(Method::GET, "/sdk/mabel.js"),
+    for_all(Method::GET, "/openapi.json"),
+    for_all(Method::GET, "/docs"),
+    for_all(Method::GET, "/docs/style.css"),
+    for_all(Method::GET, "/problems/{name}"),
     for_all(Method::GET, "/healthz"),
     for_all(Method::GET, "/readyz"),
 ];

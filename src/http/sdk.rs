@@ -43,6 +43,17 @@ fn stripped(source: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
+/// The client of pages
+///
+/// Stripped of comments, and compressed for whoever takes that.
+#[utoipa::path(
+    get, path = "/sdk/mabel.js", tag = "operations", operation_id = "getScript",
+    params(("if-none-match" = Option<String>, Header, description = "The `ETag` of what is there already")),
+    responses(
+        (status = 200, description = "The script", body = String, content_type = "text/javascript"),
+        (status = 304, description = "It is still the same"),
+    ),
+)]
 pub(crate) async fn script(request: HttpRequest) -> HttpResponse {
     let Script { plain, gzip, tag } = &*SCRIPT;
     if is_known(&request, tag) {
