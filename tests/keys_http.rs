@@ -200,7 +200,7 @@ fn browsers_are_told_who_may() {
     assert_eq!(preflight.header("access-control-allow-methods"), "POST");
     assert_eq!(
         preflight.header("access-control-allow-headers"),
-        "content-type, authorization, x-api-key, if-none-match"
+        "content-type, authorization, x-api-key, if-none-match, idempotency-key"
     );
     assert_eq!(preflight.header("access-control-max-age"), "7200");
     assert_eq!(preflight.header("access-control-allow-credentials"), "");

@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 
 use crate::http::openapi::security::Roles;
 use crate::http::{
-    backup, decide, experiments, health, keys, metrics, ofrep, problem, report, reward, rewards, track, visitors,
+    backup, decide, experiments, health, keys, metrics, ofrep, problem, report, reward, rewards, sdk, track, visitors,
 };
 
 /// A new address is a line in `paths`, one in `routes.rs`, and `#[utoipa::path]` on its handler.
