@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod secret;
 pub(crate) mod tls;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use mabel::engine::secret::Secret;
 use mabel::service::retention::Retention;
 use mabel::store::Location;
 
+use crate::config::values::{boolean, bytes, span};
 use crate::telemetry::LogFormat;
 
 /// One thing that can be configured: its name in the file, in flags (with dashes) and in the environment (`MABEL_` and
@@ -374,32 +376,6 @@ fn from_flag(values: &Layer, field: &Field) -> bool {
 fn parsed<T>(values: &Layer, field: &Field, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
     let Given { text, origin } = given(values, field);
     parse(&text).ok_or(ConfigError::Value { field: field.name, given: text, origin, allowed: field.allowed.to_owned() })
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    text.parse().ok()
-}
-
-fn span(text: &str, least: Span, most: &str) -> Option<Duration> {
-    let span = Span::parse(text)?;
-    (span >= least && span <= Span::parse(most)?).then(|| Duration::from_millis(span.as_millis()))
-}
-
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let unit: u64 = match text[digits..].trim_start() {
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    let bytes = text[..digits].parse::<u64>().ok()?.checked_mul(unit)?;
-    (1_000_000..=1_000_000_000_000).contains(&bytes).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod visitors;
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,16 @@ pub fn run(
     listener: TcpListener,
     options: Options,
     stop: impl Future<Output = ()> + 'static,
+) -> std::io::Result<()> {
+    serve(service, listener, options, Box::pin(stop))
+}
+
+/// Not generic: else the whole server would be compiled anew in every program that runs one.
+fn serve(
+    service: Arc<Service>,
+    listener: TcpListener,
+    options: Options,
+    stop: Pin<Box<dyn Future<Output = ()>>>,
 ) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
         let clock = Arc::clone(&service);
