@@ -149,7 +149,7 @@ pub(crate) async fn start(service: Data<Service>, key: Path<String>) -> Result<H
     set(&service, &key, Status::Running).await
 }
 
-/// Let an experiment decide no more, for now
+/// Pause an experiment
 ///
 /// It answers the default; rewards of earlier decisions still count.
 #[utoipa::path(

@@ -153,12 +153,6 @@ impl Client {
         self.try_send(method, path, &body.to_string()).expect("the server answers")
     }
 
-    /// The same with headers.
-    pub(crate) fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-        let (status, _, json) = self.with_headers(method, path, body, headers);
-        (status, json)
-    }
-
     /// An answer that is no JSON.
     pub(crate) fn text(&self, path: &str) -> String {
         let (status, _, text) = self.raw("GET", path, "", &[]);

@@ -32,7 +32,8 @@ pub(super) async fn several(
         return Err(Problem::field(Kind::FieldRefused, "experiments", given, ALONE));
     }
     let exclude = check(body, role)?;
-    let running = service.running();
+    // Asked for only where it is meant: it looks at every experiment.
+    let running = if matches!(experiments, Experiments::All) { service.running() } else { Vec::new() };
     let keys: Vec<&str> = match experiments {
         Experiments::All => running.iter().map(ExperimentKey::as_str).collect(),
         Experiments::Listed(list) => list.iter().map(|Text(key)| &**key).collect(),
