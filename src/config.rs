@@ -3,6 +3,8 @@
 
 pub(crate) mod access;
 pub(crate) mod secret;
+pub(crate) mod tls;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,7 @@ use mabel::engine::secret::Secret;
 use mabel::service::retention::Retention;
 use mabel::store::Location;
 
+use crate::config::values::{boolean, bytes, span};
 use crate::telemetry::LogFormat;
 
 /// One thing that can be configured: its name in the file, in flags (with dashes) and in the environment (`MABEL_` and
@@ -89,7 +92,7 @@ const FIELDS: [&Field; 15] = [
 ];
 
 fn fields() -> impl Iterator<Item = &'static Field> {
-    FIELDS.into_iter().chain(access::FIELDS)
+    FIELDS.into_iter().chain(access::FIELDS).chain(tls::FIELDS)
 }
 
 /// Flags of `mabel serve`. Text, because checking is done where the file's and the environment's values are checked.
@@ -145,6 +148,8 @@ pub(crate) struct Flags {
     secret_file: Option<String>,
     #[command(flatten)]
     access: access::AccessFlags,
+    #[command(flatten)]
+    tls: tls::TlsFlags,
 }
 
 /// Where the receipt secret comes from.
@@ -186,6 +191,7 @@ pub(crate) struct Configuration {
     pub(crate) accept_loss: bool,
     pub(crate) secret: SecretSource,
     pub(crate) access: access::Settings,
+    pub(crate) tls: tls::Settings,
 }
 
 /// Why a configuration is not taken.
@@ -252,6 +258,7 @@ impl Configuration {
         let secret_file = given(values, &SECRET_FILE).text;
         Ok(Self {
             access: access::Settings::read(values, &listen)?,
+            tls: tls::Settings::read(values)?,
             listen,
             data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
@@ -314,6 +321,7 @@ impl Flags {
         texts
             .chain(switches)
             .chain(self.access.given())
+            .chain(self.tls.given())
             .map(|(field, text)| (field.name, Given { text, origin: format!("given by {}", field.flag()) }))
             .collect()
     }
@@ -368,32 +376,6 @@ fn from_flag(values: &Layer, field: &Field) -> bool {
 fn parsed<T>(values: &Layer, field: &Field, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
     let Given { text, origin } = given(values, field);
     parse(&text).ok_or(ConfigError::Value { field: field.name, given: text, origin, allowed: field.allowed.to_owned() })
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    text.parse().ok()
-}
-
-fn span(text: &str, least: Span, most: &str) -> Option<Duration> {
-    let span = Span::parse(text)?;
-    (span >= least && span <= Span::parse(most)?).then(|| Duration::from_millis(span.as_millis()))
-}
-
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let unit: u64 = match text[digits..].trim_start() {
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    let bytes = text[..digits].parse::<u64>().ok()?.checked_mul(unit)?;
-    (1_000_000..=1_000_000_000_000).contains(&bytes).then_some(bytes)
 }
 
 #[cfg(test)]

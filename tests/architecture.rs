@@ -56,8 +56,8 @@ const OUTSIDE: &[Outside] = &[
     outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside(
         "arc-swap",
-        &["src/engine", "src/access", "src/service"],
-        "readers of allocations, definitions and keys take no lock",
+        &["src/engine", "src/access", "src/service", "src/http/tls"],
+        "readers of allocations, definitions, keys and the certificate take no lock",
     ),
     outside("base64", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside("bincode", &["src/store/record"], "the stored form is known to its mirrors alone, and can change"),
@@ -76,7 +76,11 @@ const OUTSIDE: &[Outside] = &[
     outside("ctrlc", TERMINAL, "only a command decides what an interrupt means"),
     outside("csv", &["simulations", "src/cli"], "logs are read by simulations alone"),
     outside("dashmap", &["src/engine/table"], "its guards deadlock if they escape: one file keeps them in"),
-    outside("flate2", &["simulations", "src/cli"], "logs are read by simulations alone"),
+    outside(
+        "flate2",
+        &["simulations", "src/cli", "src/http/sdk"],
+        "logs are read by simulations alone; the script of pages is compressed once",
+    ),
     outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
     outside("futures-util", &["src/http/lines"], "bodies that are read as they come"),
     outside(
@@ -84,7 +88,9 @@ const OUTSIDE: &[Outside] = &[
         &["src/cli", "src/config", "src/access/keys"],
         "randomness of the system enters once, as a secret and a seed; and API keys are made of it",
     ),
+    outside("governor", &["src/access/rate"], "how often, in one place"),
     outside("indicatif", &["simulations", "src/cli"], "a library prints nothing"),
+    outside("ipnet", &["src/access", "src/config"], "which proxies say whose request it is"),
     outside(
         "jiff",
         &["src/http", "src/cli", "src/config", "simulations"],
@@ -98,6 +104,8 @@ const OUTSIDE: &[Outside] = &[
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
     outside("rayon", &["simulations", "src/cli"], "a server's threads are few and named"),
     outside("redb", &["src/store/redb"], "what was found about redb is handled in one place, and it can be exchanged"),
+    outside("rustls", &["src/http/tls", "src/cli/trust"], "who proves to be whom, in one file for each side"),
+    outside("rustls-native-certs", &["src/cli/trust"], "whom a command trusts"),
     outside(
         "serde",
         WIRE,
@@ -129,9 +137,12 @@ const OUTSIDE: &[Outside] = &[
         &["src/telemetry", "src/cli", "src/main"],
         "a process chooses where logs go, a library does not",
     ),
+    outside("utoipa", &["src/http"], "the document describes the wire, which is known to http alone"),
     outside("ureq", TERMINAL, "the client of commands; a server calls nobody"),
+    outside("jsonschema", IN_TESTS, "answers against the schemas that describe them"),
     outside("criterion", IN_TESTS, "benchmarks"),
     outside("proptest", IN_TESTS, "laws as properties"),
+    outside("rcgen", IN_TESTS, "certificates"),
     outside("shuttle", IN_TESTS, "interleavings of threads by a seed"),
     outside("tempfile", IN_TESTS, "directories that vanish after a test"),
 ];

@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use support::Client;
+use support::programs::{node, root, run};
 use support::server::Server;
 
 /// Visitors of one run, and how often each variation leads to a conversion.
@@ -45,18 +45,6 @@ fn serve(hero: &str, role: &str) -> (Server, String) {
     (server, key)
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Runs a program to its end; what it wrote to its output.
-fn run(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (output, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{command:?}: {}\n{output}\n{errors}", done.status);
-    output.into_owned()
-}
-
 /// Visitors against a server: what a program saw of them.
 fn visit(program: &mut Command, (server, key): &(Server, String), seed: u64) -> Value {
     let rates: serde_json::Map<String, Value> =
@@ -65,18 +53,6 @@ fn visit(program: &mut Command, (server, key): &(Server, String), seed: u64) -> 
     let output = run(program.env("MABEL_KEY", key));
     let line = output.lines().last().expect("a line");
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {output}"))
-}
-
-fn node(program: &str) -> Command {
-    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let directory = INSTALLED.get_or_init(|| {
-        let directory = root().join("tests/clients/js");
-        run(Command::new("npm").arg("ci").current_dir(&directory));
-        directory
-    });
-    let mut node = Command::new("node");
-    node.arg(program).current_dir(directory);
-    node
 }
 
 fn python(program: &str) -> Command {

@@ -187,13 +187,13 @@ fn what_is_sent_twice_under_one_key_counts_once() {
     save(&site, "hero", &definition("decision", json!({"goals": goals})));
     let decide = |key: &str| {
         let body = json!({"experiment": "hero", "visitor": "v"}).to_string();
-        site.client.send_with("POST", "/v1/decide", &body, &[("idempotency-key", key)])
+        site.client.with_headers("POST", "/v1/decide", &body, &[("idempotency-key", key)]).2
     };
-    let (first, second, other) = (decide("a").1, decide("a").1, decide("b").1);
+    let (first, second, other) = (decide("a"), decide("a"), decide("b"));
     assert_eq!((&first, &first["decision_id"]), (&second, &json!("a")));
     assert_ne!(first["receipt"], other["receipt"]);
     let reward = |body: Value, key: &str| {
-        site.client.send_with("POST", "/v1/reward", &body.to_string(), &[("idempotency-key", key)]).1
+        site.client.with_headers("POST", "/v1/reward", &body.to_string(), &[("idempotency-key", key)]).2
     };
     let one = json!({"receipt": first["receipt"], "value": 3});
     assert_eq!(reward(one.clone(), "k1")["outcome"], "recorded");
@@ -208,6 +208,7 @@ fn what_is_sent_twice_under_one_key_counts_once() {
     assert_eq!(outcomes(reward(list, "k3")), ["repeated", "repeated"]);
     let amended = json!({"action": "amend", "receipt": first["receipt"], "reward_id": "k1", "value": 4});
     assert_eq!(reward(amended, "k4")["outcome"], "recorded", "what is corrected is named by its own id");
-    let (status, problem) = site.client.send_with("POST", "/v1/reward", "{}", &[("idempotency-key", &"k".repeat(201))]);
+    let (status, _, problem) =
+        site.client.with_headers("POST", "/v1/reward", "{}", &[("idempotency-key", &"k".repeat(201))]);
     assert_eq!((status, &problem["field"]), (422, &json!("Idempotency-Key")), "{problem}");
 }

@@ -71,7 +71,7 @@ fn what_is_refused_is_refused_by_name() {
     for (body, status, kind, field) in [
         (hero("nobody"), 404, "visitor-unassigned", "visitor"),
         (json!({"experiment": "banner", "visitor": "v"}), 422, "field-refused", "visitor"),
-        (json!({"experiment": "nothing", "visitor": "v"}), 404, "experiment-unknown", ""),
+        (json!({"experiment": "nothing", "visitor": "v"}), 404, "experiment-unknown", "experiment"),
         (json!({"visitor": "v"}), 400, "malformed", "experiment"),
         (json!({"experiment": "hero"}), 400, "malformed", "visitor"),
         (json!({"experiment": "hero", "visitor": ""}), 422, "field-refused", "visitor"),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::access::origin;
+use crate::access::rate::{KeyLimit, MAX_RATE, checked};
 use crate::domain::Timestamp;
 
 /// Longest text that is looked at: a key has up to 92 bytes.
@@ -12,8 +14,6 @@ const MAX_TEXT_BYTES: usize = 96;
 const MAX_NAME_BYTES: usize = 100;
 /// Origins of one key.
 const MAX_ORIGINS: usize = 64;
-/// Requests a second.
-const MAX_RATE: u32 = 1_000_000;
 
 /// Random bytes that make a key: 8 of its id, 32 of its secret.
 pub const RANDOM_BYTES: usize = 8 + 32;
@@ -97,6 +97,7 @@ pub struct Key {
     /// When it was made.
     pub created_at: Timestamp,
     pub(crate) hash: blake3::Hash,
+    pub(crate) limit: Option<Arc<KeyLimit>>,
 }
 
 /// A key that somebody wants.
@@ -144,10 +145,9 @@ impl Wanted {
                            nothing after it, such as https://shop.example or http://localhost:3000";
             return Err(refused("origins", format!("{other:?}"), allowed.to_owned()));
         }
-        let bounded = |rate: u32| NonZeroU32::new(rate).filter(|rate| rate.get() <= MAX_RATE);
         let rate = match rate {
             None => None,
-            Some(rate) => Some(bounded(rate).ok_or_else(|| {
+            Some(rate) => Some(checked(rate).ok_or_else(|| {
                 refused("rate", rate.to_string(), format!("1 to {MAX_RATE} requests a second, or nothing"))
             })?),
         };
@@ -156,7 +156,8 @@ impl Wanted {
         let secret: String = for_secret.iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("mbl_{role}_{id}_{secret}");
         let hash = blake3::hash(text.as_bytes());
-        Ok((Key { id, name, role, origins, rate, created_at, hash }, text))
+        let limit = rate.map(|rate| Arc::new(KeyLimit::new(rate)));
+        Ok((Key { id, name, role, origins, rate, created_at, hash, limit }, text))
     }
 }
 

@@ -155,8 +155,8 @@ impl Keys {
         *looked = stamp;
         let Some((keys, stamp)) = file.read()? else { return Err(file.gone()) };
         *looked = Some(stamp);
-        let before = self.current.swap(Arc::new(Some(keys.clone())));
-        let before = before.as_ref().clone().unwrap_or_default();
+        let before = self.current.load().as_ref().clone().unwrap_or_default();
+        self.current.store(Arc::new(Some(keys.clone().with_limits_of(&before))));
         let only_in = |these: &KeySet, those: &KeySet| {
             these.sorted().iter().map(|key| key.id).filter(|id| !those.0.contains_key(id)).collect()
         };
@@ -181,7 +181,8 @@ impl Keys {
                 (done, keys)
             }
         };
-        self.current.store(Arc::new(Some(keys)));
+        let before = self.current.load().as_ref().clone().unwrap_or_default();
+        self.current.store(Arc::new(Some(keys.with_limits_of(&before))));
         Ok(done)
     }
 }
@@ -190,6 +191,16 @@ impl KeySet {
     /// Whether there was room, and none of that id.
     pub(crate) fn insert(&mut self, key: Key) -> bool {
         self.0.len() < MAX_KEYS && self.0.insert(key.id, Arc::new(key)).is_none()
+    }
+
+    /// What stays the same stays what it was: a change of one key gives no other its requests back.
+    fn with_limits_of(mut self, before: &Self) -> Self {
+        for (id, key) in &mut self.0 {
+            if let Some(known) = before.0.get(id).filter(|known| *known == key) {
+                *key = Arc::clone(known);
+            }
+        }
+        self
     }
 
     /// In the order in which they were made.

@@ -1,17 +1,24 @@
-//! Layer 5: who may do what. Keys with their roles and origins, and the file that keeps them.
+//! Layer 5: who may do what, and how often. Keys with their roles and origins, the file that keeps them, the log of changes.
 //!
 //! Invariant: knows nothing of HTTP, of experiments or of what time it is. A key's secret is there while it is made and while
 //! it is compared; what is kept is its hash.
 
+pub mod audit;
 pub mod file;
 pub mod key;
 mod keys;
 mod origin;
+pub mod rate;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use crate::access::audit::Audit;
 use crate::access::key::{Key, Role};
 pub use crate::access::keys::{KeyError, Keys, Seen};
+use crate::access::rate::{AddressLimit, TooOften};
 
 /// Who needs no key as long as none was ever made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +37,28 @@ pub enum Open {
 pub struct Access {
     keys: Keys,
     open: Open,
+    rates: Rates,
+    audit: Audit,
+}
+
+/// How often somebody may ask, beyond what each key says.
+#[derive(Debug, Default)]
+pub struct Rates {
+    /// For every address, unless it has a key of a site's own; `None`: not limited.
+    pub addresses: Option<AddressLimit>,
+    /// Proxies that are believed whose request it is.
+    pub trusted: Vec<IpNet>,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sender<'a> {
+    /// The origin of the page, as a browser says it; what is no browser says none.
+    pub origin: Option<&'a str>,
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// What a proxy says in `X-Forwarded-For`.
+    pub forwarded: Option<&'a str>,
 }
 
 /// Who was let in.
@@ -52,13 +81,29 @@ pub enum Denied {
     Origin,
     /// Without keys, only pages of this machine are let in.
     OriginWithoutKeys,
+    /// The key is used too often; how many seconds to wait.
+    KeyTooOften(u64),
+    /// The address asks too often; how many seconds to wait.
+    AddressTooOften(u64),
 }
 
 impl Access {
     /// Lets in the holders of these keys, and others where it is open.
     #[must_use]
-    pub const fn new(keys: Keys, open: Open) -> Self {
-        Self { keys, open }
+    pub fn new(keys: Keys, open: Open, rates: Rates) -> Self {
+        Self { keys, open, rates, audit: Audit::default() }
+    }
+
+    /// Tells changes there.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Where changes are told.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The keys.
@@ -73,11 +118,53 @@ impl Access {
         self.open != Open::Nobody && !self.keys.are_asked_for()
     }
 
-    /// Who this is. `origin` is the page's that a browser sends from; what is no browser sends none.
+    /// Who this is. Whoever has a key of a site's own is limited by that alone: behind one address may be a whole site.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn admit(&self, key: Option<&str>, origin: Option<&str>) -> Result<Caller, Denied> {
+    pub fn admit(&self, key: Option<&str>, from: Sender<'_>) -> Result<Caller, Denied> {
+        let admitted = self.identify(key, from.origin);
+        if !matches!(&admitted, Ok(Caller::Holder(key)) if key.role >= Role::Write) {
+            self.pace(from)?;
+        }
+        if let Ok(Caller::Holder(key)) = &admitted
+            && let Some(limit) = &key.limit
+        {
+            limit.check().map_err(|TooOften(seconds)| Denied::KeyTooOften(seconds))?;
+        }
+        admitted
+    }
+
+    /// Forgets what has no meaning any more; to be called every second or so.
+    pub fn sweep(&self) {
+        if let Some(addresses) = &self.rates.addresses {
+            addresses.sweep();
+        }
+    }
+
+    fn pace(&self, from: Sender<'_>) -> Result<(), Denied> {
+        let Some((addresses, address)) = self.rates.addresses.as_ref().zip(self.address(from)) else { return Ok(()) };
+        // Of this machine: a proxy that is not trusted, behind which is everybody, or whoever measures.
+        if address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        addresses.check(address).map_err(|TooOften(seconds)| Denied::AddressTooOften(seconds))
+    }
+
+    /// The other end of the connection, or, where that is a trusted proxy, the last address it names that is none.
+    fn address(&self, from: Sender<'_>) -> Option<IpAddr> {
+        let is_trusted =
+            |address: &IpAddr| self.rates.trusted.iter().any(|network| network.contains(&address.to_canonical()));
+        let mut address = from.peer?;
+        // What stands before an address that is not trusted, anybody could have written.
+        for named in from.forwarded.into_iter().flat_map(|list| list.rsplit(',')) {
+            let Some(named) = named.trim().parse().ok().filter(|_| is_trusted(&address)) else { break };
+            address = named;
+        }
+        Some(address)
+    }
+
+    fn identify(&self, key: Option<&str>, origin: Option<&str>) -> Result<Caller, Denied> {
         if self.is_open() {
             return match origin {
                 Some(origin) if self.open == Open::Here && !origin::is_of_this_machine(origin) => {
@@ -97,7 +184,7 @@ impl Access {
 impl Default for Access {
     /// No keys yet, and open here.
     fn default() -> Self {
-        Self::new(Keys::in_memory(), Open::Here)
+        Self::new(Keys::in_memory(), Open::Here, Rates::default())
     }
 }
 

@@ -12,6 +12,10 @@ fn wanted(role: Role) -> Wanted {
     Wanted { name: format!("a {role} key"), role, origins: Vec::new(), rate: None }
 }
 
+fn page(origin: &str) -> Sender<'_> {
+    Sender { origin: Some(origin), ..Sender::default() }
+}
+
 #[test]
 fn a_key_is_found_by_its_text_and_by_nothing_like_it() {
     let keys = Keys::in_memory();
@@ -57,16 +61,17 @@ fn what_is_wanted_is_checked() {
 #[test]
 fn open_until_the_first_key_and_never_again() {
     let access = Access::default();
-    assert!(matches!(access.admit(None, None), Ok(Caller::Anyone)));
-    assert!(access.admit(None, Some("http://localhost:3000")).is_ok());
-    assert_eq!(access.admit(None, Some("https://evil.example")).expect_err("refused"), Denied::OriginWithoutKeys);
+    assert!(matches!(access.admit(None, Sender::default()), Ok(Caller::Anyone)));
+    assert!(access.admit(None, page("http://localhost:3000")).is_ok());
+    assert_eq!(access.admit(None, page("https://evil.example")).expect_err("refused"), Denied::OriginWithoutKeys);
     let (admin, text) = access.keys().create(wanted(Role::Admin), AT).expect("made");
-    assert_eq!(access.admit(None, None).expect_err("refused"), Denied::NoKey);
-    assert_eq!(access.admit(Some("mbl_"), None).expect_err("refused"), Denied::UnknownKey);
-    assert_eq!(access.admit(Some(&text), Some("https://any.example")).expect("let in").role(), Role::Admin);
+    assert_eq!(access.admit(None, Sender::default()).expect_err("refused"), Denied::NoKey);
+    assert_eq!(access.admit(Some("mbl_"), Sender::default()).expect_err("refused"), Denied::UnknownKey);
+    assert_eq!(access.admit(Some(&text), page("https://any.example")).expect("let in").role(), Role::Admin);
     let origins = vec!["https://shop.example".to_owned()];
     let (page, page_text) = access.keys().create(Wanted { origins, ..wanted(Role::Decide) }, AT).expect("made");
-    let role = |origin| access.admit(Some(&page_text), origin).map(|caller| caller.role());
+    let role =
+        |origin| access.admit(Some(&page_text), Sender { origin, ..Sender::default() }).map(|caller| caller.role());
     assert_eq!(role(Some("https://shop.example")), Ok(Role::Decide));
     assert_eq!(role(None), Ok(Role::Decide), "no browser's");
     assert_eq!(role(Some("https://shop.example.evil")), Err(Denied::Origin));
@@ -75,7 +80,12 @@ fn open_until_the_first_key_and_never_again() {
     assert_eq!(role(None), Err(Denied::UnknownKey));
     assert_eq!(access.keys().revoke(admin.id).expect_err("refused"), KeyError::LastAdmin(admin.id));
     assert_eq!(access.keys().revoke(page.id).expect_err("refused"), KeyError::Unknown(page.id));
-    assert_eq!(Access::new(Keys::in_memory(), Open::Nobody).admit(None, None).expect_err("refused"), Denied::NoKey);
+    assert_eq!(
+        Access::new(Keys::in_memory(), Open::Nobody, Rates::default())
+            .admit(None, Sender::default())
+            .expect_err("refused"),
+        Denied::NoKey
+    );
 }
 
 #[test]
@@ -107,7 +117,7 @@ fn a_file_is_changed_from_two_sides() {
 fn a_file_that_is_damaged_or_gone_opens_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join(file::NAME);
-    let access = Access::new(Keys::open(path.clone()).expect("nothing there yet"), Open::Everywhere);
+    let access = Access::new(Keys::open(path.clone()).expect("nothing there yet"), Open::Everywhere, Rates::default());
     let (_, text) = access.keys().create(wanted(Role::Admin), AT).expect("made");
     let whole = std::fs::read_to_string(&path).expect("text");
     for damaged in ["", "{}", &whole.replace("\"version\": 1", "\"version\": 2"), &whole.replace("admin", "king")] {
@@ -115,7 +125,7 @@ fn a_file_that_is_damaged_or_gone_opens_nothing() {
         let error = access.keys().refresh().expect_err("damaged").to_string();
         assert!(error.contains(file::NAME) && error.contains("damaged"), "{error}");
         assert_eq!(access.keys().refresh(), Ok(None), "told once");
-        assert!(access.admit(None, None).is_err() && access.admit(Some(&text), None).is_ok());
+        assert!(access.admit(None, Sender::default()).is_err() && access.admit(Some(&text), Sender::default()).is_ok());
         assert!(Keys::open(path.clone()).is_err(), "a server does not start with it");
         assert!(access.keys().create(wanted(Role::Write), AT).is_err(), "and nothing is written over it");
         assert_eq!(std::fs::read_to_string(&path).expect("text"), damaged);
@@ -123,5 +133,42 @@ fn a_file_that_is_damaged_or_gone_opens_nothing() {
     std::fs::remove_file(&path).expect("removed");
     assert!(access.keys().refresh().expect_err("gone").to_string().contains("gone"));
     assert_eq!(access.keys().refresh(), Ok(None), "told once");
-    assert!(access.admit(None, None).is_err() && access.admit(Some(&text), None).is_ok());
+    assert!(access.admit(None, Sender::default()).is_err() && access.admit(Some(&text), Sender::default()).is_ok());
+}
+
+#[test]
+fn whose_request_it_is() {
+    let trusted = vec!["10.0.0.0/8".parse().expect("a network"), "127.0.0.1/32".parse().expect("a network")];
+    let addresses = Some(AddressLimit::new(std::num::NonZeroU32::MIN));
+    let access = Access::new(Keys::in_memory(), Open::Here, Rates { addresses, trusted });
+    let address = |peer: &str, forwarded: Option<&str>| {
+        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, origin: None };
+        access.address(from).expect("an address").to_string()
+    };
+    assert_eq!(address("192.0.2.1", Some("192.0.2.9")), "192.0.2.1", "nobody to be believed");
+    assert_eq!(address("10.1.1.1", Some("192.0.2.9")), "192.0.2.9");
+    assert_eq!(address("::ffff:10.1.1.1", Some("192.0.2.9")), "192.0.2.9");
+    assert_eq!(address("10.1.1.1", Some("198.51.100.7, 192.0.2.9, 10.2.2.2")), "192.0.2.9", "the first is made up");
+    assert_eq!(address("10.1.1.1", Some("who, 10.2.2.2")), "10.2.2.2");
+    assert_eq!(address("10.1.1.1", None), "10.1.1.1");
+    let ask = |peer: &str, forwarded: Option<&str>| {
+        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, origin: None };
+        (0..1_000).find_map(|_| access.admit(None, from).err())
+    };
+    assert_eq!(ask("192.0.2.1", None), Some(Denied::AddressTooOften(1)));
+    assert_eq!(ask("127.0.0.1", None), None, "this machine");
+    assert_eq!(ask("127.0.0.1", Some("192.0.2.8")), Some(Denied::AddressTooOften(1)));
+}
+
+#[test]
+fn a_key_of_a_site_is_limited_by_itself_alone() {
+    let addresses = Some(AddressLimit::new(std::num::NonZeroU32::MIN));
+    let access = Access::new(Keys::in_memory(), Open::Here, Rates { addresses, trusted: vec![] });
+    let from = Sender { peer: Some("192.0.2.1".parse().expect("an address")), ..Sender::default() };
+    let key = |role, rate| access.keys().create(Wanted { rate, ..wanted(role) }, AT).expect("made").1;
+    let (free, slow, page) = (key(Role::Admin, None), key(Role::Write, Some(1)), key(Role::Decide, None));
+    let refusal = |key: &str| (0..1_000).find_map(|_| access.admit(Some(key), from).err());
+    assert_eq!(refusal(&free), None);
+    assert_eq!(refusal(&slow), Some(Denied::KeyTooOften(1)));
+    assert_eq!(refusal(&page), Some(Denied::AddressTooOften(1)));
 }

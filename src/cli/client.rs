@@ -8,6 +8,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
 use crate::cli::exit::Failure;
+use crate::cli::trust::{Trust, is_doubted};
 
 /// Which server a command talks to.
 #[derive(Debug, clap::Args)]
@@ -17,14 +18,17 @@ pub(crate) struct Target {
     pub(crate) server: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// With which key a command asks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgument {
     /// Key for the server; better in the environment, as others on the machine see arguments
-    #[arg(long, env = "MABEL_KEY", value_name = "KEY", hide_env_values = true, global = true)]
-    pub(crate) key: Option<String>,
+    // Not named `key`: clap would take an experiment's, which stands beside it, for the same.
+    #[arg(long = "key", env = "MABEL_KEY", value_name = "KEY", hide_env_values = true, global = true)]
+    pub(crate) api_key: Option<String>,
 }
 
 /// Most bytes of an answer: a report on 10,000 segments fits.
@@ -40,12 +44,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// One that has no key.
+    /// One that has no key, and knows servers by the system's authorities.
     ///
     /// # Errors
     /// As of [`Self::with_key`].
     pub(crate) fn new(server: &str) -> Result<Self, Failure> {
-        Self::with_key(server, None)
+        Self::with_key(server, None, &Trust::default())
     }
 
     /// The server and the key that a command's arguments name.
@@ -53,17 +57,19 @@ impl Client {
     /// # Errors
     /// As of [`Self::with_key`].
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
-        Self::with_key(&target.server, target.key.key.as_deref())
+        Self::with_key(&target.server, target.key.api_key.as_deref(), &target.trust)
     }
 
     /// Checks the address; connects with the first request.
     ///
     /// # Errors
-    /// If it is not an `http://` address, or what is given as a key could not be one.
-    pub(crate) fn with_key(server: &str, key: Option<&str>) -> Result<Self, Failure> {
+    /// If it is no `http://` or `https://` address, what is given as a key could not be one, or nobody is there to be
+    /// trusted.
+    pub(crate) fn with_key(server: &str, key: Option<&str>, trust: &Trust) -> Result<Self, Failure> {
         let base = server.trim_end_matches('/');
-        if !base.starts_with("http://") || base.len() == "http://".len() {
-            let allowed = "http://HOST:PORT, such as http://127.0.0.1:8080";
+        let host = ["http://", "https://"].iter().find_map(|scheme| base.strip_prefix(scheme));
+        if host.is_none_or(str::is_empty) {
+            let allowed = "http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8080";
             return Err(Failure::new(format_args!("server = {server:?} is refused; allowed: {allowed}")));
         }
         let settings = Agent::config_builder()
@@ -73,6 +79,10 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(60)))
             // A proxy of the environment is for the world outside, not for a service of one's own.
             .proxy(None)
+            // A key is for the server it is given for, and no other address is followed.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(trust.settings(base)?)
             .build();
         let key = key.map(str::trim).filter(|key| !key.is_empty());
         if key.is_some_and(|key| !key.chars().all(|c| c.is_ascii_graphic())) {
@@ -142,10 +152,18 @@ impl Client {
     fn answer(&self, method: &str, path: &str, result: Result<Response<Body>, ureq::Error>) -> Result<Value, Failure> {
         let request = format_args!("{method} {}{path}", self.base);
         let mut response = result.map_err(|error| {
-            let hint = "is the server running there? `mabel serve` starts one, --server names another";
+            let hint = if is_doubted(&error) {
+                "--ca names a file with the certificates by which the server is known"
+            } else {
+                "is the server running there? `mabel serve` starts one, --server names another"
+            };
             Failure::new(format!("{request}: {error}; {hint}"))
         })?;
         let status = response.status();
+        if let Some(location) = response.headers().get("location").filter(|_| status.is_redirection()) {
+            let hint = "is not followed; name its address with --server";
+            return Err(Failure::new(format!("{request}: {status} to {location:?} {hint}")));
+        }
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let text = text.map_err(|error| Failure::new(format!("{request}: the answer broke off: {error}")))?;
         let value = if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text) };
@@ -225,9 +243,9 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        for bad in ["127.0.0.1:8080", "ftp://x", "http://"] {
+        for bad in ["127.0.0.1:8080", "ftp://x", "http://", "https:///"] {
             let error = Client::new(bad).expect_err(bad).to_string();
-            assert!(error.contains("http://HOST:PORT"), "{error}");
+            assert!(error.contains("https://HOST:PORT"), "{error}");
         }
         assert!(Client::new("http://127.0.0.1:8080/").is_ok());
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::client::{Client, KeyArgument};
 use crate::cli::exit::Failure;
+use crate::cli::trust::Trust;
 
 /// Makes, lists and revokes keys, in the key file or over a server's API
 ///
@@ -39,6 +40,8 @@ struct Place {
     server: Option<String>,
     #[command(flatten)]
     key: KeyArgument,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,9 +95,9 @@ impl From<Word> for Role {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Place { data, keys, server, key } = &arguments.place;
+    let Place { data, keys, server, key, trust } = &arguments.place;
     match server {
-        Some(server) => over_http(&Client::with_key(server, key.key.as_deref())?, &arguments.action),
+        Some(server) => over_http(&Client::with_key(server, key.api_key.as_deref(), trust)?, &arguments.action),
         None => {
             let file = keys.clone().map_or_else(|| in_data(data), Ok)?;
             in_file(&Keys::open(file).map_err(Failure::new)?, &arguments.action)

@@ -9,6 +9,7 @@ mod keys;
 mod serve;
 mod simulate;
 mod store;
+mod trust;
 
 use std::process::ExitCode;
 

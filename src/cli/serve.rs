@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mabel::access::Access;
 use mabel::http;
+use mabel::http::tls::Certificate;
 use mabel::service::Service;
 use mabel::service::clock::SystemClock;
 use mabel::store::DiskOptions;
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let workers = configuration.workers.map(std::num::NonZeroUsize::get);
     let server = Server::prepare(configuration)?;
-    announce(server.address)?;
+    announce(&server)?;
     server.serve(workers, async move {
         // A sender that is gone cannot say stop any more; the handler keeps it for the life of the process.
         let _ = stop.await;
@@ -43,6 +44,7 @@ pub(crate) struct Server {
     service: Arc<Service>,
     listener: TcpListener,
     access: Arc<Access>,
+    certificate: Option<Arc<Certificate>>,
     /// Where it listens, the port that was taken included.
     pub(crate) address: SocketAddr,
 }
@@ -51,11 +53,12 @@ impl Server {
     /// Binds, opens the store, recovers and starts the service. Requests wait in the socket from here on.
     ///
     /// # Errors
-    /// If the address, the store or the secret is not to be had.
+    /// If the address, the store, the secret, the keys or the certificate are not to be had.
     pub(crate) fn prepare(configuration: Configuration) -> Result<Self, Failure> {
         let (location, data) = configuration.location();
         let data = data.map(Path::to_path_buf);
         let access = Arc::new(configuration.access.open(data.as_deref()).map_err(Failure::new)?);
+        let certificate = configuration.tls.open().map_err(Failure::new)?;
         let listener = TcpListener::bind(&*configuration.listen).map_err(|error| {
             Failure::new(format_args!("listen = {:?}: {error}; allowed: an address that is free", configuration.listen))
         })?;
@@ -85,7 +88,7 @@ impl Server {
         if found.new && head > 0 {
             tracing::warn!("the secret is new: receipts given out before will be refused");
         }
-        Ok(Self { service, listener, access, address })
+        Ok(Self { service, listener, access, certificate, address })
     }
 
     /// Serves until `stop`, then finishes what is in flight, commits, checkpoints and closes.
@@ -93,8 +96,8 @@ impl Server {
     /// # Errors
     /// If the socket cannot be served, or what was answered could not be recorded.
     pub(crate) fn serve(self, workers: Option<usize>, stop: impl Future<Output = ()> + 'static) -> Result<(), Failure> {
-        let Self { service, listener, access, address } = self;
-        let options = http::Options { workers, access, ..http::Options::default() };
+        let Self { service, listener, access, certificate, address } = self;
+        let options = http::Options { workers, access, certificate, ..http::Options::default() };
         tracing::info!(%address, "listening");
         let served = http::run(Arc::clone(&service), listener, options, stop);
         let lost_before = service.health().exposures_lost();
@@ -131,9 +134,10 @@ fn stop_signal() -> Result<tokio::sync::oneshot::Receiver<()>, Failure> {
 }
 
 /// One line that scripts wait for.
-fn announce(address: SocketAddr) -> Result<(), Failure> {
+fn announce(server: &Server) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "mabel listens on http://{address}")
+    let scheme = if server.certificate.is_some() { "https" } else { "http" };
+    writeln!(out, "mabel listens on {scheme}://{}", server.address)
         .and_then(|()| out.flush())
         .map_err(|error| Failure::new(format_args!("stdout: {error}")))
 }

@@ -1,11 +1,14 @@
 //! Fields of the configuration that say who is let in.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+use mabel::access::audit::{self, Audit};
 use mabel::access::file::{FileError, NAME};
 use mabel::access::key::Role;
-use mabel::access::{Access, Keys, Open};
+use mabel::access::rate::{self, AddressLimit};
+use mabel::access::{Access, Keys, Open, Rates};
 
 use crate::config::{ConfigError, Field, LISTEN, Layer, boolean, given, parsed};
 
@@ -13,7 +16,15 @@ const KEYS: Field =
     Field { name: "keys", default: "", allowed: "the path of a file; not given: DATA/keys.json, if there is one" };
 const INSECURE: Field = Field { name: "insecure", default: "false", allowed: "true or false" };
 
-pub(super) const FIELDS: [&Field; 2] = [&KEYS, &INSECURE];
+const RATE_LIMIT: Field =
+    Field { name: "rate_limit", default: "1000", allowed: "1 to 1000000 requests a second, or off" };
+const TRUSTED_PROXIES: Field = Field {
+    name: "trusted_proxies",
+    default: "",
+    allowed: "addresses or networks with commas between them, such as 10.0.0.0/8,::1",
+};
+
+pub(super) const FIELDS: [&Field; 4] = [&KEYS, &INSECURE, &RATE_LIMIT, &TRUSTED_PROXIES];
 
 /// Flags of `mabel serve` about access.
 #[derive(Debug, Default, clap::Args)]
@@ -22,6 +33,12 @@ pub(crate) struct AccessFlags {
     /// [default: DATA/keys.json]
     #[arg(long, value_name = "FILE")]
     keys: Option<String>,
+    /// Requests a second of one address that has no write or admin key, or `off` [env: MABEL_RATE_LIMIT] [default: 1000]
+    #[arg(long, value_name = "REQUESTS")]
+    rate_limit: Option<String>,
+    /// Proxies whose X-Forwarded-For says whose request it is, with commas between them [env: MABEL_TRUSTED_PROXIES]
+    #[arg(long, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
     /// Listen beyond this machine though there is no admin key: whoever reaches the port controls it [env: MABEL_INSECURE]
     #[arg(long)]
     insecure: bool,
@@ -34,6 +51,7 @@ pub(crate) struct Settings {
     insecure: bool,
     /// The address, if other machines reach it.
     beyond: Option<String>,
+    rates: Rates,
 }
 
 /// Why nobody is let in.
@@ -54,9 +72,10 @@ pub(crate) enum AccessError {
 impl AccessFlags {
     /// What was given, as text.
     pub(super) fn given(&self) -> Vec<(&'static Field, String)> {
-        let keys = self.keys.clone().map(|path| (&KEYS, path));
+        let texts = [(&KEYS, &self.keys), (&RATE_LIMIT, &self.rate_limit), (&TRUSTED_PROXIES, &self.trusted_proxies)];
+        let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));
         let insecure = self.insecure.then(|| (&INSECURE, "true".to_owned()));
-        keys.into_iter().chain(insecure).collect()
+        texts.chain(insecure).collect()
     }
 }
 
@@ -67,6 +86,16 @@ impl Settings {
             keys: parsed(values, &KEYS, |text| Some((!text.is_empty()).then(|| PathBuf::from(text))))?,
             insecure: parsed(values, &INSECURE, boolean)?,
             beyond: beyond.then(|| given(values, &LISTEN).text),
+            rates: Rates {
+                addresses: parsed(values, &RATE_LIMIT, |text| match text {
+                    "off" => Some(None),
+                    text => text.parse().ok().and_then(rate::checked).map(|rate| Some(AddressLimit::new(rate))),
+                })?,
+                trusted: parsed(values, &TRUSTED_PROXIES, |text| {
+                    let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+                    networks.map(network).collect()
+                })?,
+            },
         })
     }
 
@@ -96,6 +125,15 @@ impl Settings {
             Some(listen) if !keys.any(Role::Admin) => return Err(AccessError::Beyond { listen, place, option }),
             Some(_) => Open::Nobody,
         };
-        Ok(Access::new(keys, open))
+        let access = Access::new(keys, open, self.rates);
+        Ok(match data {
+            Some(data) => access.with_audit(Audit::at(data.join(audit::NAME))),
+            None => access,
+        })
     }
+}
+
+/// One address is a network of one.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

@@ -15,6 +15,13 @@ use crate::service::Service;
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES: usize = 16;
 
+/// Everything that is recorded, as one archive
+///
+/// For `mabel restore`. It ends with a digest, so that one that broke off is refused. The receipt secret is not in it.
+#[utoipa::path(
+    get, path = "/v1/backup", tag = "operations", operation_id = "getBackup",
+    responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/octet-stream")),
+)]
 pub(crate) async fn backup(service: Data<Service>) -> HttpResponse {
     let (pieces, body) = mpsc::channel(PIECES);
     let service = service.into_inner();

@@ -9,9 +9,12 @@ use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::domain::context::Value;
 use crate::domain::{Context, Timestamp};
+use crate::http::limits::Limits;
+use crate::http::openapi::schema::{self, shapes};
 use crate::http::problem::{Kind, Problem};
 
 /// Longest body, in bytes.
@@ -30,8 +33,16 @@ impl FromRequest for Body {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = Bytes::from_request(request, payload);
+        let most = request.app_data::<Limits>().copied().unwrap_or_default().body;
         Box::pin(async move {
-            bytes.await.map(Self).map_err(|error| {
+            // What is there already starts no timer.
+            let Ok(bytes) = tokio::time::timeout(most, bytes).await else {
+                return Err(Problem::new(
+                    Kind::BodyTooSlow,
+                    format!("a body must be here within {} s", most.as_secs()),
+                ));
+            };
+            bytes.map(Self).map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
                     Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
                 } else {
@@ -53,12 +64,43 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Proble
         let message = error.to_string();
         let detail = if path == "." { message.clone() } else { format!("{path}: {message}") };
         let mut problem = Problem::new(Kind::Malformed, detail);
-        // serde says "unknown field `x`, expected one of …" or "invalid type: …, expected …", then the place.
-        let said = message.split(" at line ").next().unwrap_or(&message);
-        problem.field =
-            said.split_once(", expected ").map(|(given, allowed)| (path, given.to_owned(), allowed.to_owned()));
+        problem.field = at_fault(path, message.split(" at line ").next().unwrap_or(&message));
         problem
     })
+}
+
+/// The field, what was given and what is allowed, out of what serde says; nothing where the body is no JSON.
+fn at_fault(path: String, said: &str) -> Option<(String, String, String)> {
+    let named = |rest: &str| {
+        let name = rest.trim_matches('`');
+        if path == "." { name.to_owned() } else { format!("{path}.{name}") }
+    };
+    if let Some(name) = said.strip_prefix("missing field ") {
+        return Some((named(name), "nothing".to_owned(), "a value: the field is required".to_owned()));
+    }
+    if let Some(name) = said.strip_prefix("duplicate field ") {
+        return Some((named(name), "the field twice".to_owned(), "it once".to_owned()));
+    }
+    // "unknown field `x`, expected one of …", "invalid type: …, expected …".
+    let (given, expected) = said.split_once(", expected ")?;
+    let given = given.strip_prefix("invalid type: ").or_else(|| given.strip_prefix("invalid value: ")).unwrap_or(given);
+    Some((path, given.to_owned(), in_words_of_json(expected).to_owned()))
+}
+
+/// What is expected, for whoever does not know Rust.
+fn in_words_of_json(expected: &str) -> &str {
+    match expected {
+        "f64" => "a number",
+        "i64" => "a whole number",
+        "u64" => "a whole number from 0",
+        "a string" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a tuple of size 2" => "a list of two",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
 }
 
 /// A text borrowed from the body unless it has escapes.
@@ -88,6 +130,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ContextBody<'a>(pub(crate) Context<'a>);
 
+shapes! {
+    /// The attributes of a request, in the document.
+    ContextShape "Context" = context();
+}
+
+fn context() -> Object {
+    let types = SchemaType::from_iter([Type::Boolean, Type::Number, Type::String, Type::Null]);
+    let attribute = ObjectBuilder::new().schema_type(types).max_length(Some(MAX_TEXT_BYTES));
+    let name = schema::of_type(Type::String).min_length(Some(1)).max_length(Some(MAX_NAME_BYTES));
+    schema::of_type(Type::Object)
+        .property_names(Some(name))
+        .additional_properties(Some(attribute))
+        .max_properties(Some(Context::MAX_ATTRIBUTES))
+        .examples([serde_json::json!({"device": "mobile", "country": "FR", "visits": 1})])
+        .build()
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ContextVisitor;
@@ -100,14 +159,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
                 let mut context = Context::new();
                 while let Some(Text(name)) = map.next_key()? {
                     if name.is_empty() || name.len() > MAX_NAME_BYTES {
-                        return Err(M::Error::custom(format!("an attribute's name has 1 to {MAX_NAME_BYTES} bytes")));
+                        return Err(M::Error::custom(format!(
+                            "an attribute's name of {} bytes, expected one of 1 to {MAX_NAME_BYTES} bytes",
+                            name.len()
+                        )));
                     }
                     let Attribute(value) = map.next_value()?;
                     if let Some(value) = value
                         && !context.insert(name, value)
                     {
                         let most = Context::MAX_ATTRIBUTES;
-                        return Err(M::Error::custom(format!("at most {most} attributes are allowed")));
+                        return Err(M::Error::custom(format!("more attributes, expected at most {most}")));
                     }
                 }
                 Ok(ContextBody(context))
@@ -164,7 +226,7 @@ fn bounded<E: serde::de::Error>(text: &str) -> Result<(), E> {
     if text.len() <= MAX_TEXT_BYTES {
         return Ok(());
     }
-    Err(E::custom(format!("an attribute's text has at most {MAX_TEXT_BYTES} bytes, this one has {}", text.len())))
+    Err(E::custom(format!("a text of {} bytes, expected one of at most {MAX_TEXT_BYTES} bytes", text.len())))
 }
 
 /// RFC 3339 in UTC, with milliseconds where there are any.

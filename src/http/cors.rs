@@ -11,7 +11,7 @@ use actix_web::http::header::{
 use crate::http::roles::Row;
 
 /// Headers that pages may send.
-const ALLOWED_HEADERS: &str = "content-type, authorization, x-api-key, if-none-match";
+const ALLOWED_HEADERS: &str = "content-type, authorization, x-api-key, if-none-match, idempotency-key";
 /// Headers of an answer that pages may read.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("etag, retry-after");
 /// How long a browser may remember a preflight: two hours, as long as any does.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod many;
+pub(crate) mod shape;
 
 pub(crate) use crate::http::decide::answer::{reason, write_json};
 
@@ -9,41 +10,65 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
+use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{VariationKey, VisitorId};
 use crate::engine::check::MAX_VARIATIONS;
-use crate::http::body::{Body, ContextBody, Text, parse};
+use crate::engine::error::NoExperiment;
+use crate::http::body::{Body, ContextBody, ContextShape, Text, parse};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
-use crate::http::problem::{Kind, Problem};
+use crate::http::openapi::schema::Id;
+use crate::http::problem::document::problems;
+use crate::http::problem::{Kind, Problem, quoted};
 use crate::service::Service;
 use crate::service::decide::Query;
 
 /// Longest `decision_id` of a caller, in bytes.
 const MAX_DECISION_ID_BYTES: usize = 256;
 
-#[derive(Debug, Deserialize)]
+/// What a decision is asked for.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DecisionRequest)]
 struct DecideBody<'a> {
+    /// The experiment's key.
     #[serde(borrow)]
+    #[schema(value_type = String, example = "hero")]
     experiment: Option<Text<'a>>,
+    /// The site's own id, 1 to 256 bytes; minted if absent, and then good for this answer only.
+    #[schema(value_type = Option<Id>)]
     visitor: Option<Text<'a>>,
+    /// Attributes of the visitor and the request: true, false, a number or a text; `null` is a missing attribute.
     #[serde(default)]
+    #[schema(value_type = ContextShape)]
     context: ContextBody<'a>,
+    /// Keys of variations not to be shown now; the others share their part.
     #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 256)]
     exclude: Vec<Text<'a>>,
+    /// The decision counts once it is activated.
     #[serde(default)]
     defer: bool,
+    /// Of an earlier decision for this visitor: stay with its variation.
+    #[schema(value_type = Option<String>)]
     receipt: Option<Text<'a>>,
+    /// The site's own id of the decision, 1 to 256 bytes; minted if absent. The same within 60 seconds gets the same answer.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     decision_id: Option<Text<'a>>,
+    /// Say how the decision came about; records nothing and gives no receipt.
     #[serde(default)]
     explain: bool,
+    /// `false`: nothing about the visitor is stored.
     consent: Option<bool>,
-    /// Of pages that set no header.
+    /// For pages that set no header: the key, in the outermost object.
+    #[schema(value_type = Option<String>)]
     key: Option<Text<'a>>,
+    #[schema(ignore)]
     experiments: Option<Experiments<'a>>,
+    #[schema(ignore)]
     requests: Option<Vec<DecideBody<'a>>>,
 }
 
@@ -87,6 +112,18 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })
 }
 
+/// Which variation to show
+///
+/// Whatever goes wrong with the decision itself, the answer is `200` with a variation to show and a `reason`. Only a malformed
+/// request or an unknown experiment is an error; in a list a problem stands in the place of what is one.
+#[utoipa::path(
+    post, path = "/v1/decide", tag = "decisions", operation_id = "decide",
+    params(IdempotencyKey),
+    request_body(content = shape::Request<'_>, example = json!({
+        "experiment": "hero", "visitor": "v-8f2c", "context": {"device": "mobile", "country": "FR", "visits": 1}
+    })),
+    responses((status = 200, description = "What to show", body = shape::Answer<'_>), DecideProblems),
+)]
 pub(crate) async fn decide(
     service: Data<Service>,
     asker: Asker,
@@ -106,6 +143,8 @@ pub(crate) async fn decide(
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
 }
 
+problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted);
+
 async fn one(
     service: &Service,
     role: Role,
@@ -115,9 +154,14 @@ async fn one(
 ) -> Result<(), Problem> {
     let exclude = check(body, role)?;
     let query = query(body, &exclude, otherwise)?;
-    let answer = service.decide(&query).await?;
+    let answer = service.decide(&query).await.map_err(of_query(&query))?;
     answer::write(&answer, &query, role, out);
     Ok(())
+}
+
+/// A problem of the experiment that a query names.
+fn of_query(query: &Query<'_>) -> impl Fn(NoExperiment) -> Problem {
+    |error| Problem::from(error).of_experiment("experiment", &quoted(query.experiment))
 }
 
 /// Checks what needs no experiment; the excluded keys as keys. A key that could not be any variation's excludes nothing.

@@ -13,11 +13,13 @@ use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 
 use crate::access::key::Role;
-use crate::access::{Access, Caller, Denied};
+use crate::access::{Access, Caller, Denied, Sender};
+use crate::http::audit::Change;
 use crate::http::body::Text;
 use crate::http::cors;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
+use crate::service::Service;
 use crate::service::counts::{Durations, moment};
 
 /// Lets a request pass or answers it, and lets pages of other origins read the answer.
@@ -30,9 +32,16 @@ pub(crate) async fn gate(
     let began = moment();
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match enter(&rows, &request) {
-        Passage::On(entered) => {
+        Passage::On(row, entered) => {
+            let change = row.changes.map(|action| Change::new(action, entered.0.as_ref(), &request));
             request.extensions_mut().insert(entered);
-            next.call(request).await?
+            let response = next.call(request).await?;
+            if let Some(change) = change {
+                let service =
+                    response.request().app_data::<Data<Service>>().expect("a server is made with its service");
+                change.done(response.response(), access(response.request()), service.now());
+            }
+            response
         }
         Passage::Answered(answer) => request.into_response(answer),
     };
@@ -48,7 +57,7 @@ struct Entered(Option<Caller>);
 
 /// On to the handler, or back.
 enum Passage {
-    On(Entered),
+    On(&'static Row, Entered),
     Answered(HttpResponse),
 }
 
@@ -60,7 +69,7 @@ fn enter(rows: &[&'static Row], request: &ServiceRequest) -> Passage {
         return Passage::Answered(method_not_allowed(rows, request));
     };
     match admit(row, request.request()) {
-        Ok(entered) => Passage::On(entered),
+        Ok(entered) => Passage::On(row, entered),
         Err(problem) => Passage::Answered(problem.error_response()),
     }
 }
@@ -84,8 +93,13 @@ fn access(request: &HttpRequest) -> &Access {
 
 fn let_in(access: &Access, key: Option<&str>, request: &HttpRequest) -> Result<Caller, Problem> {
     // What is no text is no origin that any key has.
-    let origin = request.headers().get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    access.admit(key, origin).map_err(|denied| problem(denied, origin.unwrap_or_default()))
+    let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let from = Sender {
+        origin: header("origin"),
+        peer: request.peer_addr().map(|peer| peer.ip()),
+        forwarded: header("x-forwarded-for"),
+    };
+    access.admit(key, from).map_err(|denied| problem(denied, from.origin.unwrap_or_default()))
 }
 
 /// What is no text is passed on as what no key is, rather than passed over.
@@ -123,6 +137,8 @@ fn problem(denied: Denied, origin: &str) -> Problem {
     match denied {
         Denied::NoKey => Problem::new(Kind::KeyRequired, format!("this needs a key, sent as {SENT}")),
         Denied::UnknownKey => Problem::new(Kind::KeyRefused, "there is no such key, or it was revoked"),
+        Denied::KeyTooOften(seconds) => too_often("this key is", seconds),
+        Denied::AddressTooOften(seconds) => too_often("requests of this address are", seconds),
         Denied::Origin => {
             Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), "an origin that the key is for")
         }
@@ -132,6 +148,11 @@ fn problem(denied: Denied, origin: &str) -> Problem {
             Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), allowed)
         }
     }
+}
+
+fn too_often(what: &str, seconds: u64) -> Problem {
+    let detail = format!("{what} limited; try again in {seconds} s");
+    Problem { retry_after: Some(seconds), ..Problem::new(Kind::TooManyRequests, detail) }
 }
 
 fn method_not_allowed(rows: &[&'static Row], request: &ServiceRequest) -> HttpResponse {

@@ -6,6 +6,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use utoipa::IntoParams;
 
 use crate::http::problem::{Kind, Problem};
 
@@ -13,7 +14,16 @@ use crate::http::problem::{Kind, Problem};
 const MAX_BYTES: usize = 200;
 
 /// What the header says.
-pub(crate) struct IdempotencyKey(Option<String>);
+#[derive(IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+pub(crate) struct IdempotencyKey(
+    /// Stands for the id that the body leaves out, so that the same request sent again does nothing twice: of a decision, or of a
+    /// reward. Each of a list has its own, made of this and of its place.
+    #[param(min_length = 1, max_length = 200, example = "order-991")]
+    Option<String>,
+);
+
+const _: () = assert!(MAX_BYTES == 200, "the document says how long a key may be");
 
 impl IdempotencyKey {
     /// The id of a request that is alone.

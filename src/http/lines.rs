@@ -1,10 +1,18 @@
 //! Bodies of many lines, a JSON value each (NDJSON): read as they come, so many lines at a time, whatever their number.
 
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use std::future::{Ready, ready};
+use std::time::Duration;
 
-use crate::http::problem::{Kind, Problem};
+use actix_web::dev::Payload;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::http::limits::Limits;
+use crate::http::problem::{Kind, Problem, ProblemBody};
 
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: usize = 65_536;
@@ -18,6 +26,8 @@ const MAX_REFUSALS: usize = 1_000;
 /// What was read of a body so far.
 pub(crate) struct Lines {
     payload: Payload,
+    /// Within what something of the body must come.
+    piece: Duration,
     rest: BytesMut,
     read: u64,
     ended: bool,
@@ -32,10 +42,6 @@ pub(crate) struct Line {
 }
 
 impl Lines {
-    pub(crate) fn of(payload: Payload) -> Self {
-        Self { payload, rest: BytesMut::new(), read: 0, ended: false, flaw: None }
-    }
-
     /// The next lines, blank ones left out; none at the end.
     ///
     /// # Errors
@@ -77,7 +83,11 @@ impl Lines {
             if self.rest.len() > MAX_LINE_BYTES {
                 return Err(self.too_long(self.rest.len()));
             }
-            match self.payload.next().await {
+            let Ok(piece) = tokio::time::timeout(self.piece, self.payload.next()).await else {
+                let detail = format!("nothing came for {} s in line {}", self.piece.as_secs(), self.number());
+                return Err(Problem::new(Kind::BodyTooSlow, detail));
+            };
+            match piece {
                 Some(Ok(bytes)) => self.rest.extend_from_slice(&bytes),
                 Some(Err(error)) => {
                     let detail = format!("the body broke off in line {}: {error}", self.number());
@@ -108,25 +118,38 @@ impl Lines {
     }
 }
 
+impl FromRequest for Lines {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let piece = request.app_data::<Limits>().copied().unwrap_or_default().body;
+        ready(Ok(Self { payload: payload.take(), piece, rest: BytesMut::new(), read: 0, ended: false, flaw: None }))
+    }
+}
+
 /// What was refused, by line: the first of them in full, the others counted.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    count: u64,
-    told: Vec<Value>,
+    pub(crate) count: u64,
+    pub(crate) told: Vec<Refusal>,
+}
+
+/// A line that was refused, and why.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedLine)]
+pub(crate) struct Refusal {
+    /// Its number, from 1.
+    line: u64,
+    #[schema(value_type = ProblemBody<'static>)]
+    problem: Value,
 }
 
 impl Refusals {
     pub(crate) fn add(&mut self, line: u64, problem: &Problem) {
         self.count += 1;
         if self.told.len() < MAX_REFUSALS {
-            self.told.push(json!({ "line": line, "problem": problem.to_json() }));
+            self.told.push(Refusal { line, problem: problem.to_json() });
         }
-    }
-
-    /// An answer, and in it how many were refused, and which.
-    pub(crate) fn beside(self, mut answer: Value) -> Value {
-        answer["refused"] = json!(self.count);
-        answer["refusals"] = Value::Array(self.told);
-        answer
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::http::decide::reason;
+use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::ROWS;
 use crate::service::Service;
@@ -40,6 +41,14 @@ impl Latencies {
     }
 }
 
+/// What the server does, for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "getMetrics",
+    responses(
+        (status = 200, description = "The text of OpenMetrics", body = String, content_type = "application/openmetrics-text"),
+        MetricsProblems
+    ),
+)]
 pub(crate) async fn metrics(service: Data<Service>, latencies: Data<Latencies>) -> Result<HttpResponse, Problem> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape { service: service.into_inner(), latencies: latencies.into_inner() }));
@@ -219,3 +228,5 @@ impl Out<'_, '_> {
         })
     }
 }
+
+problems!(MetricsProblems: Unavailable);

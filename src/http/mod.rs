@@ -2,6 +2,7 @@
 //!
 //! Invariant: actix-web and wire types are here and nowhere below; no handler decides anything a use case should.
 
+mod audit;
 mod backup;
 mod body;
 mod cors;
@@ -13,9 +14,11 @@ mod gate;
 mod health;
 mod idempotency;
 mod keys;
+mod limits;
 mod lines;
 mod metrics;
 mod ofrep;
+mod openapi;
 mod problem;
 mod profiles;
 mod report;
@@ -23,11 +26,14 @@ mod reward;
 mod rewards;
 mod roles;
 mod routes;
+mod sdk;
+pub mod tls;
 mod track;
 mod visitors;
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +41,9 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
+use crate::http::tls::Certificate;
 use crate::service::Service;
 
 /// A definition as the API writes it, every default written out.
@@ -68,11 +76,15 @@ pub struct Options {
     pub stop_seconds: u64,
     /// Who is let in.
     pub access: Arc<Access>,
+    /// How long clients may take, and how many there may be.
+    pub limits: Limits,
+    /// With which certificate TLS is spoken; `None`: HTTP alone.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: None, stop_seconds: 10, access: Arc::default() }
+        Self { workers: None, stop_seconds: 10, access: Arc::default(), limits: Limits::default(), certificate: None }
     }
 }
 
@@ -87,14 +99,27 @@ pub fn run(
     options: Options,
     stop: impl Future<Output = ()> + 'static,
 ) -> std::io::Result<()> {
+    serve(service, listener, options, Box::pin(stop))
+}
+
+/// Not generic: else the whole server would be compiled anew in every program that runs one.
+fn serve(
+    service: Arc<Service>,
+    listener: TcpListener,
+    options: Options,
+    stop: Pin<Box<dyn Future<Output = ()>>>,
+) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
+        let clock = Arc::clone(&service);
         let state = actix_web::web::Data::from(service);
         let access = actix_web::web::Data::from(Arc::clone(&options.access));
         let latencies = actix_web::web::Data::new(Latencies::new());
+        let limits = options.limits;
         let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(access.clone())
+                .app_data(limits)
                 .app_data(latencies.clone())
                 .configure(|config| routes::configure(config, &latencies))
         };
@@ -105,16 +130,24 @@ pub fn run(
         let server = server
             .disable_signals()
             .shutdown_timeout(options.stop_seconds)
-            // Idle visitors' browsers keep connections: they cost memory, not threads.
-            .max_connections(25_000)
-            .listen(listener)?
-            .run();
+            .client_request_timeout(limits.head)
+            .keep_alive(limits.idle)
+            .max_connections(limits.connections)
+            .tls_handshake_timeout(limits.handshake)
+            // Handshakes that go on do not keep others from beginning: the connections are bounded, and so is the time.
+            .max_connection_rate(limits.connections);
+        let certificate = options.certificate;
+        let server = match &certificate {
+            Some(certificate) => server.listen_rustls_0_23(listener, Arc::clone(certificate).settings())?,
+            None => server.listen(listener)?,
+        };
+        let server = server.run();
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             stop.await;
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(look_for_changes(options.access));
+        let looking = actix_web::rt::spawn(keep_up(clock, options.access, certificate));
         let served = server.await;
         looking.abort();
         served
@@ -124,17 +157,25 @@ pub fn run(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes. On the thread that only starts and stops: it reads a small file.
-async fn look_for_changes(access: Arc<Access>) {
+/// Sees keys that the command line makes or revokes and a certificate that is replaced, and forgets addresses that are quiet.
+/// On the thread that only starts and stops: it reads small files.
+async fn keep_up(service: Arc<Service>, access: Arc<Access>, certificate: Option<Arc<Certificate>>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
+        access.sweep();
         match access.keys().refresh() {
             Ok(None) => {}
             Ok(Some(seen)) => {
-                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed")
+                audit::seen(&access, &seen, service.now());
+                tracing::info!(created = ?seen.created, revoked = ?seen.revoked, "the key file was changed");
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        }
+        match certificate.as_ref().map(|certificate| certificate.refresh()) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => tracing::info!("the TLS certificate was read anew"),
+            Some(Err(error)) => tracing::error!(%error, "the TLS certificate stays as it was"),
         }
     }
 }

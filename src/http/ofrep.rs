@@ -3,32 +3,37 @@
 
 pub(crate) mod context;
 mod failure;
+mod shape;
 
 use actix_web::http::header::{ETag, EntityTag, Header, IfNoneMatch};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::access::key::Role;
-use crate::domain::VisitorId;
+use crate::domain::{SegmentKey, VisitorId};
 use crate::engine::decide::Reason;
 use crate::engine::definition::Unit;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::decide::{reason, write_json};
 use crate::http::error::invalid_id;
 use crate::http::gate::Asker;
-use crate::http::ofrep::context::EvaluationContext;
-use crate::http::ofrep::failure::{Code, Failure};
+use crate::http::ofrep::context::{ContextShape, EvaluationContext};
+use crate::http::ofrep::failure::{Code, Failure, FailureBody};
+use crate::http::ofrep::shape::{Flag, Flags, Metadata, SetMetadata};
+use crate::http::openapi::schema::ExperimentPath;
 use crate::http::problem::Problem;
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
 
 /// Fields the protocol may grow are passed over: it is not ours to say what a client of its next version sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EvaluationRequest)]
 struct EvaluationBody<'a> {
     #[serde(borrow)]
+    #[schema(value_type = Option<ContextShape>)]
     context: Option<EvaluationContext<'a>>,
 }
 
@@ -37,7 +42,19 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     read(bytes).is_ok()
 }
 
-/// One flag: a decision, which is an exposure at once.
+/// One flag, for OpenFeature
+///
+/// A flag is an experiment, a variant one of its variations, the targeting key a visitor. It is a decision, which is an exposure at once.
+#[utoipa::path(
+    post, path = "/ofrep/v1/evaluate/flags/{key}", tag = "openfeature", operation_id = "evaluateFlag",
+    params(ExperimentPath),
+    request_body(content = EvaluationBody<'_>, example = json!({"context": {"targetingKey": "v-8f2c", "device": "mobile"}})),
+    responses(
+        (status = 200, description = "What to show", body = Flag<'_>),
+        (status = 400, description = "The context is none, or names no visitor where one is needed", body = FailureBody<'_>),
+        (status = 404, description = "There is no such experiment", body = FailureBody<'_>),
+    ),
+)]
 pub(crate) async fn one(
     service: Data<Service>,
     asker: Asker,
@@ -75,14 +92,27 @@ async fn evaluate(
         consent: true,
     };
     let answer = service.decide(&query).await.map_err(not_found)?;
-    let mut metadata = metadata(&answer, role);
-    insert_ignored(&mut metadata, &context, |name| answer.active.settings.uses(name));
+    let ignored = ignored(&context, |name| answer.active.settings.uses(name));
+    let metadata = Metadata { ignored, ..metadata(&answer, role) };
     let mut out = Vec::with_capacity(1_024);
     write_flag(&answer, &metadata, &mut out);
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
 }
 
-/// All flags of a visitor: deferred decisions, which count nothing until each is activated.
+/// All flags of a visitor, for OpenFeature
+///
+/// Deferred decisions, which count nothing until each is activated. A flag whose unit is the decision stands as an error: it cannot be
+/// evaluated ahead.
+#[utoipa::path(
+    post, path = "/ofrep/v1/evaluate/flags", tag = "openfeature", operation_id = "evaluateFlags",
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer")),
+    request_body(content = EvaluationBody<'_>, example = json!({"context": {"targetingKey": "v-8f2c", "device": "mobile"}})),
+    responses(
+        (status = 200, description = "What to show", body = Flags<'_>, headers(("ETag" = String, description = "Changes with any of the flags"))),
+        (status = 304, description = "Nothing has changed"),
+        (status = 400, description = "The context is none, or names no visitor", body = FailureBody<'_>),
+    ),
+)]
 pub(crate) async fn bulk(
     service: Data<Service>,
     asker: Asker,
@@ -117,19 +147,16 @@ pub(crate) async fn bulk(
     for key in &prefetched.singly {
         separate(&mut out);
         let details = "each request of this flag's experiment draws anew, so that it cannot be evaluated ahead: evaluate it by itself";
-        write_json(&mut out, &Failure::new(Code::General, details).of(key.as_str()).to_json());
+        write_json(&mut out, &Failure::new(Code::General, details).of(key.as_str()).body());
     }
     out.extend_from_slice(br#"],"metadata":"#);
-    let mut set = Map::new();
-    // Clients know the server's address, which it does not know itself behind a proxy.
-    set.insert("trackUrl".into(), json!("/v1/track"));
-    set.insert("activateUrl".into(), json!("/v1/activate"));
-    if prefetched.left_out > 0 {
-        set.insert("leftOut".into(), json!(prefetched.left_out));
-    }
-    insert_ignored(&mut set, &context, |name| {
-        prefetched.answers.iter().any(|answer| answer.active.settings.uses(name))
-    });
+    let set = SetMetadata {
+        // Clients know the server's address, which it does not know itself behind a proxy.
+        track_url: "/v1/track",
+        activate_url: "/v1/activate",
+        left_out: (prefetched.left_out > 0).then_some(prefetched.left_out),
+        ignored: ignored(&context, |name| prefetched.answers.iter().any(|answer| answer.active.settings.uses(name))),
+    };
     write_json(&mut out, &set);
     out.push(b'}');
     Ok(HttpResponse::Ok().content_type(ContentType::json()).insert_header(ETag(tag)).body(out))
@@ -173,39 +200,31 @@ const fn standard_reason(why: Why) -> &'static str {
 }
 
 /// What the value and the variant do not say. Flat, since clients drop anything else.
-fn metadata(answer: &Answer, role: Role) -> Map<String, Value> {
-    let mut metadata = Map::new();
-    let mut insert = |name: &str, value: Value| metadata.insert(name.to_owned(), value);
-    insert("reason", json!(reason(answer.why)));
-    insert("control", json!(answer.control));
-    insert("definition", json!(answer.active.settings.version));
-    insert("propensity", json!(answer.propensity));
-    insert("decisionId", json!(answer.decision_id));
-    if let Some(receipt) = &answer.receipt {
-        insert("receipt", json!(receipt));
+fn metadata(answer: &Answer, role: Role) -> Metadata<'_> {
+    Metadata {
+        reason: reason(answer.why),
+        control: answer.control,
+        definition: answer.active.settings.version,
+        propensity: answer.propensity,
+        decision_id: &answer.decision_id,
+        receipt: answer.receipt.as_deref(),
+        expires: answer.expires.map(rfc3339),
+        // What a site knows of its visitors is not for whoever reads a page's source.
+        segment: answer.segment.as_ref().filter(|_| role >= Role::Write).map(SegmentKey::as_str),
+        ignored: None,
     }
-    if let Some(expires) = answer.expires {
-        insert("expires", json!(rfc3339(expires)));
-    }
-    // What a site knows of its visitors is not for whoever reads a page's source.
-    if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
-        insert("segment", json!(segment.as_str()));
-    }
-    metadata
 }
 
 /// Names what was given and has no effect, in one text: lists would be dropped.
-fn insert_ignored(metadata: &mut Map<String, Value>, context: &EvaluationContext<'_>, uses: impl Fn(&str) -> bool) {
+fn ignored(context: &EvaluationContext<'_>, uses: impl Fn(&str) -> bool) -> Option<String> {
     let unused = context.attributes.iter().map(|(name, _)| name).filter(|name| !uses(name));
     let ignored: Vec<&str> = unused.chain(context.nested.iter().map(|name| &**name)).collect();
-    if !ignored.is_empty() {
-        metadata.insert("ignored".into(), json!(ignored.join(", ")));
-    }
+    (!ignored.is_empty()).then(|| ignored.join(", "))
 }
 
 /// A value and a variant always, whatever the reason: clients that miss one of them fall back to the code's own default, which
 /// is not what the site's people set as theirs.
-fn write_flag(answer: &Answer, metadata: &Map<String, Value>, out: &mut Vec<u8>) {
+fn write_flag(answer: &Answer, metadata: &Metadata<'_>, out: &mut Vec<u8>) {
     let definition = &answer.active.settings.definition;
     let variation = &definition.variations[answer.variation];
     out.extend_from_slice(br#"{"key":""#);

@@ -1,28 +1,36 @@
 //! `PUT /v1/visitors/{id}` and `POST /v1/profiles`: what is known of visitors ahead of their requests, one of them or a line each.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Payload};
-use serde::Deserialize;
+use actix_web::web::{Data, Path};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::domain::context::Value as Attribute;
 use crate::domain::{Context, VisitorId};
 use crate::engine::profile::AttributeType;
-use crate::http::body::{Body, ContextBody, Text, parse};
+use crate::http::body::{Body, ContextBody, ContextShape, Text, parse};
 use crate::http::error::invalid_id;
-use crate::http::lines::{Lines, Refusals};
+use crate::http::lines::{Lines, Refusal, Refusals};
+use crate::http::openapi::schema::{Id, VisitorPath};
+use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem};
 use crate::http::visitors::value_json;
 use crate::service::Service;
 use crate::service::error::ProfileError;
 
-#[derive(Debug, Deserialize)]
+/// What is known of a visitor.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProfileRequest)]
 struct PutBody<'a> {
+    /// All of it: what is not here is known no more.
     #[serde(borrow)]
+    #[schema(value_type = ContextShape)]
     profile: ContextBody<'a>,
 }
 
+/// What is known of one of many visitors.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LineBody<'a> {
@@ -31,16 +39,57 @@ struct LineBody<'a> {
     profile: ContextBody<'a>,
 }
 
+/// A profile is kept.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProfileSaved)]
+struct Saved<'a> {
+    #[schema(value_type = Id)]
+    visitor: &'a str,
+}
+
+/// What became of all lines, on disk.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProfileLines)]
+struct Taken {
+    recorded: u64,
+    /// `false` where reading stopped before the end; the last refusal says why.
+    complete: bool,
+    refused: u64,
+    /// The first 1,000 of them.
+    refusals: Vec<Refusal>,
+}
+
+/// What is known of a visitor ahead of its requests
+///
+/// Replaces what was known. Decisions take an attribute from here where the request's context has none of the name; decisions without
+/// consent do not. Values have at most 4,096 bytes each, all together 6,987 with their names, and are of the types that running experiments' `attributes` say.
+#[utoipa::path(
+    put, path = "/v1/visitors/{id}", tag = "visitors", operation_id = "saveProfile",
+    params(VisitorPath),
+    request_body(content = PutBody<'_>, example = json!({"profile": {"tier": "gold", "orders": 12}})),
+    responses((status = 200, description = "It is kept, on disk", body = Saved<'_>), PutProblems),
+)]
 pub(crate) async fn put(service: Data<Service>, id: Path<String>, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     VisitorId::new(&id).map_err(invalid_id("visitor"))?;
     let body: PutBody<'_> = parse(&bytes)?;
     service.save_profile(&id, &body.profile.0).await?;
-    Ok(HttpResponse::Ok().json(json!({ "visitor": *id, "outcome": "recorded" })))
+    Ok(HttpResponse::Ok().json(Saved { visitor: &id }))
 }
 
-/// What can be taken is taken, what cannot is told by its line. Of several lines for one visitor the last counts.
-pub(crate) async fn many(service: Data<Service>, payload: Payload) -> Result<HttpResponse, Problem> {
-    let mut lines = Lines::of(payload);
+/// What is known of many visitors, line by line
+///
+/// `{"visitor": ID, "profile": {…}}` a line (NDJSON), each as `PUT /v1/visitors/{id}` takes it. What can be taken is taken, what cannot
+/// is told by its line; of several lines for one visitor the last counts. At most 65,536 bytes a line and 10,000,000 lines; blank ones are
+/// passed over.
+#[utoipa::path(
+    post, path = "/v1/profiles", tag = "visitors", operation_id = "profileLines",
+    request_body(
+        content = String, content_type = "application/x-ndjson",
+        example = json!("{\"visitor\": \"v-8f2c\", \"profile\": {\"tier\": \"gold\"}}\n"),
+    ),
+    responses((status = 200, description = "What became of the lines", body = Taken)),
+)]
+pub(crate) async fn many(service: Data<Service>, mut lines: Lines) -> Result<HttpResponse, Problem> {
     let mut recorded = 0_u64;
     let mut refusals = Refusals::default();
     let complete = loop {
@@ -73,8 +122,11 @@ pub(crate) async fn many(service: Data<Service>, payload: Payload) -> Result<Htt
         refused.sort_by_key(|(number, _)| *number);
         refused.iter().for_each(|(number, problem)| refusals.add(*number, problem));
     };
-    Ok(HttpResponse::Ok().json(refusals.beside(json!({ "recorded": recorded, "complete": complete }))))
+    let Refusals { count: refused, told: refusals } = refusals;
+    Ok(HttpResponse::Ok().json(Taken { recorded, complete, refused, refusals }))
 }
+
+problems!(PutProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, Overloaded, Unavailable);
 
 fn line(bytes: &[u8]) -> Result<LineBody<'_>, Problem> {
     let body: LineBody<'_> = parse(bytes)?;

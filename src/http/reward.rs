@@ -1,51 +1,86 @@
 //! `POST /v1/reward` (one reward, amendment or retraction, or a list under `rewards`) and `POST /v1/activate`.
 
+pub(crate) mod shape;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
-use crate::engine::ledger::Outcome;
 use crate::engine::reward::{Action, Reward};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
-use crate::http::problem::{Kind, Problem};
+use crate::http::openapi::schema::Id;
+use crate::http::problem::document::problems;
+use crate::http::problem::{Kind, Problem, quoted};
+use crate::http::reward::shape::{
+    Activated, Answer, Entry, Request, Results, RewardAction, Taken, outcome_word, why_word,
+};
 use crate::service::Service;
-use crate::service::reward::{Rewarding, Subject, Unlearned};
+use crate::service::error::FeedbackError;
+use crate::service::reward::{Rewarding, Subject};
 
 /// Most rewards of one list.
 const MAX_BATCH: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
+/// A reward, or an amendment or retraction of one. It names its decision by a receipt, or by experiment and visitor where the
+/// unit is the visitor.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RewardEntry)]
 pub(super) struct RewardBody<'a> {
-    /// Of pages that set no header.
+    /// For pages that set no header: the key, in the outermost object.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     key: Option<Text<'a>>,
+    /// `reward` if absent.
+    #[schema(value_type = Option<RewardAction>)]
     action: Option<Text<'a>>,
+    /// Of the decision.
+    #[schema(value_type = Option<String>)]
     receipt: Option<Text<'a>>,
+    /// The key of the experiment that the visitor was decided for in.
+    #[schema(value_type = Option<String>)]
     experiment: Option<Text<'a>>,
+    #[schema(value_type = Option<Id>)]
     visitor: Option<Text<'a>>,
+    /// The goal's key; the primary one if absent.
+    #[schema(value_type = Option<String>, example = "purchase")]
     goal: Option<Text<'a>>,
+    /// 0 or 1 for a conversion, 1 if absent; whole minor units for revenue, below 0 for a refund; a whole number from 0 for a count.
+    #[schema(minimum = -1_099_511_627_776_i64, maximum = 1_099_511_627_776_i64, example = 1)]
     value: Option<f64>,
+    /// Must be the goal's.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$")]
     currency: Option<Text<'a>>,
+    /// The site's own id, such as the order's; the goal's key if absent. The same again is a repeat.
+    #[schema(value_type = Option<Id>)]
     reward_id: Option<Text<'a>>,
+    /// When it happened, between the decision and now; now if absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
     occurred_at: Option<Text<'a>>,
+    #[schema(ignore)]
     rewards: Option<Vec<RewardBody<'a>>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A deferred decision was seen. It is named by its receipt, or by experiment and visitor.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ActivateRequest)]
 struct ActivateBody<'a> {
     /// Of pages that set no header.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     key: Option<Text<'a>>,
+    #[schema(value_type = Option<String>)]
     receipt: Option<Text<'a>>,
+    #[schema(value_type = Option<String>)]
     experiment: Option<Text<'a>>,
+    #[schema(value_type = Option<Id>)]
     visitor: Option<Text<'a>>,
 }
 
@@ -71,6 +106,18 @@ pub(crate) fn is_activation(bytes: &[u8]) -> bool {
     parse::<ActivateBody<'_>>(bytes).is_ok_and(|body| subject(&body.receipt, &body.experiment, &body.visitor).is_ok())
 }
 
+/// What the visitor did
+///
+/// One reward, amendment or retraction, or a list of them, answered once it is on disk. Sending again is always safe. In a list a
+/// problem stands in the place of what is refused.
+#[utoipa::path(
+    post, path = "/v1/reward", tag = "rewards", operation_id = "reward",
+    params(IdempotencyKey),
+    request_body(content = Request<'_>, example = json!({
+        "experiment": "hero", "visitor": "v-8f2c", "goal": "purchase", "value": 1, "reward_id": "order-991"
+    })),
+    responses((status = 200, description = "What became of it", body = Answer), RewardProblems),
+)]
 pub(crate) async fn reward(
     service: Data<Service>,
     asker: Asker,
@@ -82,8 +129,8 @@ pub(crate) async fn reward(
     let Some(list) = &body.rewards else {
         let checked = check(&body, idempotent.one())?;
         let (subject, reward) = to_reward(&body, &checked, role)?;
-        let rewarding = service.reward(subject, &reward).await?;
-        return Ok(HttpResponse::Ok().json(to_json(&rewarding)));
+        let rewarding = service.reward(subject, &reward).await.map_err(|error| refusal(subject, error))?;
+        return Ok(HttpResponse::Ok().json(Answer::One(taken(&rewarding))));
     };
     let about = body.receipt.is_some() || body.experiment.is_some() || body.visitor.is_some();
     let beside = [body.action.is_some(), about, body.goal.is_some(), body.value.is_some()];
@@ -97,9 +144,11 @@ pub(crate) async fn reward(
     }
     let list: Vec<_> = list.iter().enumerate().map(|(index, body)| (of_list(body), idempotent.at(index))).collect();
     let results = many(&service, role, &list).await;
-    let results: Vec<Value> =
-        results.iter().map(|result| result.as_ref().map_or_else(Problem::to_json, to_json)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "results": results })))
+    let entry = |result: Result<Rewarding, Problem>| match result {
+        Ok(rewarding) => Entry::Taken(taken(&rewarding)),
+        Err(problem) => Entry::Refused(problem.to_json()),
+    };
+    Ok(HttpResponse::Ok().json(Answer::Many(Results { results: results.into_iter().map(entry).collect() })))
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot. Each may bring the id that it
@@ -121,27 +170,46 @@ pub(super) async fn many(
         })
         .collect();
     let sound: Vec<_> = rewards.iter().filter_map(|reward| reward.as_ref().ok().copied()).collect();
-    let mut taken = service.rewards(&sound).await.into_iter();
+    let mut done = sound.iter().zip(service.rewards(&sound).await);
     rewards
         .into_iter()
         .map(|reward| match reward {
             Err(problem) => Err(problem),
             Ok(_) => {
-                let result = taken.next().expect("one result for every reward handed over");
-                result.map_err(Problem::from)
+                let (subject, result) = done.next().expect("one result for every reward handed over");
+                result.map_err(|error| refusal(subject.0, error))
             }
         })
         .collect()
 }
 
+/// A deferred decision was seen
+///
+/// It becomes an exposure. A reward never activates: one that comes before is kept, and learned once the activation comes.
+#[utoipa::path(
+    post, path = "/v1/activate", tag = "rewards", operation_id = "activate",
+    request_body(content = ActivateBody<'_>, example = json!({"experiment": "hero", "visitor": "v-8f2c"})),
+    responses((status = 200, description = "What became of it", body = Activated), ActivateProblems),
+)]
 pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: ActivateBody<'_> = parse(&bytes)?;
     let role = asker.role(body.key.as_ref())?;
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
     check_role(role, &subject, Action::Reward)?;
-    let outcome = service.activate(subject).await?;
-    Ok(HttpResponse::Ok().json(json!({ "outcome": outcome_word(outcome) })))
+    let outcome = service.activate(subject).await.map_err(|error| refusal(subject, error))?;
+    Ok(HttpResponse::Ok().json(Activated { outcome: outcome_word(outcome) }))
 }
+
+problems!(
+    RewardProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed, ReceiptForeign,
+    ReceiptForged, ReceiptExpired, VisitorErased, VisitorUnassigned, EpochClosed, TooManyRewards, RewardUnknown, GoalUnknown,
+    Overloaded, Unavailable,
+);
+problems!(
+    ActivateProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted, ReceiptMalformed,
+    ReceiptForeign, ReceiptForged, ReceiptExpired, VisitorErased, VisitorUnassigned, EpochClosed, TooManyRewards, Overloaded,
+    Unavailable,
+);
 
 /// A reward of a list, which shares the list's key.
 pub(super) fn of_list<'a, 'b>(body: &'b RewardBody<'a>) -> Result<&'b RewardBody<'a>, Problem> {
@@ -205,6 +273,14 @@ fn check_role(role: Role, subject: &Subject<'_>, action: Action) -> Result<(), P
     Err(role_problem(role, Role::Write, what))
 }
 
+/// A problem of what a body is about.
+fn refusal(subject: Subject<'_>, error: FeedbackError) -> Problem {
+    match subject {
+        Subject::Visitor { experiment, .. } => Problem::from(error).of_experiment("experiment", &quoted(experiment)),
+        Subject::Receipt(_) => Problem::from(error).of_experiment("receipt", "a receipt"),
+    }
+}
+
 fn to_reward<'a>(
     body: &'a RewardBody<'_>,
     checked: &'a Checked,
@@ -223,33 +299,12 @@ fn to_reward<'a>(
     Ok((subject, reward))
 }
 
-pub(crate) fn to_json(rewarding: &Rewarding) -> Value {
-    let mut answer = json!({
-        "outcome": outcome_word(rewarding.outcome),
-        "reward_id": rewarding.reward_id.as_str(),
-        "learned": rewarding.unlearned.is_none(),
-    });
-    if let Some(unlearned) = rewarding.unlearned {
-        answer["why"] = json!(match unlearned {
-            Unlearned::AfterWindow => "after_window",
-            Unlearned::AwaitsActivation => "awaits_activation",
-            Unlearned::AlreadyConverted => "already_converted",
-            Unlearned::Control => "control",
-            Unlearned::VariationTombstoned => "variation_tombstoned",
-            Unlearned::EarlierEpoch => "earlier_epoch",
-        });
-    }
-    answer
-}
-
-const fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Recorded => "recorded",
-        Outcome::Repeated => "repeated",
-        Outcome::Late => "late",
-        // The last three are never answered as outcomes: the service makes errors of them.
-        Outcome::Refused => "refused",
-        Outcome::Unknown => "unknown",
-        Outcome::Erased => "erased",
+/// What became of a reward, as every address answers it.
+pub(super) fn taken(rewarding: &Rewarding) -> Taken {
+    Taken {
+        outcome: outcome_word(rewarding.outcome),
+        reward_id: rewarding.reward_id.as_str().to_owned(),
+        learned: rewarding.unlearned.is_none(),
+        why: rewarding.unlearned.map(why_word),
     }
 }

@@ -1,27 +1,54 @@
 //! `POST /v1/rewards`: rewards, amendments and retractions, a line each.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Payload};
-use serde_json::json;
+use actix_web::web::Data;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::ledger::Outcome;
 use crate::http::body::parse;
 use crate::http::gate::Asker;
 use crate::http::idempotency::IdempotencyKey;
-use crate::http::lines::{Line, Lines, Refusals};
+use crate::http::lines::{Line, Lines, Refusal, Refusals};
 use crate::http::problem::Problem;
+use crate::http::problem::document::problems;
 use crate::http::reward::{RewardBody, many, of_list};
 use crate::service::Service;
 
-/// What can be taken is taken, what cannot is told by its line.
+/// What became of all lines, on disk.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardLines)]
+struct Taken {
+    recorded: u64,
+    repeated: u64,
+    late: u64,
+    /// `false` where reading stopped before the end; the last refusal says why.
+    complete: bool,
+    refused: u64,
+    /// The first 1,000 of them.
+    refusals: Vec<Refusal>,
+}
+
+/// What many visitors did, line by line
+///
+/// A reward, amendment or retraction a line, as `POST /v1/reward` takes one (NDJSON). What can be taken is taken, what cannot is told by
+/// its line. At most 65,536 bytes a line and 10,000,000 lines; blank ones are passed over.
+#[utoipa::path(
+    post, path = "/v1/rewards", tag = "rewards", operation_id = "rewardLines",
+    params(IdempotencyKey),
+    request_body(
+        content = String, content_type = "application/x-ndjson",
+        example = json!("{\"experiment\": \"hero\", \"visitor\": \"v-8f2c\", \"reward_id\": \"order-991\"}\n"),
+    ),
+    responses((status = 200, description = "What became of the lines", body = Taken), LinesProblems),
+)]
 pub(crate) async fn rewards(
     service: Data<Service>,
     asker: Asker,
     idempotent: IdempotencyKey,
-    payload: Payload,
+    mut lines: Lines,
 ) -> Result<HttpResponse, Problem> {
     let role = asker.role(None)?;
-    let mut lines = Lines::of(payload);
     let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
     let mut refusals = Refusals::default();
     let complete = loop {
@@ -52,6 +79,8 @@ pub(crate) async fn rewards(
             }
         }
     };
-    let answer = json!({ "recorded": recorded, "repeated": repeated, "late": late, "complete": complete });
-    Ok(HttpResponse::Ok().json(refusals.beside(answer)))
+    let Refusals { count: refused, told: refusals } = refusals;
+    Ok(HttpResponse::Ok().json(Taken { recorded, repeated, late, complete, refused, refusals }))
 }
+
+problems!(LinesProblems: FieldRefused);

@@ -14,18 +14,25 @@ pub(crate) struct Row {
     pub(crate) needs: Option<Role>,
     /// Whether pages send their key in the query or in the body: `sendBeacon` sets no header.
     pub(crate) from_pages: bool,
+    /// What the audit log calls it, where it changes something that stays, or takes everything away.
+    pub(crate) changes: Option<&'static str>,
 }
 
 const fn row(method: Method, path: &'static str, role: Role) -> Row {
-    Row { method, path, needs: Some(role), from_pages: false }
+    Row { method, path, needs: Some(role), from_pages: false, changes: None }
+}
+
+/// One that the audit log is told of.
+const fn change(method: Method, path: &'static str, role: Role, action: &'static str) -> Row {
+    Row { method, path, needs: Some(role), from_pages: false, changes: Some(action) }
 }
 
 const fn from_pages(method: Method, path: &'static str) -> Row {
-    Row { method, path, needs: Some(Role::Decide), from_pages: true }
+    Row { method, path, needs: Some(Role::Decide), from_pages: true, changes: None }
 }
 
 const fn for_all(method: Method, path: &'static str) -> Row {
-    Row { method, path, needs: None, from_pages: false }
+    Row { method, path, needs: None, from_pages: false, changes: None }
 }
 
 /// What a body may ask of a role beyond this stands in `http/decide.rs`, `http/reward.rs` and `http/track.rs`.
@@ -37,24 +44,29 @@ pub(crate) static ROWS: &[Row] = &[
     from_pages(Method::POST, "/v1/track"),
     row(Method::POST, "/ofrep/v1/evaluate/flags/{key}", Role::Decide),
     row(Method::POST, "/ofrep/v1/evaluate/flags", Role::Decide),
-    row(Method::POST, "/v1/alias", Role::Write),
+    change(Method::POST, "/v1/alias", Role::Write, "visitor.alias"),
     row(Method::GET, "/v1/visitors/{id}", Role::Write),
-    row(Method::PUT, "/v1/visitors/{id}", Role::Write),
-    row(Method::DELETE, "/v1/visitors/{id}", Role::Write),
-    row(Method::POST, "/v1/profiles", Role::Write),
+    change(Method::PUT, "/v1/visitors/{id}", Role::Write, "profile.save"),
+    change(Method::DELETE, "/v1/visitors/{id}", Role::Write, "visitor.erase"),
+    change(Method::POST, "/v1/profiles", Role::Write, "profiles.save"),
     row(Method::GET, "/v1/experiments", Role::Admin),
-    row(Method::PUT, "/v1/experiments/{key}", Role::Admin),
+    change(Method::PUT, "/v1/experiments/{key}", Role::Admin, "experiment.save"),
     row(Method::GET, "/v1/experiments/{key}", Role::Admin),
-    row(Method::DELETE, "/v1/experiments/{key}", Role::Admin),
-    row(Method::POST, "/v1/experiments/{key}/start", Role::Admin),
-    row(Method::POST, "/v1/experiments/{key}/pause", Role::Admin),
-    row(Method::POST, "/v1/experiments/{key}/end", Role::Admin),
+    change(Method::DELETE, "/v1/experiments/{key}", Role::Admin, "experiment.delete"),
+    change(Method::POST, "/v1/experiments/{key}/start", Role::Admin, "experiment.start"),
+    change(Method::POST, "/v1/experiments/{key}/pause", Role::Admin, "experiment.pause"),
+    change(Method::POST, "/v1/experiments/{key}/end", Role::Admin, "experiment.end"),
     row(Method::GET, "/v1/experiments/{key}/report", Role::Admin),
-    row(Method::GET, "/v1/backup", Role::Admin),
+    change(Method::GET, "/v1/backup", Role::Admin, "backup.take"),
     row(Method::GET, "/v1/keys", Role::Admin),
-    row(Method::POST, "/v1/keys", Role::Admin),
-    row(Method::DELETE, "/v1/keys/{id}", Role::Admin),
+    change(Method::POST, "/v1/keys", Role::Admin, "key.create"),
+    change(Method::DELETE, "/v1/keys/{id}", Role::Admin, "key.revoke"),
     row(Method::GET, "/metrics", Role::Write),
+    for_all(Method::GET, "/sdk/mabel.js"),
+    for_all(Method::GET, "/openapi.json"),
+    for_all(Method::GET, "/docs"),
+    for_all(Method::GET, "/docs/style.css"),
+    for_all(Method::GET, "/problems/{name}"),
     for_all(Method::GET, "/healthz"),
     for_all(Method::GET, "/readyz"),
 ];

@@ -12,8 +12,10 @@ use crate::http::gate::gate;
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
-use crate::http::{backup, decide, experiments, health, keys, ofrep, profiles, report, reward, rewards, roles};
-use crate::http::{track, visitors};
+use crate::http::{
+    backup, decide, experiments, health, keys, ofrep, openapi, problem, profiles, report, reward, rewards, roles, sdk,
+    track, visitors,
+};
 
 pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
     let at = |path: &str| {
@@ -54,6 +56,11 @@ pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
         .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
         .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))
         .service(at("/metrics").route(web::get().to(metrics::metrics)))
+        .service(at("/sdk/mabel.js").route(web::get().to(sdk::script)))
+        .service(at("/openapi.json").route(web::get().to(openapi::openapi)))
+        .service(at("/docs").route(web::get().to(openapi::docs)))
+        .service(at("/docs/style.css").route(web::get().to(openapi::style)))
+        .service(at("/problems/{name}").route(web::get().to(problem::document::page)))
         .service(at("/healthz").route(web::get().to(health::healthz)))
         .service(at("/readyz").route(web::get().to(health::readyz)))
         .default_service(web::to(not_found));

@@ -1,18 +1,24 @@
 //! `POST /v1/track`: a tracking event of OpenFeature, or a list of them under `events`.
 
+mod shape;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::key::Role;
-use crate::domain::{ExperimentKey, RewardId, Timestamp, VisitorId};
+use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::http::body::{Body, Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
-use crate::http::ofrep::context::EvaluationContext;
+use crate::http::ofrep::context::{ContextShape, EvaluationContext};
+use crate::http::openapi::schema::Id;
+use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem};
 use crate::http::reward;
+use crate::http::reward::shape::Taken;
+use crate::http::track::shape::{AllDone, Answer, Done, Entry, Fate, REFUSED, RefusedIn, Request, TakenIn};
 use crate::service::Service;
 use crate::service::error::FeedbackError;
 use crate::service::track::{Tracked, Tracking};
@@ -21,32 +27,61 @@ use crate::service::track::{Tracked, Tracking};
 const MAX_EVENTS: usize = 100;
 const MAX_RECEIPTS: usize = 100;
 
-#[derive(Debug, Deserialize)]
+/// Something that happened on the site, for every decision of one visitor whose experiment has a goal of that name.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TrackEvent)]
 struct TrackBody<'a> {
-    /// Of pages that set no header.
+    /// For pages that set no header: the key, in the outermost object.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     key: Option<Text<'a>>,
+    /// The key of a goal.
+    #[schema(value_type = String, example = "purchase")]
     name: Option<Text<'a>>,
+    /// Whose decisions are meant, where the unit is the visitor.
+    #[schema(value_type = Option<Id>)]
     visitor: Option<Text<'a>>,
+    /// The same as `visitor`, as OpenFeature calls it.
     #[serde(rename = "targetingKey")]
+    #[schema(value_type = Option<Id>)]
     targeting_key: Option<Text<'a>>,
+    /// Of decisions that are meant.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
     receipts: Option<Vec<Text<'a>>>,
+    /// As a reward's.
+    #[schema(minimum = -1_099_511_627_776_i64, maximum = 1_099_511_627_776_i64, example = 1)]
     value: Option<f64>,
+    /// Must be the goal's.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$")]
     currency: Option<Text<'a>>,
+    /// The site's own id of the event, such as the order's; the goal's key if absent. The same again is a repeat.
+    #[schema(value_type = Option<Id>)]
     track_id: Option<Text<'a>>,
+    /// The same as `track_id`.
+    #[schema(value_type = Option<Id>)]
     reward_id: Option<Text<'a>>,
+    /// When it happened, between the decision and now; now if absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
     occurred_at: Option<Text<'a>>,
+    /// OpenFeature's: its `targetingKey` is the visitor.
+    #[schema(value_type = Option<ContextShape>)]
     context: Option<EvaluationContext<'a>>,
+    /// OpenFeature's.
     details: Option<Details<'a>>,
+    #[schema(ignore)]
     events: Option<Vec<TrackBody<'a>>>,
 }
 
 /// Whatever else a site says of its events is for other services.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TrackDetails)]
 struct Details<'a> {
+    /// The same as `value` beside `details`.
     value: Option<f64>,
+    /// The same as `currency` beside `details`.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     currency: Option<Text<'a>>,
 }
 
@@ -69,14 +104,25 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })
 }
 
+/// Something happened, told as OpenFeature tells it
+///
+/// It is a reward in every experiment that has a goal of its name and decided for the visitor, or one of the receipts. Sending again is always
+/// safe. In a list a problem stands in the place of what is refused.
+#[utoipa::path(
+    post, path = "/v1/track", tag = "rewards", operation_id = "track",
+    request_body(content = Request<'_>, example = json!({
+        "name": "purchase", "targetingKey": "v-8f2c", "track_id": "order-991"
+    })),
+    responses((status = 200, description = "What became of it", body = Answer), TrackProblems),
+)]
 pub(crate) async fn track(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
     let body: TrackBody<'_> = parse(&bytes)?;
     let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.events else {
         let checked = check_for(role, &body)?;
         let mut tracked = service.track(&[tracking(&checked)]).await;
-        let answer = to_json(checked.name, tracked.pop().expect("one answer for every event handed over"))?;
-        return Ok(HttpResponse::Ok().json(answer));
+        let done = done(checked.name, tracked.pop().expect("one answer for every event handed over"))?;
+        return Ok(HttpResponse::Ok().json(Answer::One(done)));
     };
     let texts = [&body.name, &body.visitor, &body.targeting_key, &body.currency, &body.track_id, &body.reward_id];
     let about = texts.iter().any(|text| text.is_some()) || body.receipts.is_some() || body.context.is_some();
@@ -88,11 +134,11 @@ pub(crate) async fn track(service: Data<Service>, asker: Asker, Body(bytes): Bod
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "events", given, format!("1 to {MAX_EVENTS}")));
     }
-    Ok(HttpResponse::Ok().json(json!({ "events": many(&service, role, list).await })))
+    Ok(HttpResponse::Ok().json(Answer::Many(AllDone { events: many(&service, role, list).await })))
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.
-async fn many(service: &Service, role: Role, list: &[TrackBody<'_>]) -> Vec<Value> {
+async fn many(service: &Service, role: Role, list: &[TrackBody<'_>]) -> Vec<Entry> {
     let checked: Vec<Result<Checked<'_>, Problem>> = list.iter().map(|body| check_of_list(role, body)).collect();
     let sound: Vec<Tracking<'_>> = checked.iter().flatten().map(tracking).collect();
     let mut tracked = service.track(&sound).await.into_iter();
@@ -100,9 +146,9 @@ async fn many(service: &Service, role: Role, list: &[TrackBody<'_>]) -> Vec<Valu
         .into_iter()
         .map(|checked| {
             let answer = checked.and_then(|checked| {
-                to_json(checked.name, tracked.next().expect("one answer for every event handed over"))
+                done(checked.name, tracked.next().expect("one answer for every event handed over"))
             });
-            answer.unwrap_or_else(|problem| problem.to_json())
+            answer.map_or_else(|problem| Entry::Refused(problem.to_json()), Entry::Done)
         })
         .collect()
 }
@@ -201,26 +247,29 @@ fn tracking<'a>(checked: &'a Checked<'_>) -> Tracking<'a> {
 
 /// The fate of an event in each experiment. If any of it could not be recorded, the whole is to be sent again: what was recorded
 /// is known by its id and counts once.
-fn to_json(name: &str, tracked: Result<Tracked, FeedbackError>) -> Result<Value, Problem> {
+fn done(name: &str, tracked: Result<Tracked, FeedbackError>) -> Result<Done, Problem> {
     let tracked = tracked?;
     let mut results = Vec::with_capacity(tracked.results.len());
     for reward in tracked.results {
-        let mut result = match reward.result {
-            Ok(rewarding) => reward::to_json(&rewarding),
+        let experiment = reward.experiment.as_ref().map(ToString::to_string);
+        results.push(match reward.result {
+            Ok(rewarding) => {
+                let Taken { outcome, reward_id, learned, why } = reward::taken(&rewarding);
+                Fate::Taken(TakenIn { experiment, outcome, reward_id, learned, why })
+            }
             Err(error @ (FeedbackError::Commit(_) | FeedbackError::Unreadable(_))) => {
                 let Problem { kind, .. } = Problem::from(error);
                 let detail = "not all of it could be recorded; send it again: what is recorded already counts once";
                 return Err(Problem::new(kind, detail));
             }
             Err(error @ FeedbackError::Reward(_)) => {
-                json!({ "outcome": "refused", "problem": Problem::from(error).to_json() })
+                let problem = Problem::from(error).to_json();
+                Fate::Refused(RefusedIn { experiment, outcome: REFUSED, problem })
             }
-        };
-        if let Some(experiment) = &reward.experiment {
-            result["experiment"] = json!(experiment.as_str());
-        }
-        results.push(result);
+        });
     }
-    let without_goal: Vec<&str> = tracked.without_goal.iter().map(ExperimentKey::as_str).collect();
-    Ok(json!({ "name": name, "results": results, "without_goal": without_goal }))
+    let without_goal = tracked.without_goal.iter().map(ToString::to_string).collect();
+    Ok(Done { name: name.to_owned(), results, without_goal })
 }
+
+problems!(TrackProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, Overloaded, Unavailable);

@@ -33,6 +33,15 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
 
+/// What a committer shares with those who read.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) visitors: Arc<Visitors>,
+    pub(crate) counts: Arc<Counts>,
+}
+
 pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Due>> {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
@@ -51,16 +60,8 @@ pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Due>>
 }
 
 impl<I: Inbox, J: Jobs> Committer<I, J> {
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        store: Arc<dyn Store>,
-        events: I,
-        jobs: J,
-        health: Arc<Health>,
-        visitors: Arc<Visitors>,
-        counts: Arc<Counts>,
-        options: Options,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared, events: I, jobs: J, options: Options) -> Self {
+        let Shared { engine, store, health, visitors, counts } = shared;
         Self {
             engine,
             store,

@@ -44,7 +44,7 @@ use crate::domain::{ExperimentKey, Probability};
 use crate::engine::Engine;
 use crate::engine::secret::Secret;
 use crate::service::clock::Clock;
-use crate::service::committer::{Committer, Due, Queue};
+use crate::service::committer::{Committer, Due, Queue, Shared};
 use crate::service::counts::Counts;
 use crate::service::entropy::Entropy;
 use crate::service::error::StartError;
@@ -143,16 +143,14 @@ impl Service {
         let (jobs, refreshes) = crossbeam_channel::bounded(options.queue_refreshes);
         let counts: Arc<Counts> = Arc::default();
         let visitors = Arc::new(Visitors::new(Arc::clone(&store), options.cached_visitors)?);
-        let committer = Committer::new(
-            Arc::clone(&engine),
-            Arc::clone(&store),
-            events,
-            jobs,
-            Arc::clone(&health),
-            Arc::clone(&visitors),
-            Arc::clone(&counts),
-            options,
-        );
+        let shared = Shared {
+            engine: Arc::clone(&engine),
+            store: Arc::clone(&store),
+            health: Arc::clone(&health),
+            visitors: Arc::clone(&visitors),
+            counts: Arc::clone(&counts),
+        };
+        let committer = Committer::new(shared, events, jobs, options);
         let committing = spawn("mabel-committer", move || committer.run())?;
         let refresher = refresher::Refresher::new(refreshes.clone(), queue.clone(), Arc::clone(&counts));
         let refreshing = spawn("mabel-refresher", move || refresher.run())?;

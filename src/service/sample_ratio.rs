@@ -3,7 +3,7 @@
 //!
 //! A decision for a variation a of propensity q is counted 1/q times; where all is right, these weights add up to the number of decisions
 //! that a could be shown in. The difference over the root of its estimated variance, Σ (1 − q)/q² over the decisions for a, is asymptotically
-//! normal (the sample-ratio check of `docs/STATISTICS.md` §7.6, with the Horvitz–Thompson estimate in the place of the sum of all propensities,
+//! normal (the sample-ratio check of STATISTICS §7, with the Horvitz–Thompson estimate in the place of the sum of all propensities,
 //! of which the journal keeps only the drawn one).
 
 use std::collections::HashMap;

@@ -2,20 +2,27 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod document;
+pub(crate) mod programs;
 pub(crate) mod server;
 pub(crate) mod site;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::HeaderMap;
 
-/// Talks JSON to one server. Statuses are answers, not errors.
+use crate::support::document::{Answer, Document};
+
+/// Talks JSON to one server, and holds every answer against what the server's OpenAPI document says. Statuses are answers, not
+/// errors.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
     key: Option<String>,
+    document: Arc<OnceLock<Arc<Document>>>,
 }
 
 impl Client {
@@ -25,7 +32,7 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
-        Self { agent, base: base.to_owned(), key: None }
+        Self { agent, base: base.to_owned(), key: None, document: Arc::default() }
     }
 
     /// The same, with a key of the server's.
@@ -36,6 +43,10 @@ impl Client {
     /// Where the server is.
     pub(crate) fn base(&self) -> &str {
         &self.base
+    }
+
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// Sends a body as it is; the answer's status and JSON (`null` if it has no body), or the transport's error.
@@ -50,9 +61,9 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<(u16, Option<String>, Value), String> {
-        let (status, headers, text) = self.try_raw(method, path, body, &[])?;
+        let (answer, headers) = self.checked(method, path, body, &[])?;
         let retry = headers.get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok((status, retry, read_json(&text)?))
+        Ok((answer.status, retry, answer.json()?))
     }
 
     /// Sends headers besides; the answer's are told as well.
@@ -63,8 +74,8 @@ impl Client {
         body: &str,
         headers: &[(&str, &str)],
     ) -> (u16, HeaderMap, Value) {
-        let (status, headers, text) = self.raw(method, path, body, headers);
-        (status, headers, read_json(&text).expect("JSON"))
+        let (answer, headers) = self.checked(method, path, body, headers).expect("the server answers");
+        (answer.status, headers, answer.json().expect("JSON"))
     }
 
     /// The same with the answer as it was written.
@@ -75,19 +86,47 @@ impl Client {
         body: &str,
         headers: &[(&str, &str)],
     ) -> (u16, HeaderMap, String) {
-        self.try_raw(method, path, body, headers).expect("the server answers")
+        let (answer, headers) = self.checked(method, path, body, headers).expect("the server answers");
+        (answer.status, headers, answer.text)
     }
 
-    fn try_raw(
+    /// An answer that the server's document describes.
+    fn checked(
         &self,
         method: &str,
         path: &str,
         body: &str,
         headers: &[(&str, &str)],
-    ) -> Result<(u16, HeaderMap, String), String> {
+    ) -> Result<(Answer, HeaderMap), String> {
+        let (answer, headers) = self.answer(method, path, body, headers)?;
+        if let Err(why) = self.document()?.check(method, path, &answer) {
+            panic!("{why}");
+        }
+        Ok((answer, headers))
+    }
+
+    /// The server's document, asked for once.
+    pub(crate) fn document(&self) -> Result<&Document, String> {
+        if self.document.get().is_none() {
+            let (answer, _) = self.answer("GET", "/openapi.json", "", &[])?;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            // Another thread may have been first: the document is the same.
+            let _ = self.document.set(Document::shared(&answer.text));
+        }
+        self.document.get().map(|document| &**document).ok_or_else(|| "no document".to_owned())
+    }
+
+    /// An answer as it comes, unchecked.
+    fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Answer, HeaderMap), String> {
         let mut request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(self.address(path))
             .header("content-type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("x-api-key", key);
@@ -101,32 +140,24 @@ impl Client {
             self.agent.run(request.body(body.to_owned()).expect("a request"))
         };
         let mut response = response.map_err(|error| error.to_string())?;
+        let headers = response.headers().clone();
+        let media = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().to_owned();
+        let status = response.status().as_u16();
         let text =
             response.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
-        Ok((response.status().as_u16(), response.headers().clone(), text))
+        Ok((Answer { status, media, text }, headers))
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         self.try_send(method, path, &body.to_string()).expect("the server answers")
     }
 
-    /// The same with headers.
-    pub(crate) fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = self.agent.run(request.body(body.to_owned()).expect("a request"));
-        let mut response = response.expect("the server answers");
-        let text = response.body_mut().read_to_string().expect("a text");
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
-    }
-
     /// An answer that is no JSON.
     pub(crate) fn text(&self, path: &str) -> String {
-        let mut response = self.agent.get(format!("{}{path}", self.base)).call().expect("the server answers");
-        assert_eq!(response.status(), 200, "GET {path}");
-        response.body_mut().read_to_string().expect("a text")
+        let (status, _, text) = self.raw("GET", path, "", &[]);
+        assert_eq!(status, 200, "GET {path}");
+        text
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {
@@ -154,11 +185,4 @@ impl Client {
 
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
-}
-
-fn read_json(text: &str) -> Result<Value, String> {
-    if text.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))
 }

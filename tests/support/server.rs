@@ -21,7 +21,7 @@ impl Server {
             .expect("the binary starts");
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let line = lines.next().expect("a line").expect("text");
-        let base = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
+        let base = line.split_whitespace().find(|word| word.contains("://")).unwrap_or_else(|| panic!("{line}"));
         Self { client: Client::new(base), process }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mabel::domain::Timestamp;
 use mabel::engine::secret::Secret;
+use mabel::http::tls::Certificate;
 use mabel::service::clock::ManualClock;
 use mabel::service::{Options, Service};
 use mabel::store::memory::MemoryStore;
@@ -27,10 +28,23 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self::running(Options::default())
+        Self::with_options(Options::default(), mabel::http::Limits::default(), None)
     }
 
     pub(crate) fn running(options: Options) -> Self {
+        Self::with_options(options, mabel::http::Limits::default(), None)
+    }
+
+    pub(crate) fn within(limits: mabel::http::Limits) -> Self {
+        Self::with_options(Options::default(), limits, None)
+    }
+
+    /// One that speaks TLS, which `client` does not.
+    pub(crate) fn secured(limits: mabel::http::Limits, certificate: Option<Arc<Certificate>>) -> Self {
+        Self::with_options(Options::default(), limits, certificate)
+    }
+
+    fn with_options(options: Options, limits: mabel::http::Limits, certificate: Option<Arc<Certificate>>) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Arc::new(MemoryStore::new());
         let options = Options { commit_interval: Duration::from_millis(2), ..options };
@@ -38,11 +52,18 @@ impl Site {
             Service::start(store, Secret::new([3; 32]), 4, clock.clone(), options).expect("an empty store starts");
         let service = Arc::new(service);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let base = format!("http://{}", listener.local_addr().expect("bound"));
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", listener.local_addr().expect("bound"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shared = Arc::clone(&service);
         let thread = std::thread::spawn(move || {
-            let options = mabel::http::Options { workers: Some(1), stop_seconds: 1, ..mabel::http::Options::default() };
+            let options = mabel::http::Options {
+                workers: Some(1),
+                stop_seconds: 1,
+                limits,
+                certificate,
+                ..mabel::http::Options::default()
+            };
             let wait = async {
                 let _ = stopped.await;
             };

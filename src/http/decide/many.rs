@@ -7,14 +7,14 @@ use crate::domain::{ExperimentKey, VariationKey};
 use crate::engine::decide::Reason;
 use crate::engine::error::NoExperiment;
 use crate::http::body::Text;
-use crate::http::decide::{DecideBody, Experiments, answer, check, of, query};
+use crate::http::decide::{DecideBody, Experiments, answer, check, of, of_query, query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
 
 /// Most requests of one batch, and most experiments of one request.
-const MAX_BATCH: usize = 1_000;
+pub(super) const MAX_BATCH: usize = 1_000;
 
 /// One visitor in several experiments, or in all that take it.
 pub(super) async fn several(
@@ -32,7 +32,8 @@ pub(super) async fn several(
         return Err(Problem::field(Kind::FieldRefused, "experiments", given, ALONE));
     }
     let exclude = check(body, role)?;
-    let running = service.running();
+    // Asked for only where it is meant: it looks at every experiment.
+    let running = if matches!(experiments, Experiments::All) { service.running() } else { Vec::new() };
     let keys: Vec<&str> = match experiments {
         Experiments::All => running.iter().map(ExperimentKey::as_str).collect(),
         Experiments::Listed(list) => list.iter().map(|Text(key)| &**key).collect(),
@@ -59,7 +60,7 @@ pub(super) async fn several(
         Err(_) => false,
     };
     let wanted = answers.into_iter().zip(&queries).filter(|(answer, _)| !all || takes_part(answer));
-    write_all(wanted.map(|(answer, query)| answer.map(|answer| (answer, query)).map_err(Problem::from)), role, out);
+    write_all(wanted.map(|(answer, query)| answer.map(|answer| (answer, query)).map_err(of_query(query))), role, out);
     Ok(())
 }
 
@@ -108,7 +109,7 @@ pub(super) async fn batch(
         Some((_, flaw)) => Err(flaw),
         None => {
             let (answer, query) = answers.next().expect("one answer for every query");
-            answer.map(|answer| (answer, query)).map_err(Problem::from)
+            answer.map(|answer| (answer, query)).map_err(of_query(query))
         }
     });
     write_all(results, role, out);

@@ -16,7 +16,7 @@ use crate::engine::error::FieldError;
 use crate::http::body::parse_time;
 use crate::http::definition::{
     AGGREGATIONS, AttributeBody, BudgetBody, DELAYS, DURABILITIES, DefinitionBody, GoalBody, GroupBody, KINDS,
-    OBJECTIVES, ON_FINISH, ROLES, RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, VariationBody,
+    OBJECTIVES, ON_FINISH, ROLES, RuleBody, STATUSES, ScheduleBody, SegmentsBody, StoppingBody, UNITS, VariationBody,
 };
 use crate::http::error::invalid_id;
 use crate::http::problem::{Kind, Problem};
@@ -44,12 +44,7 @@ pub(crate) fn read(key: &str, body: DefinitionBody) -> Result<(Definition, Statu
     let stopping = body.stopping.unwrap_or_default();
     let definition = Definition {
         key: ExperimentKey::new(key).map_err(invalid_id("key"))?,
-        unit: one_of(
-            "unit",
-            body.unit.as_deref(),
-            &[("decision", Unit::Decision), ("visitor", Unit::Visitor)],
-            Unit::Decision,
-        )?,
+        unit: one_of("unit", body.unit.as_deref(), UNITS, Unit::Decision)?,
         traffic: share("traffic", body.traffic, Probability::ONE)?,
         control: share("control", body.control, Probability::ZERO)?,
         audience: body.audience,

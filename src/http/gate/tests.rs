@@ -9,7 +9,7 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 
 use crate::access::key::{Role, Wanted};
-use crate::access::{Access, Keys, Open};
+use crate::access::{Access, Keys, Open, Rates};
 use crate::domain::Timestamp;
 use crate::engine::secret::Secret;
 use crate::http::metrics::Latencies;
@@ -37,7 +37,7 @@ fn address(path: &str) -> String {
 
 #[actix_web::test]
 async fn every_address_with_every_role() {
-    let access = Access::new(Keys::in_memory(), Open::Here);
+    let access = Access::new(Keys::in_memory(), Open::Here, Rates::default());
     let admin = key(&access, Role::Admin);
     let holders = [
         (Some(admin), Some(Role::Admin)),

@@ -6,9 +6,11 @@ use std::fmt;
 use serde::de::value::{BoolDeserializer, BorrowedStrDeserializer, F64Deserializer, I64Deserializer};
 use serde::de::value::{StrDeserializer, U64Deserializer};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::domain::Context;
 use crate::http::body::{Attribute, MAX_NAME_BYTES, Text};
+use crate::http::openapi::schema::{self, shapes};
 
 /// What a client says of whom it asks for.
 #[derive(Debug, Default)]
@@ -20,6 +22,25 @@ pub(crate) struct EvaluationContext<'a> {
     /// Names of lists and objects. The published clients let sites put them into the context, where other services of theirs may
     /// want them: a flag must not fail over what it does not look at.
     pub(crate) nested: Vec<Cow<'a, str>>,
+}
+
+shapes! {
+    /// The evaluation context, in the document.
+    ContextShape "EvaluationContext" = shape();
+}
+
+fn shape() -> Object {
+    let targeting_key = SchemaType::from_iter([Type::String, Type::Null]);
+    let targeting_key =
+        ObjectBuilder::new().schema_type(targeting_key).max_length(Some(256)).description(Some("The visitor."));
+    schema::of_type(Type::Object)
+        .property("targetingKey", targeting_key)
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
+        .description(Some(
+            "OpenFeature's: a visitor beside attributes. Lists and objects among these are taken, and have no effect.",
+        ))
+        .examples([serde_json::json!({"targetingKey": "v-8f2c", "device": "mobile", "country": "FR"})])
+        .build()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for EvaluationContext<'a> {

@@ -2,8 +2,10 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::http::openapi::schema::{one_of, shapes};
 use crate::http::problem::Problem;
 
 /// What kinds of error the protocol knows.
@@ -22,6 +24,9 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    const ALL: [Self; 5] =
+        [Self::ParseError, Self::TargetingKeyMissing, Self::InvalidContext, Self::General, Self::FlagNotFound];
+
     const fn word(self) -> &'static str {
         match self {
             Self::ParseError => "PARSE_ERROR",
@@ -31,6 +36,26 @@ impl Code {
             Self::FlagNotFound => "FLAG_NOT_FOUND",
         }
     }
+}
+
+shapes! {
+    /// The protocol's word for what went wrong.
+    CodeWord "FlagErrorCode" = one_of(Code::ALL.map(Code::word));
+}
+
+/// What went wrong with a flag, or with all.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FlagError)]
+pub(crate) struct FailureBody<'a> {
+    /// The flag; absent where all were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    key: Option<&'a str>,
+    #[schema(value_type = CodeWord)]
+    error_code: &'static str,
+    /// What went wrong this time, for people.
+    error_details: &'a str,
 }
 
 /// One error: a whole answer, or the place of one flag among others.
@@ -51,14 +76,8 @@ impl Failure {
         Self { key: Some(key.to_owned()), ..self }
     }
 
-    pub(crate) fn to_json(&self) -> Value {
-        let mut failure = Map::new();
-        if let Some(key) = &self.key {
-            failure.insert("key".into(), json!(key));
-        }
-        failure.insert("errorCode".into(), json!(self.code.word()));
-        failure.insert("errorDetails".into(), json!(self.details));
-        Value::Object(failure)
+    pub(crate) fn body(&self) -> FailureBody<'_> {
+        FailureBody { key: self.key.as_deref(), error_code: self.code.word(), error_details: &self.details }
     }
 }
 
@@ -80,6 +99,6 @@ impl ResponseError for Failure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status_code()).json(self.to_json())
+        HttpResponse::build(self.status_code()).json(self.body())
     }
 }

@@ -202,16 +202,10 @@ fn life(fails: bool, jobs_capacity: usize) {
     };
     let jobs = Due { jobs, counts: Arc::clone(&counts) };
     let visitors = Arc::new(Visitors::new(store.clone(), 4).expect("readable"));
-    let committer = Committer::new(
-        Arc::clone(&engine),
-        store.clone(),
-        inbox,
-        jobs,
-        Arc::clone(&health),
-        visitors,
-        Arc::default(),
-        options,
-    );
+    let committer = {
+        let (engine, store, health, counts) = (Arc::clone(&engine), store.clone(), Arc::clone(&health), Arc::default());
+        Committer::new(Shared { engine, store, health, visitors, counts }, inbox, jobs, options)
+    };
     let committer = shuttle::thread::spawn(move || committer.run());
     let refresher = {
         let queue = queue.clone();
