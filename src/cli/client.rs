@@ -108,6 +108,12 @@ impl Client {
         self.answer("POST", path, self.keyed(self.agent.post(self.address(path))).send_json(body))
     }
 
+    /// Lines, a JSON value each, however many.
+    pub(crate) fn post_lines(&self, path: &str, lines: &str) -> Result<Value, Failure> {
+        let request = self.keyed(self.agent.post(self.address(path))).content_type("application/x-ndjson");
+        self.answer("POST", path, request.send(lines))
+    }
+
     /// A POST that says all in its path.
     pub(crate) fn post_empty(&self, path: &str) -> Result<Value, Failure> {
         self.answer("POST", path, self.keyed(self.agent.post(self.address(path))).send_empty())

@@ -6,6 +6,7 @@ mod exit;
 mod experiment;
 mod inspect;
 mod keys;
+mod profiles;
 mod serve;
 mod simulate;
 mod store;
@@ -28,6 +29,7 @@ enum Command {
     Serve(Box<serve::Arguments>),
     Experiment(experiment::Arguments),
     Keys(keys::Arguments),
+    Profiles(profiles::Arguments),
     Demo(demo::Arguments),
     Simulate(simulate::Arguments),
     Inspect(inspect::Arguments),
@@ -43,6 +45,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
