@@ -211,6 +211,13 @@ pub(crate) enum ConfigError {
     Secret,
 }
 
+/// A field, its value as text, and where that is from.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) origin: String,
+}
+
 /// A value and where it is from.
 struct Given {
     text: String,
@@ -225,15 +232,24 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`], naming the field, what was given and what is allowed.
     pub(crate) fn read(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let file = flags.config.clone().or_else(|| environment("MABEL_CONFIG").map(PathBuf::from));
-        let mut values = match file {
-            Some(path) => file_layer(&path)?,
-            None => Layer::new(),
-        };
-        values.extend(environment_layer(environment));
-        values.extend(flags.layer());
         let secret = environment("MABEL_SECRET").map(|text| secret::parse(&text).ok_or(ConfigError::Secret));
-        Self::check(&values, secret.transpose()?)
+        Self::check(&layers(flags, environment)?, secret.transpose()?)
+    }
+
+    /// Every field as it is given, unchecked.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read or has a field that is none.
+    pub(crate) fn settings(
+        flags: &Flags,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Setting>, ConfigError> {
+        let values = layers(flags, environment)?;
+        let setting = |field: &'static Field| {
+            let Given { text, origin } = given(&values, field);
+            Setting { name: field.name, text, origin }
+        };
+        Ok(fields().map(setting).collect())
     }
 
     /// The defaults, for a server of one's own: the first of these addresses that is free, and a data directory.
@@ -325,6 +341,18 @@ impl Flags {
             .map(|(field, text)| (field.name, Given { text, origin: format!("given by {}", field.flag()) }))
             .collect()
     }
+}
+
+/// The file, over it the environment, over that the flags.
+fn layers(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
+    let file = flags.config.clone().or_else(|| environment("MABEL_CONFIG").map(PathBuf::from));
+    let mut values = match file {
+        Some(path) => file_layer(&path)?,
+        None => Layer::new(),
+    };
+    values.extend(environment_layer(environment));
+    values.extend(flags.layer());
+    Ok(values)
 }
 
 impl Field {

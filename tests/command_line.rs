@@ -71,9 +71,20 @@ impl Drop for Server {
 fn help_names_every_command() {
     let help = output(&["--help"]);
     assert!(help.status.success());
-    for command in
-        ["serve", "experiment", "keys", "demo", "simulate", "inspect", "verify", "rebuild", "backup", "restore"]
-    {
+    for command in [
+        "serve",
+        "config",
+        "experiment",
+        "keys",
+        "profiles",
+        "demo",
+        "simulate",
+        "inspect",
+        "verify",
+        "rebuild",
+        "backup",
+        "restore",
+    ] {
         assert!(stdout(&help).contains(command), "{command} is missing in: {}", stdout(&help));
         assert!(output(&[command, "--help"]).status.success(), "{command} --help");
     }
@@ -130,6 +141,44 @@ fn environment_over_file_and_flags_over_both() {
     assert!(run(None, None).contains("from-file"));
     assert!(run(Some("from-environment"), None).contains("from-environment"));
     assert!(run(Some("from-environment"), Some("from-flag")).contains("from-flag"));
+}
+
+#[test]
+fn a_configuration_is_checked_and_nothing_is_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, data) = (directory.path().join("mabel.toml"), directory.path().join("data"));
+    std::fs::write(&file, format!("data = {data:?}\nretain = \"7d\"\n")).expect("written");
+    let file = file.to_str().expect("a text");
+    let check = |arguments: &[&str]| {
+        let mut command = mabel();
+        command.args(["config", "check", "--config", file]).args(arguments).env("MABEL_WORKERS", "2");
+        command.output().expect("the binary runs")
+    };
+    let sound = check(&["--cache", "1GB"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", stderr(&sound));
+    let lines = stdout(&sound);
+    for (name, text, origin) in [
+        ("listen", "127.0.0.1:8080", "the default"),
+        ("retain", "7d", file),
+        ("workers", "2", "MABEL_WORKERS"),
+        ("cache", "1GB", "--cache"),
+    ] {
+        let line = lines.lines().find(|line| line.split_whitespace().next() == Some(name)).expect(name);
+        assert!(line.contains(text) && line.contains(origin), "{line}");
+    }
+    std::fs::write(directory.path().join("secret"), "no secret").expect("written");
+    let secret = directory.path().join("secret");
+    for (arguments, word) in [
+        (&["--retain", "1s"][..], "retain"),
+        (&["--listen", "0.0.0.0:8080"], "there is no admin key"),
+        (&["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "nowhere.pem"),
+        (&["--secret-file", secret.to_str().expect("a text")], "64 hexadecimal digits"),
+        (&["--data", file], "the path of a directory"),
+    ] {
+        let refused = check(arguments);
+        assert!(refused.status.code() == Some(1) && stderr(&refused).contains(word), "{}", stderr(&refused));
+    }
+    assert!(!data.exists(), "nothing is made");
 }
 
 #[test]

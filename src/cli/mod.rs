@@ -1,6 +1,7 @@
 //! Layer 8: the command line. One file per command, all cut alike: arguments, `run`, helpers.
 
 mod client;
+mod config;
 mod demo;
 mod exit;
 mod experiment;
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Arguments>),
+    Config(config::Arguments),
     Experiment(experiment::Arguments),
     Keys(keys::Arguments),
     Profiles(profiles::Arguments),
@@ -43,6 +45,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),

@@ -67,6 +67,18 @@ pub(crate) fn existing(source: SecretSource, data: &Path) -> Result<Secret, Secr
     read(&file)?.ok_or_else(|| unavailable(&file, "find it", &"there is no such file"))
 }
 
+/// Whether a server would find a secret, or make one.
+///
+/// # Errors
+/// [`SecretError`].
+pub(crate) fn look(source: SecretSource, data: Option<&Path>) -> Result<(), SecretError> {
+    match (source, data) {
+        (SecretSource::Data, None) => Ok(()),
+        (SecretSource::Data, Some(data)) => read(&data.join("secret")).map(drop),
+        (source @ (SecretSource::Given(_) | SecretSource::File(_)), _) => existing(source, Path::new("")).map(drop),
+    }
+}
+
 /// Reads 64 hexadecimal digits, white space around them allowed.
 pub(crate) fn parse(text: &str) -> Option<Secret> {
     let digits = text.trim().as_bytes();

@@ -33,6 +33,12 @@ impl<'a> Context<'a> {
         Self { attributes: Vec::new() }
     }
 
+    /// The same, with room for as many attributes as most sites send.
+    #[must_use]
+    pub fn with_room() -> Self {
+        Self { attributes: Vec::with_capacity(16) }
+    }
+
     /// Sets an attribute; a later value of the same name replaces the earlier. `false` if that would be one attribute
     /// too many: then nothing is changed.
     #[must_use]

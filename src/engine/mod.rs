@@ -44,7 +44,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::domain::{ExperimentKey, Probability, Timestamp, VisitorToken};
 use crate::engine::checkpoint::{RowName, SegmentName};
 use crate::engine::decide::{Decision, Explain, Request, Site};
-use crate::engine::definition::Unit;
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
@@ -128,18 +127,6 @@ impl Engine {
         self.experiments.get(key).ok_or_else(|| self.missing(key))
     }
 
-    /// What an experiment randomises, and whether it shares its visitors with others of a group.
-    ///
-    /// # Errors
-    /// As [`Self::experiment`].
-    pub fn terms(&self, experiment: &str) -> Result<(Unit, bool), NoExperiment> {
-        let terms = |_: &ExperimentKey, known: &Experiment| {
-            let active = known.active();
-            (active.settings.definition.unit, active.settings.definition.group.is_some())
-        };
-        self.experiments.with(experiment, terms).ok_or_else(|| self.missing(experiment))
-    }
-
     /// All experiments, in order of their keys.
     #[must_use]
     pub fn experiments(&self) -> Vec<Arc<Experiment>> {
@@ -152,8 +139,14 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| decide::decide(experiment, request, explain, self.site))
+            .with(experiment, |_, experiment| self.decide_in(experiment, request, explain))
             .ok_or_else(|| self.missing(experiment))
+    }
+
+    /// The same where the experiment was looked up already.
+    #[must_use]
+    pub fn decide_in(&self, experiment: &Experiment, request: &Request<'_>, explain: Explain) -> Decision {
+        decide::decide(experiment, request, explain, self.site)
     }
 
     /// The receipt of a decision.

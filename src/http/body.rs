@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use tokio::time::Sleep;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::domain::context::Value;
@@ -29,26 +32,39 @@ pub(crate) struct Body(pub(crate) Bytes);
 
 impl FromRequest for Body {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Reading;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = Bytes::from_request(request, payload);
         let most = request.app_data::<Limits>().copied().unwrap_or_default().body;
-        Box::pin(async move {
-            // What is there already starts no timer.
-            let Ok(bytes) = tokio::time::timeout(most, bytes).await else {
-                return Err(Problem::new(
-                    Kind::BodyTooSlow,
-                    format!("a body must be here within {} s", most.as_secs()),
-                ));
-            };
-            bytes.map(Self).map_err(|error| {
+        Reading { bytes: Bytes::from_request(request, payload), most, timer: None }
+    }
+}
+
+/// A body on its way. What is there already starts no timer.
+pub(crate) struct Reading {
+    bytes: <Bytes as FromRequest>::Future,
+    most: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Reading {
+    type Output = Result<Body, Problem>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(read) = Pin::new(&mut self.bytes).poll(context) {
+            return Poll::Ready(read.map(Body).map_err(|error| {
                 if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
                     Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
                 } else {
                     Problem::new(Kind::Malformed, format!("the body could not be read: {error}"))
                 }
-            })
+            }));
+        }
+        let most = self.most;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
+        timer.as_mut().poll(context).map(|()| {
+            let detail = format!("a body must be here within {} s", most.as_secs());
+            Err(Problem::new(Kind::BodyTooSlow, detail))
         })
     }
 }
@@ -156,7 +172,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ContextBody<'a> {
                 f.write_str("an object of attributes")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ContextBody<'de>, M::Error> {
-                let mut context = Context::new();
+                let mut context = Context::with_room();
                 while let Some(Text(name)) = map.next_key()? {
                     if name.is_empty() || name.len() > MAX_NAME_BYTES {
                         return Err(M::Error::custom(format!(

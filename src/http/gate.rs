@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
@@ -21,6 +21,9 @@ use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
 use crate::service::Service;
 use crate::service::counts::{Durations, moment};
+
+/// Names are made once: a text would be read as one with every request.
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Lets a request pass or answers it, and lets pages of other origins read the answer.
 pub(crate) async fn gate(
@@ -95,9 +98,9 @@ fn let_in(access: &Access, key: Option<&str>, request: &HttpRequest) -> Result<C
     // What is no text is no origin that any key has.
     let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let from = Sender {
-        origin: header("origin"),
+        origin: header(ORIGIN),
         peer: request.peer_addr().map(|peer| peer.ip()),
-        forwarded: header("x-forwarded-for"),
+        forwarded: header(X_FORWARDED_FOR),
     };
     access.admit(key, from).map_err(|denied| problem(denied, from.origin.unwrap_or_default()))
 }
@@ -108,7 +111,7 @@ fn in_header(headers: &HeaderMap) -> Option<&str> {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    bearer.or_else(|| headers.get("x-api-key").map(|key| key.to_str().unwrap_or_default()))
+    bearer.or_else(|| headers.get(&X_API_KEY).map(|key| key.to_str().unwrap_or_default()))
 }
 
 /// Keys have no characters that a query escapes.

@@ -5,6 +5,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest};
 use utoipa::IntoParams;
 
@@ -12,6 +13,8 @@ use crate::http::problem::{Kind, Problem};
 
 /// Longest key, in bytes: with the place in a list behind it, it is still an id.
 const MAX_BYTES: usize = 200;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What the header says.
 #[derive(IntoParams)]
@@ -37,7 +40,7 @@ impl IdempotencyKey {
     }
 
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let Some(value) = request.headers().get("idempotency-key") else { return Ok(Self(None)) };
+        let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
         let text = value.to_str().ok().filter(|text| (1..=MAX_BYTES).contains(&text.len()));
         text.map(|text| Self(Some(text.to_owned()))).ok_or_else(|| {
             let given = format!("{} bytes", value.as_bytes().len());

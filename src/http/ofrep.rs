@@ -16,6 +16,7 @@ use crate::access::key::Role;
 use crate::domain::{SegmentKey, VisitorId};
 use crate::engine::decide::Reason;
 use crate::engine::definition::Unit;
+use crate::engine::experiment::Experiment;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::decide::{reason, write_json};
 use crate::http::error::invalid_id;
@@ -73,7 +74,9 @@ async fn evaluate(
     let Body(bytes) = body?;
     let context = read(&bytes)?;
     let not_found = |error| Failure::new(Code::FlagNotFound, error);
-    if context.targeting_key.is_none() && service.engine().terms(key).map_err(not_found)?.0 == Unit::Visitor {
+    let unit = |experiment: &Experiment| experiment.active().settings.definition.unit;
+    if context.targeting_key.is_none() && unit(&*service.engine().experiment(key).map_err(not_found)?) == Unit::Visitor
+    {
         // An id that is minted here could not be told to a client in a way that makes it come back with it: each evaluation would be
         // another visitor's first, and none of them be found again.
         let details =

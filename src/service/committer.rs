@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 
 use crate::engine::Engine;
 use crate::engine::event::Event;
@@ -22,7 +22,7 @@ use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::Draft;
 pub use crate::service::committer::queue::Pending;
-pub(crate) use crate::service::committer::queue::{Committed, Due, Inbox, Jobs, Next, Queue, Told, Waiting};
+pub(crate) use crate::service::committer::queue::{Committed, Due, Exit, Inbox, Jobs, Next, Queue, Told, Waiting};
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) counts: Arc<Counts>,
 }
 
-pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Due>> {
+pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     events: I,
@@ -57,6 +57,8 @@ pub(crate) struct Committer<I: Inbox = Receiver<Waiting>, J: Jobs = Sender<Due>>
     doubt: Doubt,
     /// When the store last refused.
     failed_at: Option<Instant>,
+    /// Whether the last batch was as large as one may be: then more is there already.
+    full: bool,
 }
 
 impl<I: Inbox, J: Jobs> Committer<I, J> {
@@ -75,6 +77,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             last_checkpoint: moment(),
             doubt: Doubt::default(),
             failed_at: None,
+            full: false,
         }
     }
 
@@ -83,25 +86,26 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let mut due = Vec::new();
         self.engine.due(&mut due);
         self.hand_out(due);
-        let mut carried: Vec<Waiting> = Vec::new();
+        // What is carried over from a commit that failed, and what comes. One piece of memory for all batches: freed and taken again,
+        // a large one costs page faults each time.
+        let mut batch: Vec<Waiting> = Vec::new();
         let mut stopping = false;
         while !stopping {
-            let mut batch = std::mem::take(&mut carried);
             stopping = self.gather(&mut batch);
             // An empty commit asks a store that refused whether it records again.
             if !batch.is_empty() || self.health.failing() || self.doubt.open {
-                carried = self.commit(batch);
+                batch = self.commit(batch);
             }
             if self.last_checkpoint.elapsed() >= self.options.checkpoint_interval {
                 self.checkpoint();
             }
         }
-        if !carried.is_empty() || self.doubt.open {
+        if !batch.is_empty() || self.doubt.open {
             // The last chance, however lately it was refused.
             self.failed_at = None;
-            carried = self.commit(carried);
+            batch = self.commit(batch);
         }
-        let lost = carried.iter().filter(|waiting| matches!(waiting.event, Event::Exposed(_))).count() as u64;
+        let lost = batch.iter().filter(|waiting| matches!(waiting.event, Event::Exposed(_))).count() as u64;
         let lost = lost + self.doubt.exposures();
         if lost > 0 {
             self.health.count_lost(lost);
@@ -115,7 +119,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
 
     /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
     /// whether nothing more will come.
-    fn gather(&self, batch: &mut Vec<Waiting>) -> bool {
+    fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
+        let dozes = !std::mem::take(&mut self.full);
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
         let mut deadline = Some(moment() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
@@ -128,16 +133,19 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     let first = batch.len() == carried;
                     let awaited = waiting.reply.is_some();
                     batch.push(waiting);
-                    if awaited {
-                        deadline = None;
-                    } else if first {
-                        deadline = Some(moment() + self.options.commit_interval);
+                    if first {
+                        if !awaited && dozes && self.events.waiting() < MAX_BATCH {
+                            self.events.doze(moment() + self.options.commit_interval);
+                        }
+                        self.events.attend();
                     }
+                    deadline = None;
                 }
                 Next::Nothing => return false,
                 Next::Closed => return true,
             }
         }
+        self.full = true;
         false
     }
 
@@ -171,15 +179,17 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
-                self.settle(batch, draft.judgements);
+                self.settle(&mut batch, draft.judgements);
                 self.counts.commits.ended(began);
-                Vec::new()
+                batch.shrink_to(MAX_BATCH);
+                batch
             }
             Err(error) => self.doubt(batch, draft, &error),
         }
     }
 
-    fn settle(&self, batch: Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
+    /// Applies what is on disk and answers; the batch is empty afterwards.
+    fn settle(&self, batch: &mut Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
         for (Waiting { event, .. }, judgement) in batch.iter().zip(&judgements) {
             if let Ok(judgement) = judgement {
@@ -193,7 +203,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             .saw(recorded.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?))));
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
-        for (Waiting { event, reply, .. }, judgement) in batch.into_iter().zip(judgements) {
+        for (Waiting { event, reply, .. }, judgement) in batch.drain(..).zip(judgements) {
             if let Some(reply) = reply {
                 // Whoever waited may have gone; the event is recorded all the same.
                 let _ = reply.send(judgement.map(|judgement| Committed::of(event, &judgement)));

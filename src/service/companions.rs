@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::domain::{Context, VisitorToken};
+use crate::engine::Engine;
 use crate::engine::event::DecisionRecord;
 use crate::store::record::{self, Companion};
 use crate::store::{Row, Space, Store, StoreError};
@@ -33,13 +34,26 @@ pub struct KnownContext {
     pub context: Option<Context<'static>>,
 }
 
+/// Whose a companion is: theirs for whom it was decided, and theirs whose id was given. These are two where an id was joined to a
+/// visitor, whose profile was looked at, and to another one since.
+pub(crate) struct Theirs<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) visitors: &'a BTreeSet<VisitorToken>,
+}
+
+impl Theirs<'_> {
+    fn is(&self, token: VisitorToken, visitor: &str) -> bool {
+        self.visitors.contains(&token) || self.visitors.contains(&self.engine.token(visitor))
+    }
+}
+
 /// Finds what is kept of visitors.
-pub(crate) fn contexts_of(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) -> Result<KnownContexts, StoreError> {
+pub(crate) fn contexts_of(store: &dyn Store, theirs: &Theirs<'_>) -> Result<KnownContexts, StoreError> {
     let mut newest = VecDeque::new();
     let mut count = 0;
     each_row(store, |key, value| {
         for companion in record::decode_companions(key, value)? {
-            if visitors.contains(&companion.token) {
+            if theirs.is(companion.token, &companion.visitor) {
                 count += 1;
                 newest.push_back(companion);
                 if newest.len() > TOLD_MAX {
@@ -64,10 +78,10 @@ pub(crate) fn contexts_of(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) 
 
 /// Takes out what is kept of visitors; says how many companions went. Stopped in the middle, it can be begun again. Not by two
 /// at once: each writes what it read.
-pub(crate) fn erase(store: &dyn Store, visitors: &BTreeSet<VisitorToken>) -> Result<usize, StoreError> {
+pub(crate) fn erase(store: &dyn Store, theirs: &Theirs<'_>) -> Result<usize, StoreError> {
     let mut count = 0;
     each_row(store, |key, value| {
-        let left = record::without_visitors(key, value, |token| visitors.contains(&token))?;
+        let left = record::without_visitors(key, value, |token, visitor| theirs.is(token, visitor))?;
         Ok(left.map(|(row, gone)| {
             count += gone;
             row

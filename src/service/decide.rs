@@ -4,6 +4,7 @@
 mod knowing;
 mod settling;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorToken};
@@ -121,10 +122,12 @@ impl Decided {
 }
 
 /// Whom a request is for: what stands for the visitor, or for who it turned out to be, and what it stays with.
-struct Who {
+struct Who<'q> {
     /// The id that was given, or minted; `None` where one was neither given nor may be.
-    shown: Option<String>,
+    shown: Option<Cow<'q, str>>,
     token: VisitorToken,
+    /// Whose profile was looked at.
+    profile_of: Option<VisitorToken>,
     held: Option<Arc<Held>>,
     now: Timestamp,
 }
@@ -151,14 +154,22 @@ impl Service {
         Ok(Decided { answer, pending, assigns })
     }
 
-    fn decide_at(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
+    fn decide_at(
+        &self,
+        query: &Query<'_>,
+        now: Timestamp,
+        profile_of: Option<VisitorToken>,
+    ) -> Result<Decided, NoExperiment> {
+        let experiment = self.engine.experiment(query.experiment)?;
         let given = query.visitor.filter(|_| query.consent);
-        let visitor = given.map_or_else(|| self.mint_visitor(), str::to_owned);
-        let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(str::to_owned) };
-        let mut who = Who { shown, token: self.engine.token(&visitor), held: None, now };
-        let (unit, grouped) = self.engine.terms(query.experiment)?;
+        let visitor = given.map_or_else(|| Cow::Owned(self.mint_visitor()), Cow::Borrowed);
+        let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(Cow::Borrowed) };
+        let mut who = Who { shown, token: self.engine.token(&visitor), profile_of, held: None, now };
+        let (unit, grouped) = {
+            let definition = &experiment.active().settings.definition;
+            (definition.unit, definition.group.is_some())
+        };
         if unit == Unit::Visitor {
-            let experiment = self.engine.experiment(query.experiment)?;
             if !query.consent {
                 let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NoConsent);
                 return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
@@ -170,10 +181,7 @@ impl Service {
         } else if grouped && query.consent {
             who.token = match self.visitors.known_as(who.token) {
                 Ok(token) => token,
-                Err(error) => {
-                    let experiment = self.engine.experiment(query.experiment)?;
-                    return Ok(self.unreadable(query, &experiment, &who, &error));
-                }
+                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
             };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
@@ -191,7 +199,6 @@ impl Service {
         };
         // Whoever is in stays in.
         if grouped && who.held.is_none() {
-            let experiment = self.engine.experiment(query.experiment)?;
             let stays =
                 |other: &ExperimentKey| Ok(query.consent && self.visitors.find(other, who.token)?.held.is_some());
             match self.engine.rival(&experiment, &request, stays) {
@@ -205,7 +212,7 @@ impl Service {
             }
         }
         let explain = if query.explain { Explain::Yes } else { Explain::No };
-        let decision = self.engine.decide(query.experiment, &request, explain)?;
+        let decision = self.engine.decide_in(&experiment, &request, explain);
         let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
             return Ok(Decided::at_once(Arc::new(answer)));
@@ -214,7 +221,7 @@ impl Service {
     }
 
     /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
-    fn unreadable(&self, query: &Query<'_>, experiment: &Experiment, who: &Who, error: &StoreError) -> Decided {
+    fn unreadable(&self, query: &Query<'_>, experiment: &Experiment, who: &Who<'_>, error: &StoreError) -> Decided {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
         let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
@@ -236,7 +243,7 @@ impl Service {
     }
 
     /// Hands over what a decision makes happen, if anything.
-    fn hand_over(&self, query: &Query<'_>, decision: Decision, who: &Who, answer: Answer) -> Decided {
+    fn hand_over(&self, query: &Query<'_>, decision: Decision, who: &Who<'_>, answer: Answer) -> Decided {
         let assigns = decision.assigns();
         let awaited = assigns || decision.settings().definition.durability == Durability::Sync;
         let event = match decision.into_event() {
@@ -246,7 +253,9 @@ impl Service {
         let activates = matches!(event, Some(Event::Activated(_)));
         let named =
             answer.visitor.as_deref().filter(|_| self.companions && query.consent && !activates && event.is_some());
-        let companion = named.map(|visitor| record::encode_companion(who.token, visitor, query.context));
+        // What a profile says goes with whose profile it is, under whatever id it was looked at.
+        let token = who.profile_of.unwrap_or(who.token);
+        let companion = named.map(|visitor| record::encode_companion(token, visitor, query.context));
         let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
@@ -268,7 +277,7 @@ impl Service {
         &self,
         query: &Query<'_>,
         decision: &Decision,
-        who: &Who,
+        who: &Who<'_>,
         receipt_refused: Option<ReceiptError>,
     ) -> Answer {
         let settings = decision.settings();
@@ -289,7 +298,7 @@ impl Service {
         Answer {
             variation: decision.variation,
             why: Why::Decided(decision.reason),
-            visitor: who.shown.clone(),
+            visitor: who.shown.as_deref().map(str::to_owned),
             decision_id,
             control: decision.control(),
             holdout: decision.control() && self.engine.holds_out(who.token),

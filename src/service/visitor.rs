@@ -10,7 +10,7 @@ use crate::engine::event::{Aliased, Event, ProfileJoined, VisitorErased};
 use crate::engine::ledger::{Fact, LedgerEntry};
 use crate::service::Service;
 use crate::service::committer::Committed;
-use crate::service::companions::{self, KnownContexts, contexts_of};
+use crate::service::companions::{self, KnownContexts, Theirs, contexts_of};
 use crate::service::error::{CommitError, VisitorError};
 use crate::service::judging::{Fresh, canonical};
 use crate::service::ledger::Ledger;
@@ -108,7 +108,8 @@ impl Service {
         let mut identities = Fresh::of(&*self.store)?.identities(&[visitor])?;
         let aliases = identities.len() - 1;
         identities.insert(given);
-        let contexts = contexts_of(&*self.store, &identities)?;
+        let theirs = Theirs { engine: &self.engine, visitors: &identities };
+        let contexts = contexts_of(&*self.store, &theirs)?;
         let holdout = self.engine.holds_out(visitor);
         let profile = profile_of(&*self.store, visitor)?.map(|value| decode_profile(&value)).transpose()?;
         let mut known = KnownVisitor {
@@ -201,8 +202,11 @@ impl Service {
         };
         let contexts = {
             let _one_at_a_time = self.erasing.lock().await;
-            let (store, visitors) = (Arc::clone(&self.store), erased.visitors.iter().copied().collect());
-            let rewriting = tokio::task::spawn_blocking(move || companions::erase(&*store, &visitors));
+            let (store, engine) = (Arc::clone(&self.store), Arc::clone(&self.engine));
+            let visitors = erased.visitors.iter().copied().collect();
+            let rewriting = tokio::task::spawn_blocking(move || {
+                companions::erase(&*store, &Theirs { engine: &engine, visitors: &visitors })
+            });
             rewriting.await.map_err(|error| CommitError::Unavailable(error.to_string()))??
         };
         let experiments = self.engine.experiments();

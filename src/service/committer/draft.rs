@@ -5,7 +5,6 @@ use crate::engine::ledger::{Judgement, Outcome, Position, judge};
 use crate::service::committer::Waiting;
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
-use crate::store::record::EncodedCompanion;
 use crate::store::{Block, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
@@ -29,8 +28,9 @@ impl Draft {
         let mut block =
             Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
         let mut index = 0;
-        let mut companions: Vec<(u32, EncodedCompanion)> = Vec::new();
+        let mut companions: Vec<(u32, &[u8])> = Vec::new();
         for Waiting { event, companion, .. } in batch {
+            let companion = companion.as_ref();
             if block.payload.len() >= BLOCK_BYTES {
                 let next = Block {
                     number: block.number + 1,
@@ -44,7 +44,7 @@ impl Draft {
             let position = Position { block: block.number, index };
             let known = fresh.complete(event).and_then(|()| {
                 let known = fresh.known(event)?;
-                fresh.change_profiles(event, position, companion.as_ref())?;
+                fresh.change_profiles(event, position, companion)?;
                 Ok(known)
             });
             let known = match known {
@@ -63,7 +63,7 @@ impl Draft {
             fresh.keep(&mut left)?;
             // An assignment that came second is no decision, and its companion none.
             if judgement.outcome == Outcome::Recorded && !matches!(event, Event::ProfileSaved(_)) {
-                companions.extend(companion.clone().map(|companion| (index, companion)));
+                companions.extend(companion.map(|companion| (index, &**companion)));
             }
             draft.judgements.push(Ok(judgement));
             index += 1;

@@ -53,6 +53,12 @@ impl Inbox for Receiver<Waiting> {
         }
     }
 
+    fn doze(&self, _: Instant) {
+        shuttle::thread::yield_now();
+    }
+
+    fn attend(&self) {}
+
     fn waiting(&self) -> usize {
         0
     }

@@ -76,6 +76,13 @@ pub(crate) trait Inbox {
     /// The next one; waits for it until a deadline, if there is one.
     fn next(&self, deadline: Option<Instant>) -> Next;
 
+    /// Sleeps until a moment, whatever comes, but not longer than until somebody waits for an answer, or nothing more will come.
+    /// Whoever came since [`Self::attend`] is seen.
+    fn doze(&self, until: Instant);
+
+    /// Forgets who waits for an answer: all that came before is about to be taken.
+    fn attend(&self);
+
     /// About how many are there.
     fn waiting(&self) -> usize;
 }
@@ -86,37 +93,76 @@ pub(crate) trait Jobs {
     fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob>;
 }
 
-impl Outbox for Sender<Waiting> {
-    fn try_send(&self, waiting: Waiting) -> Result<(), Untaken> {
-        Self::try_send(self, waiting).map_err(|error| match error {
-            TrySendError::Full(_) => Untaken::Full,
-            TrySendError::Disconnected(_) => Untaken::Gone,
-        })
-    }
+/// The near end of a real channel. An event that nobody waits for wakes nobody: else each would cost the request a system call.
+pub(crate) struct Entrance {
+    events: Sender<Waiting>,
+    /// Rung where somebody waits for an answer; holds one ring.
+    bell: Sender<()>,
+}
 
-    fn send(&self, waiting: Waiting) -> bool {
-        Self::send(self, waiting).is_ok()
+/// Its far end.
+pub(crate) struct Exit {
+    events: Receiver<Waiting>,
+    bell: Receiver<()>,
+}
+
+impl Entrance {
+    fn ring(&self) {
+        // Full: it has rung already. The other end gone: nobody to wake.
+        let _ = self.bell.try_send(());
     }
 }
 
-impl Inbox for Receiver<Waiting> {
+impl Outbox for Entrance {
+    fn try_send(&self, waiting: Waiting) -> Result<(), Untaken> {
+        let awaited = waiting.reply.is_some();
+        self.events.try_send(waiting).map_err(|error| match error {
+            TrySendError::Full(_) => Untaken::Full,
+            TrySendError::Disconnected(_) => Untaken::Gone,
+        })?;
+        if awaited {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    fn send(&self, waiting: Waiting) -> bool {
+        let awaited = waiting.reply.is_some();
+        let taken = self.events.send(waiting).is_ok();
+        if awaited {
+            self.ring();
+        }
+        taken
+    }
+}
+
+impl Inbox for Exit {
     fn next(&self, deadline: Option<Instant>) -> Next {
         let Some(deadline) = deadline else {
-            return match self.try_recv() {
+            return match self.events.try_recv() {
                 Ok(waiting) => Next::Event(waiting),
                 Err(TryRecvError::Empty) => Next::Nothing,
                 Err(TryRecvError::Disconnected) => Next::Closed,
             };
         };
-        match self.recv_deadline(deadline) {
+        match self.events.recv_deadline(deadline) {
             Ok(waiting) => Next::Event(waiting),
             Err(RecvTimeoutError::Timeout) => Next::Nothing,
             Err(RecvTimeoutError::Disconnected) => Next::Closed,
         }
     }
 
+    fn doze(&self, until: Instant) {
+        // However it ends, what is there is taken next.
+        let _ = self.bell.recv_deadline(until);
+    }
+
+    fn attend(&self) {
+        let _ = self.bell.try_recv();
+    }
+
     fn waiting(&self) -> usize {
-        self.len()
+        self.events.len()
     }
 }
 
@@ -133,7 +179,7 @@ impl Jobs for Sender<Due> {
 }
 
 /// The way to the committer. Cheap to clone; never blocks a request.
-pub(crate) struct Queue<O: Outbox = Sender<Waiting>> {
+pub(crate) struct Queue<O: Outbox = Entrance> {
     /// Taken away by [`Queue::stop`]: whoever is sending still holds it, so that the other end is told that nothing more will come
     /// after the last event that was taken, and not before.
     events: Arc<ArcSwapOption<O>>,
@@ -149,13 +195,14 @@ impl<O: Outbox> Clone for Queue<O> {
 impl Queue {
     /// How many events wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.events.load().as_ref().map_or(0, |events| events.len())
+        self.events.load().as_ref().map_or(0, |entrance| entrance.events.len())
     }
 
     /// One over a real channel, and its other end.
-    pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Receiver<Waiting>) {
-        let (events, receiver) = crossbeam_channel::bounded(capacity);
-        (Self::new(events, health), receiver)
+    pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Exit) {
+        let (events, taken) = crossbeam_channel::bounded(capacity);
+        let (bell, rung) = crossbeam_channel::bounded(1);
+        (Self::new(Entrance { events, bell }, health), Exit { events: taken, bell: rung })
     }
 }
 

@@ -10,18 +10,18 @@ impl Service {
     /// visitor would be counted in a segment that it is not in, so the site gets the default, and nothing is counted.
     pub(super) fn decide_knowing(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
         let Some(visitor) = query.visitor.filter(|_| query.consent && self.visitors.have_profiles()) else {
-            return self.decide_at(query, now);
+            return self.decide_at(query, now, None);
         };
         let token = self.engine.token(visitor);
         match self.visitors.profile(token) {
-            Ok(None) => self.decide_at(query, now),
-            Ok(Some(profile)) => {
+            Ok((_, None)) => self.decide_at(query, now, None),
+            Ok((owner, Some(profile))) => {
                 let active = self.engine.experiment(query.experiment)?.active_full();
                 let context = query.context.over(&profile, |name| active.settings.uses(name));
-                self.decide_at(&Query { context: &context, ..query.clone() }, now)
+                self.decide_at(&Query { context: &context, ..query.clone() }, now, Some(owner))
             }
             Err(error) => {
-                let who = Who { shown: Some(visitor.to_owned()), token, held: None, now };
+                let who = Who { shown: Some(visitor.into()), token, profile_of: None, held: None, now };
                 let experiment = self.engine.experiment(query.experiment)?;
                 Ok(self.unreadable(query, &experiment, &who, &error))
             }

@@ -64,11 +64,11 @@ impl Visitors {
         self.profiles.any.load(Ordering::Relaxed)
     }
 
-    /// What the profile of a visitor says, or of who it turned out to be.
-    pub(crate) fn profile(&self, visitor: VisitorToken) -> Result<Said, StoreError> {
+    /// Who a visitor turned out to be, and what that one's profile says.
+    pub(crate) fn profile(&self, visitor: VisitorToken) -> Result<(VisitorToken, Said), StoreError> {
         let visitor = self.known_as(visitor)?;
         if let Some(said) = self.profiles.cache.get(&visitor) {
-            return Ok(said);
+            return Ok((visitor, said));
         }
         let before = self.changes.load(Ordering::SeqCst);
         let saved = profile_of(&*self.store, visitor)?.map(|value| decode_profile(&value)).transpose()?;
@@ -77,6 +77,6 @@ impl Visitors {
         self.recheck(before, || {
             self.profiles.cache.remove(&visitor);
         });
-        Ok(said)
+        Ok((visitor, said))
     }
 }

@@ -33,7 +33,7 @@ pub struct Companion {
 
 #[derive(Encode, BorrowDecode)]
 struct StoredCompanion<'a> {
-    /// First, at a place of its own: an erasure looks at nothing else.
+    /// First, and the id behind it: an erasure looks at nothing else.
     token: [u8; TOKEN],
     visitor: &'a str,
     context: Option<Vec<(&'a str, StoredValue<'a>)>>,
@@ -47,33 +47,42 @@ pub(super) enum StoredValue<'a> {
     Text(&'a str),
 }
 
+thread_local! {
+    /// A companion is written here, and then takes exactly the memory it needs.
+    static BYTES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Encodes one.
 #[must_use]
 pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_>) -> EncodedCompanion {
     const NEVER: &str = "a vector takes every byte, and no mirror refuses";
     let stored = |context| StoredCompanion { token: token.to_bytes(), visitor, context };
     let attributes = context.iter().map(|(name, value)| (name, StoredValue::from(value))).collect();
-    let mut bytes = Vec::with_capacity(256);
-    bincode::encode_into_std_write(stored(Some(attributes)), &mut bytes, FORM).expect(NEVER);
-    if bytes.len() > MAX_CONTEXT_BYTES {
+    BYTES.with_borrow_mut(|bytes| {
         bytes.clear();
-        bincode::encode_into_std_write(stored(None), &mut bytes, FORM).expect(NEVER);
-    }
-    bytes.into()
+        bincode::encode_into_std_write(stored(Some(attributes)), &mut *bytes, FORM).expect(NEVER);
+        if bytes.len() > MAX_CONTEXT_BYTES {
+            bytes.clear();
+            bytes.shrink_to(MAX_CONTEXT_BYTES);
+            bincode::encode_into_std_write(stored(None), &mut *bytes, FORM).expect(NEVER);
+        }
+        bytes.as_slice().into()
+    })
 }
 
 /// Rows of a block's companions, each with the index of its event: as few as hold them.
-pub fn companion_rows(block: u64, companions: &[(u32, EncodedCompanion)], rows: &mut Vec<Row>) {
-    let mut chunks = Vec::new();
+pub fn companion_rows(block: u64, companions: &[(u32, &[u8])], rows: &mut Vec<Row>) {
+    let mut chunks: Vec<Vec<u8>> = Vec::new();
+    let mut entry = Vec::new();
     for (index, companion) in companions {
-        let mut entry = Vec::with_capacity(companion.len() + 8);
+        entry.clear();
         write_entry(*index, companion, &mut entry);
         match chunks.last_mut() {
             None => chunks.push(vec![VERSION]),
             Some(chunk) if chunk.len() + entry.len() > MAX_VALUE_BYTES => chunks.push(vec![VERSION]),
             Some(_) => {}
         }
-        chunks.last_mut().expect("one was just made").extend(entry);
+        chunks.last_mut().expect("one was just made").extend_from_slice(&entry);
     }
     for (chunk, value) in (0_u32..).zip(chunks) {
         let key = [&companion_key(block)[..], &chunk.to_be_bytes()].concat();
@@ -92,7 +101,7 @@ pub fn companion_key(block: u64) -> Vec<u8> {
     block.to_be_bytes().to_vec()
 }
 
-/// What is left of a row without some visitors, and how many companions went; `None` if it has none of theirs. A row of which
+/// What is left of a row without some visitors, told by what stands for them and by their ids, and how many companions went; `None` if it has none of theirs. A row of which
 /// nothing is left is removed.
 ///
 /// # Errors
@@ -100,14 +109,15 @@ pub fn companion_key(block: u64) -> Vec<u8> {
 pub fn without_visitors(
     key: &[u8],
     value: &[u8],
-    is_theirs: impl Fn(VisitorToken) -> bool,
+    is_theirs: impl Fn(VisitorToken, &str) -> bool,
 ) -> Result<Option<(Row, usize)>, StoreError> {
     let mut left = vec![VERSION];
     let mut gone = 0;
     for entry in entries(value) {
         let (index, companion) = entry.map_err(|flaw| damaged(key, &flaw))?;
-        let token = companion.first_chunk().ok_or_else(|| damaged(key, "a companion without a token"))?;
-        if is_theirs(VisitorToken::from_bytes(*token)) {
+        let ((token, visitor), _): (([u8; TOKEN], &str), usize) =
+            bincode::borrow_decode_from_slice(companion, FORM).map_err(|error| damaged(key, &error.to_string()))?;
+        if is_theirs(VisitorToken::from_bytes(token), visitor) {
             gone += 1;
         } else {
             write_entry(index, companion, &mut left);
@@ -245,7 +255,8 @@ mod tests {
                 .map(|(index, (visitor, context))| (index, encode_companion(VisitorToken(*visitor), &visitor.to_string(), context)))
                 .collect();
             let mut rows = Vec::new();
-            companion_rows(block, &encoded, &mut rows);
+            let borrowed: Vec<(u32, &[u8])> = encoded.iter().map(|(index, companion)| (*index, &**companion)).collect();
+            companion_rows(block, &borrowed, &mut rows);
             prop_assert!(rows.iter().all(|row| row.value.as_ref().is_some_and(|value| value.len() <= MAX_VALUE_BYTES)));
             let all = read(&rows);
             prop_assert_eq!(all.len(), visitors.len());
@@ -266,7 +277,7 @@ mod tests {
             let mut count = 0;
             for row in &rows {
                 let value = row.value.as_deref().expect("a value");
-                match without_visitors(&row.key, value, |token| token.0 == gone).expect("readable") {
+                match without_visitors(&row.key, value, |token, _| token.0 == gone).expect("readable") {
                     None => left.push(row.clone()),
                     Some((row, some)) => {
                         count += some;
@@ -283,7 +294,7 @@ mod tests {
                 value[at] ^= 0x80;
                 // An error or a value, and no panic.
                 drop(decode_companions(&row.key, &value));
-                drop(without_visitors(&row.key, &value[..at], |_| true));
+                drop(without_visitors(&row.key, &value[..at], |_, _| true));
             }
         }
     }

@@ -145,6 +145,25 @@ fn a_profile_from_before_an_erasure_is_a_difference() {
     assert_eq!(verified.differences_count, 1);
 }
 
+/// A device that two people used, one after the other.
+#[test]
+fn what_was_seen_under_an_id_that_moved_on_goes_with_either_of_its_visitors() {
+    for erased in ["first", "cookie", "second"] {
+        let world = World::new();
+        world.save(Definition { segments: Segments::All, ..tiered(Unit::Decision) });
+        world.put("first", &context([("note", MARK)]));
+        run(world.service.alias("cookie", "first")).expect("joined");
+        world.decide("cookie");
+        assert!(is_anywhere(&world.store, "cookie") && is_anywhere(&world.store, MARK));
+        run(world.service.alias("cookie", "second")).expect("moved on");
+        let done = run(world.service.erase(erased)).expect("erased");
+        assert_eq!(done.contexts, 1, "{erased}");
+        assert!(!is_anywhere(&world.store, "cookie"), "{erased}");
+        assert_eq!(is_anywhere(&world.store, MARK), erased != "first", "a profile that is not theirs stays: {erased}");
+        world.end();
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_or_left_out_and_counted() {
     let world = World::new();
