@@ -82,7 +82,11 @@ const OUTSIDE: &[Outside] = &[
         "logs are read by simulations alone; the script of pages is compressed once",
     ),
     outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
-    outside("futures-util", &["src/http/lines"], "bodies that are read as they come"),
+    outside(
+        "futures-util",
+        &["src/http/lines", "src/http/events"],
+        "bodies that are read as they come, and one that is written as it is read",
+    ),
     outside(
         "getrandom",
         &["src/cli", "src/config", "src/access/keys"],

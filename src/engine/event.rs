@@ -332,10 +332,10 @@ pub struct Shares {
 impl Event {
     /// The decision that an event makes; `None` for events of another kind.
     #[must_use]
-    pub fn into_decision(self) -> Option<DecisionRecord> {
+    pub const fn decision(&self) -> Option<&DecisionRecord> {
         match self {
-            Self::Exposed(exposed) => Some(exposed.record),
-            Self::Assigned(assigned) => Some(assigned.record),
+            Self::Exposed(exposed) => Some(&exposed.record),
+            Self::Assigned(assigned) => Some(&assigned.record),
             Self::ExperimentSaved(_)
             | Self::StatusChanged { .. }
             | Self::ExperimentDeleted { .. }

@@ -116,7 +116,12 @@ impl Engine {
 
     /// Whether a receipt is one of a visitor that was erased since.
     pub(crate) fn is_erased(&self, receipt: &Receipt) -> bool {
-        self.erased.with(&receipt.visitor, |_, until| receipt.record.decided_at() <= *until).unwrap_or(false)
+        self.has_erased(receipt.visitor, receipt.record.decided_at())
+    }
+
+    /// Whether a visitor, by half of its token, was erased since a decision for it.
+    pub(crate) fn has_erased(&self, visitor: u64, decided_at: Timestamp) -> bool {
+        self.erased.with(&visitor, |_, until| decided_at <= *until).unwrap_or(false)
     }
 
     /// An experiment by key.

@@ -9,6 +9,7 @@ mod cors;
 mod decide;
 mod definition;
 mod error;
+mod events;
 mod experiments;
 mod gate;
 mod health;

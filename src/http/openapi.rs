@@ -15,8 +15,8 @@ use utoipa::OpenApi;
 
 use crate::http::openapi::security::Roles;
 use crate::http::{
-    backup, decide, experiments, health, keys, metrics, ofrep, problem, profiles, report, reward, rewards, sdk, track,
-    visitors,
+    backup, decide, events, experiments, health, keys, metrics, ofrep, problem, profiles, report, reward, rewards, sdk,
+    track, visitors,
 };
 
 /// A new address is a line in `paths`, one in `routes.rs`, and `#[utoipa::path]` on its handler.
@@ -44,6 +44,7 @@ use crate::http::{
         profiles::many,
         visitors::alias,
         track::track,
+        events::events,
         backup::backup,
         keys::list,
         keys::create,

@@ -57,6 +57,7 @@ pub(crate) static ROWS: &[Row] = &[
     change(Method::POST, "/v1/experiments/{key}/pause", Role::Admin, "experiment.pause"),
     change(Method::POST, "/v1/experiments/{key}/end", Role::Admin, "experiment.end"),
     row(Method::GET, "/v1/experiments/{key}/report", Role::Admin),
+    row(Method::GET, "/v1/events", Role::Admin),
     change(Method::GET, "/v1/backup", Role::Admin, "backup.take"),
     row(Method::GET, "/v1/keys", Role::Admin),
     change(Method::POST, "/v1/keys", Role::Admin, "key.create"),

@@ -13,8 +13,8 @@ use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
 use crate::http::{
-    backup, decide, experiments, health, keys, ofrep, openapi, problem, profiles, report, reward, rewards, roles, sdk,
-    track, visitors,
+    backup, decide, events, experiments, health, keys, ofrep, openapi, problem, profiles, report, reward, rewards,
+    roles, sdk, track, visitors,
 };
 
 pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
@@ -52,6 +52,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
         .service(at("/v1/experiments/{key}/report").route(web::get().to(report::report)))
         .service(at("/ofrep/v1/evaluate/flags/{key}").route(web::post().to(ofrep::one)))
         .service(at("/ofrep/v1/evaluate/flags").route(web::post().to(ofrep::bulk)))
+        .service(at("/v1/events").route(web::get().to(events::events)))
         .service(at("/v1/backup").route(web::get().to(backup::backup)))
         .service(at("/v1/keys").route(web::get().to(keys::list)).route(web::post().to(keys::create)))
         .service(at("/v1/keys/{id}").route(web::delete().to(keys::revoke)))

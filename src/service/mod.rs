@@ -11,6 +11,7 @@ pub mod counts;
 pub mod decide;
 pub mod entropy;
 pub mod error;
+pub mod events;
 pub mod experiments;
 pub mod health;
 pub mod inspect;

@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+/// Lines of JSON: what is described is a line.
+const NDJSON: &str = "application/x-ndjson";
+
 /// An answer as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -20,9 +23,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `null` if there is no body; a text that is no JSON by its content type as a text.
+    /// `null` if there is no body; lines of JSON as a list; a text that is no JSON by its content type as a text.
     pub(crate) fn json(&self) -> Result<Value, String> {
-        if self.text.is_empty() {
+        if self.media == NDJSON {
+            let lines =
+                self.text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}")));
+            lines.collect::<Result<Vec<Value>, _>>().map(Value::Array)
+        } else if self.text.is_empty() {
             Ok(Value::Null)
         } else if self.media.ends_with("json") {
             serde_json::from_str(&self.text).map_err(|error| format!("{error}: {}", self.text))
@@ -129,8 +136,13 @@ impl Document {
                 .or_insert_with(|| Arc::new(self.validator(schema))),
         );
         let body = answer.json()?;
-        let errors: Vec<String> =
-            validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let lines = if answer.media == NDJSON {
+            body.as_array().map_or(&[][..], Vec::as_slice)
+        } else {
+            std::slice::from_ref(&body)
+        };
+        let errors = lines.iter().flat_map(|line| validator.iter_errors(line));
+        let errors: Vec<String> = errors.map(|error| format!("{}: {error}", error.instance_path())).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
     }
 

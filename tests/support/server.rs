@@ -25,6 +25,13 @@ impl Server {
         Self { client: Client::new(base), process }
     }
 
+    /// SIGTERM; the exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        self.process.wait().expect("the server ends").code()
+    }
+
     pub(crate) fn kill(self) {
         drop(self);
     }

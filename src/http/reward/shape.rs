@@ -111,7 +111,7 @@ pub(super) const fn why_word(unlearned: Unlearned) -> &'static str {
     }
 }
 
-pub(super) const fn outcome_word(outcome: Outcome) -> &'static str {
+pub(crate) const fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Recorded => "recorded",
         Outcome::Repeated => "repeated",
