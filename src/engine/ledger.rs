@@ -49,6 +49,34 @@ pub enum Standing {
     AlreadyConverted,
 }
 
+impl Outcome {
+    /// Its name wherever it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Repeated => "repeated",
+            Self::Late => "late",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+impl Standing {
+    /// Its name wherever it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Learned => "learned",
+            Self::AfterWindow => "after_window",
+            Self::AwaitsActivation => "awaits_activation",
+            Self::AlreadyConverted => "already_converted",
+        }
+    }
+}
+
 /// One remembered fact about a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {

@@ -18,7 +18,6 @@ use crate::http::body::rfc3339;
 use crate::http::events::shape::Line;
 use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem, quoted};
-use crate::http::reward::shape::outcome_word;
 use crate::service::Service;
 use crate::service::events::{Happened, Named, Told};
 
@@ -97,7 +96,7 @@ fn write(told: Told<'_>, engine: &Engine, text: &mut Vec<u8>) {
 /// The line of an event; `None` of one that tells nothing of visitors: a definition, an allocation, a profile.
 fn line<'a>(happened: &'a Happened, engine: &Engine) -> Option<Line<'a>> {
     let Position { block, index } = happened.position;
-    let outcome = Some(outcome_word(happened.outcome));
+    let outcome = Some(happened.outcome.word());
     let line = match &happened.event {
         Event::Exposed(exposed) => Line {
             event: "exposure",

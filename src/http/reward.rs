@@ -17,9 +17,7 @@ use crate::http::idempotency::IdempotencyKey;
 use crate::http::openapi::schema::Id;
 use crate::http::problem::document::problems;
 use crate::http::problem::{Kind, Problem, quoted};
-use crate::http::reward::shape::{
-    Activated, Answer, Entry, Request, Results, RewardAction, Taken, outcome_word, why_word,
-};
+use crate::http::reward::shape::{Activated, Answer, Entry, Request, Results, RewardAction, Taken, why_word};
 use crate::service::Service;
 use crate::service::error::FeedbackError;
 use crate::service::reward::{Rewarding, Subject};
@@ -197,7 +195,7 @@ pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): 
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
     check_role(role, &subject, Action::Reward)?;
     let outcome = service.activate(subject).await.map_err(|error| refusal(subject, error))?;
-    Ok(HttpResponse::Ok().json(Activated { outcome: outcome_word(outcome) }))
+    Ok(HttpResponse::Ok().json(Activated { outcome: outcome.word() }))
 }
 
 problems!(
@@ -302,7 +300,7 @@ fn to_reward<'a>(
 /// What became of a reward, as every address answers it.
 pub(super) fn taken(rewarding: &Rewarding) -> Taken {
     Taken {
-        outcome: outcome_word(rewarding.outcome),
+        outcome: rewarding.outcome.word(),
         reward_id: rewarding.reward_id.as_str().to_owned(),
         learned: rewarding.unlearned.is_none(),
         why: rewarding.unlearned.map(why_word),

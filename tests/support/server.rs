@@ -35,13 +35,6 @@ impl Server {
     pub(crate) fn kill(self) {
         drop(self);
     }
-
-    /// Tells it to stop (SIGTERM), and waits until it has; the exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
-        self.process.wait().expect("the server ends").code()
-    }
 }
 
 impl Drop for Server {

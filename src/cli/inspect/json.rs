@@ -3,7 +3,7 @@
 use mabel::domain::{GoalKey, Slot, Timestamp, VariationKey};
 use mabel::engine::definition::Status;
 use mabel::engine::event::Event;
-use mabel::engine::ledger::{Fact, LedgerEntry, Outcome, Position, Standing};
+use mabel::engine::ledger::{Fact, LedgerEntry, Position, Standing};
 use mabel::engine::redraw::Allocated;
 use mabel::engine::settings::Settings;
 use mabel::http::definition_to_json;
@@ -188,9 +188,9 @@ fn happened(found: &DecisionInspection, happening: &Happening) -> Value {
         | Event::AllocationComputed(_)
         | Event::PoolFitted(_) => json!({ "what": "another event" }),
     };
-    shown["outcome"] = json!(outcome_word(*outcome));
+    shown["outcome"] = json!(outcome.word());
     if !matches!(event, Event::Exposed(_) | Event::Assigned(_) | Event::Activated(_)) {
-        shown["standing"] = json!(standing_word(*standing));
+        shown["standing"] = json!(standing.word());
     }
     placed(shown, "journal", *position)
 }
@@ -204,7 +204,7 @@ fn older(found: &DecisionInspection, entry: &LedgerEntry) -> Value {
         }),
         Fact::Rewarded(reward) => json!({
             "what": "reward", "goal": goal(&found.goals, reward.goal), "reward_id": reward.reward_id.as_str(),
-            "value": reward.value, "at": time(decided + reward.delay), "standing": standing_word(reward.standing),
+            "value": reward.value, "at": time(decided + reward.delay), "standing": reward.standing.word(),
             "outcome": if reward.standing == Standing::AfterWindow { "late" } else { "recorded" },
         }),
         Fact::Corrected { goal: slot, reward_id, value } => json!({
@@ -249,25 +249,5 @@ const fn status(status: Status) -> &'static str {
         Status::Running => "running",
         Status::Paused => "paused",
         Status::Ended => "ended",
-    }
-}
-
-const fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Recorded => "recorded",
-        Outcome::Repeated => "repeated",
-        Outcome::Late => "late",
-        Outcome::Refused => "refused",
-        Outcome::Unknown => "unknown",
-        Outcome::Erased => "erased",
-    }
-}
-
-const fn standing_word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Learned => "learned",
-        Standing::AfterWindow => "after_window",
-        Standing::AwaitsActivation => "awaits_activation",
-        Standing::AlreadyConverted => "already_converted",
     }
 }

@@ -5,7 +5,6 @@ use utoipa::ToSchema;
 
 use crate::engine::ledger::Outcome;
 use crate::http::openapi::schema::{one_of, shapes};
-use crate::http::reward::shape::outcome_word;
 
 /// One line: an event of the journal, where to go on, or what is missing. Which fields stand in it depends on `event`.
 #[derive(Serialize, ToSchema, Default)]
@@ -110,6 +109,6 @@ shapes! {
     /// What became of it. `recorded` and `late` are kept, and only `recorded` is learned from; the others changed nothing.
     EventOutcome "EventOutcome" = one_of(
         [Outcome::Recorded, Outcome::Repeated, Outcome::Late, Outcome::Refused, Outcome::Unknown, Outcome::Erased]
-            .map(outcome_word)
+            .map(Outcome::word)
     );
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::ledger::Outcome;
+use crate::engine::ledger::{Outcome, Standing};
 use crate::http::openapi::schema::{one_of, shapes};
 use crate::http::problem::ProblemBody;
 use crate::http::reward::RewardBody;
@@ -52,7 +52,7 @@ shapes! {
     /// What is done.
     RewardAction "RewardAction" = one_of(["reward", "amend", "retract"]);
     /// What became of a reward or an activation.
-    RewardOutcome "RewardOutcome" = one_of([Outcome::Recorded, Outcome::Repeated, Outcome::Late].map(outcome_word));
+    RewardOutcome "RewardOutcome" = one_of([Outcome::Recorded, Outcome::Repeated, Outcome::Late].map(Outcome::word));
     /// Why a policy does not learn from a reward.
     NotLearned "NotLearned" = one_of(UNLEARNED.map(why_word));
 }
@@ -102,23 +102,11 @@ pub(super) struct Activated {
 
 pub(super) const fn why_word(unlearned: Unlearned) -> &'static str {
     match unlearned {
-        Unlearned::AfterWindow => "after_window",
-        Unlearned::AwaitsActivation => "awaits_activation",
-        Unlearned::AlreadyConverted => "already_converted",
+        Unlearned::AfterWindow => Standing::AfterWindow.word(),
+        Unlearned::AwaitsActivation => Standing::AwaitsActivation.word(),
+        Unlearned::AlreadyConverted => Standing::AlreadyConverted.word(),
         Unlearned::Control => "control",
         Unlearned::VariationTombstoned => "variation_tombstoned",
         Unlearned::EarlierEpoch => "earlier_epoch",
-    }
-}
-
-pub(crate) const fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Recorded => "recorded",
-        Outcome::Repeated => "repeated",
-        Outcome::Late => "late",
-        // The last three are never answered as outcomes: the service makes errors of them.
-        Outcome::Refused => "refused",
-        Outcome::Unknown => "unknown",
-        Outcome::Erased => "erased",
     }
 }
