@@ -73,7 +73,13 @@ const SECRET_FILE: Field = Field {
     allowed: "the path of a file with 64 hexadecimal digits; not given: DATA/secret, made at the first start",
 };
 
-const FIELDS: [&Field; 15] = [
+const OTLP: Field = Field {
+    name: "otlp",
+    default: "",
+    allowed: "http://HOST:PORT or https://HOST:PORT of an OpenTelemetry collector; not given: no spans are made",
+};
+
+const FIELDS: [&Field; 16] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -89,6 +95,7 @@ const FIELDS: [&Field; 15] = [
     &HOLDOUT,
     &ACCEPT_LOSS,
     &SECRET_FILE,
+    &OTLP,
 ];
 
 fn fields() -> impl Iterator<Item = &'static Field> {
@@ -146,6 +153,9 @@ pub(crate) struct Flags {
     /// File with the receipt secret as 64 hexadecimal digits, else MABEL_SECRET, else DATA/secret [env: MABEL_SECRET_FILE]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
+    /// OpenTelemetry collector that spans are sent to by OTLP over HTTP, to URL/v1/traces [env: MABEL_OTLP]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     #[command(flatten)]
     access: access::AccessFlags,
     #[command(flatten)]
@@ -192,6 +202,8 @@ pub(crate) struct Configuration {
     pub(crate) secret: SecretSource,
     pub(crate) access: access::Settings,
     pub(crate) tls: tls::Settings,
+    /// Where spans go, if anywhere.
+    pub(crate) otlp: Option<String>,
 }
 
 /// Why a configuration is not taken.
@@ -259,6 +271,7 @@ impl Configuration {
         Ok(Self {
             access: access::Settings::read(values, &listen)?,
             tls: tls::Settings::read(values)?,
+            otlp: parsed(values, &OTLP, values::collector)?,
             listen,
             data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
@@ -315,6 +328,7 @@ impl Flags {
             (&COMPANIONS, &self.companions),
             (&HOLDOUT, &self.holdout),
             (&SECRET_FILE, &self.secret_file),
+            (&OTLP, &self.otlp),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));
         let switches = self.accept_loss.then(|| (&ACCEPT_LOSS, "true".to_owned()));
