@@ -2,12 +2,11 @@
 //! [`FIELDS`], as text, and is checked once, whatever it came from, so that every refusal reads alike.
 
 pub(crate) mod access;
+mod layers;
 pub(crate) mod secret;
 pub(crate) mod tls;
 mod values;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,8 @@ use mabel::engine::secret::Secret;
 use mabel::service::retention::Retention;
 use mabel::store::Location;
 
+pub(crate) use crate::config::layers::Setting;
+use crate::config::layers::{Given, Layer, from_flag, given, layers, parsed};
 use crate::config::values::{boolean, bytes, span};
 use crate::telemetry::LogFormat;
 
@@ -73,7 +74,13 @@ const SECRET_FILE: Field = Field {
     allowed: "the path of a file with 64 hexadecimal digits; not given: DATA/secret, made at the first start",
 };
 
-const FIELDS: [&Field; 15] = [
+const OTLP: Field = Field {
+    name: "otlp",
+    default: "",
+    allowed: "http://HOST:PORT or https://HOST:PORT of an OpenTelemetry collector; not given: no spans are made",
+};
+
+const FIELDS: [&Field; 16] = [
     &LISTEN,
     &DATA,
     &STORE,
@@ -89,6 +96,7 @@ const FIELDS: [&Field; 15] = [
     &HOLDOUT,
     &ACCEPT_LOSS,
     &SECRET_FILE,
+    &OTLP,
 ];
 
 fn fields() -> impl Iterator<Item = &'static Field> {
@@ -146,6 +154,9 @@ pub(crate) struct Flags {
     /// File with the receipt secret as 64 hexadecimal digits, else MABEL_SECRET, else DATA/secret [env: MABEL_SECRET_FILE]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
+    /// OpenTelemetry collector that spans are sent to by OTLP over HTTP, to URL/v1/traces [env: MABEL_OTLP]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     #[command(flatten)]
     access: access::AccessFlags,
     #[command(flatten)]
@@ -192,6 +203,8 @@ pub(crate) struct Configuration {
     pub(crate) secret: SecretSource,
     pub(crate) access: access::Settings,
     pub(crate) tls: tls::Settings,
+    /// Where spans go, if anywhere.
+    pub(crate) otlp: Option<String>,
 }
 
 /// Why a configuration is not taken.
@@ -210,21 +223,6 @@ pub(crate) enum ConfigError {
     #[error("MABEL_SECRET is refused; allowed: 64 hexadecimal digits, which are never shown")]
     Secret,
 }
-
-/// A field, its value as text, and where that is from.
-pub(crate) struct Setting {
-    pub(crate) name: &'static str,
-    pub(crate) text: String,
-    pub(crate) origin: String,
-}
-
-/// A value and where it is from.
-struct Given {
-    text: String,
-    origin: String,
-}
-
-type Layer = BTreeMap<&'static str, Given>;
 
 impl Configuration {
     /// Reads all three layers. `environment` is asked for each variable by name.
@@ -275,6 +273,7 @@ impl Configuration {
         Ok(Self {
             access: access::Settings::read(values, &listen)?,
             tls: tls::Settings::read(values)?,
+            otlp: parsed(values, &OTLP, values::collector)?,
             listen,
             data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
@@ -331,6 +330,7 @@ impl Flags {
             (&COMPANIONS, &self.companions),
             (&HOLDOUT, &self.holdout),
             (&SECRET_FILE, &self.secret_file),
+            (&OTLP, &self.otlp),
         ];
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.clone()?)));
         let switches = self.accept_loss.then(|| (&ACCEPT_LOSS, "true".to_owned()));
@@ -343,18 +343,6 @@ impl Flags {
     }
 }
 
-/// The file, over it the environment, over that the flags.
-fn layers(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
-    let file = flags.config.clone().or_else(|| environment("MABEL_CONFIG").map(PathBuf::from));
-    let mut values = match file {
-        Some(path) => file_layer(&path)?,
-        None => Layer::new(),
-    };
-    values.extend(environment_layer(environment));
-    values.extend(flags.layer());
-    Ok(values)
-}
-
 impl Field {
     fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
@@ -363,47 +351,6 @@ impl Field {
     fn variable(&self) -> String {
         format!("MABEL_{}", self.name.to_uppercase())
     }
-}
-
-fn environment_layer(environment: &dyn Fn(&str) -> Option<String>) -> Layer {
-    let layer = fields().filter_map(|field| {
-        let text = environment(&field.variable())?;
-        Some((field.name, Given { text, origin: format!("given by {}", field.variable()) }))
-    });
-    layer.collect()
-}
-
-fn file_layer(path: &Path) -> Result<Layer, ConfigError> {
-    let file = path.display().to_string();
-    let broken = |detail: &dyn fmt::Display| ConfigError::File { file: file.clone(), detail: detail.to_string() };
-    let text = std::fs::read_to_string(path).map_err(|error| broken(&error))?;
-    let table: toml::Table = text.parse().map_err(|error| broken(&error))?;
-    let mut layer = Layer::new();
-    for (name, value) in table {
-        let Some(field) = fields().find(|field| field.name == name) else {
-            let allowed = fields().map(|field| field.name).collect::<Vec<_>>().join(", ");
-            return Err(ConfigError::Unknown { field: name, file, allowed });
-        };
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        layer.insert(field.name, Given { text, origin: format!("in {file}") });
-    }
-    Ok(layer)
-}
-
-fn given(values: &Layer, field: &Field) -> Given {
-    match values.get(field.name) {
-        Some(Given { text, origin }) => Given { text: text.trim().to_owned(), origin: origin.clone() },
-        None => Given { text: field.default.to_owned(), origin: "the default".to_owned() },
-    }
-}
-
-fn from_flag(values: &Layer, field: &Field) -> bool {
-    given(values, field).origin == format!("given by {}", field.flag())
-}
-
-fn parsed<T>(values: &Layer, field: &Field, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
-    let Given { text, origin } = given(values, field);
-    parse(&text).ok_or(ConfigError::Value { field: field.name, given: text, origin, allowed: field.allowed.to_owned() })
 }
 
 #[cfg(test)]

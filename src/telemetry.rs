@@ -1,6 +1,8 @@
-//! Logs: structured, to stderr, as text or as JSON lines.
+//! Logs: structured, to stderr, as text or as JSON lines. Spans, where a collector wants them.
 //!
 //! Invariant: no receipt, payload, context or visitor is ever logged.
+
+pub(crate) mod otlp;
 
 use std::io::IsTerminal as _;
 

@@ -48,6 +48,8 @@ const EVERYWHERE: &[&str] = &["src", "simulations"];
 const IN_TESTS: &[&str] = &["(tests)"];
 const TERMINAL: &[&str] = &["src/cli", "src/config", "src/main", "simulations"];
 const WIRE: &[&str] = &["src/http", "src/cli", "src/config", "simulations", "src/access/file"];
+const OTLP: &[&str] = &["src/telemetry/otlp"];
+const OTLP_WHY: &str = "how spans are written and sent is known in one place";
 const DRAWN: &[&str] = &["src/posterior", "src/policy", "src/cli", "simulations"];
 
 /// Every dependency of Cargo.toml, in its order.
@@ -101,6 +103,10 @@ const OUTSIDE: &[Outside] = &[
         "calendar time is a way to write: inside, time is milliseconds",
     ),
     outside("mimalloc", &["src/main"], "a process chooses its allocator, a library does not"),
+    outside("opentelemetry", OTLP, OTLP_WHY),
+    outside("opentelemetry-http", OTLP, OTLP_WHY),
+    outside("opentelemetry-otlp", OTLP, OTLP_WHY),
+    outside("opentelemetry_sdk", OTLP, OTLP_WHY),
     outside("plotters", &["simulations", "src/cli"], "a server draws nothing"),
     outside("prometheus-client", &["src/http/metrics"], "how metrics are written is known in one place"),
     outside("quick_cache", &["src/service/visitors"], "what visitors stay with is cached in one place, and bounded"),
@@ -142,7 +148,11 @@ const OUTSIDE: &[Outside] = &[
         "a process chooses where logs go, a library does not",
     ),
     outside("utoipa", &["src/http"], "the document describes the wire, which is known to http alone"),
-    outside("ureq", TERMINAL, "the client of commands; a server calls nobody"),
+    outside(
+        "ureq",
+        &["src/cli", "src/config", "src/main", "src/telemetry/otlp", "simulations"],
+        "the client of commands; a server calls nobody but a collector of spans",
+    ),
     outside("jsonschema", IN_TESTS, "answers against the schemas that describe them"),
     outside("criterion", IN_TESTS, "benchmarks"),
     outside("proptest", IN_TESTS, "laws as properties"),

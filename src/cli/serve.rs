@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mabel::access::Access;
 use mabel::http;
@@ -14,8 +15,10 @@ use mabel::service::clock::SystemClock;
 use mabel::store::DiskOptions;
 
 use crate::cli::exit::Failure;
+use crate::cli::trust::Trust;
 use crate::config::{Configuration, Flags, secret};
 use crate::telemetry;
+use crate::telemetry::otlp::Otlp;
 
 /// Serves the API until it is told to stop.
 #[derive(Debug, clap::Args)]
@@ -45,6 +48,7 @@ pub(crate) struct Server {
     listener: TcpListener,
     access: Arc<Access>,
     certificate: Option<Arc<Certificate>>,
+    otlp: Option<Arc<Otlp>>,
     /// Where it listens, the port that was taken included.
     pub(crate) address: SocketAddr,
 }
@@ -59,6 +63,7 @@ impl Server {
         let data = data.map(Path::to_path_buf);
         let access = Arc::new(configuration.access.open(data.as_deref()).map_err(Failure::new)?);
         let certificate = configuration.tls.open().map_err(Failure::new)?;
+        let otlp = configuration.otlp.as_deref().map(collector).transpose()?;
         let listener = TcpListener::bind(&*configuration.listen).map_err(|error| {
             Failure::new(format_args!("listen = {:?}: {error}; allowed: an address that is free", configuration.listen))
         })?;
@@ -82,13 +87,16 @@ impl Server {
         let head = store.head().number;
         let service = Service::start(store, found.secret, seed, Arc::new(SystemClock), options);
         let service = Arc::new(service.map_err(|error| at(&error))?);
+        if let Some(otlp) = &otlp {
+            service.trace(Arc::clone(otlp) as _);
+        }
         let recovered = service.recovered();
         let (rows, blocks, events) = (recovered.rows, recovered.blocks, recovered.events);
         tracing::info!(checkpoint_rows = rows, blocks, events, journal_head = head, "recovered");
         if found.new && head > 0 {
             tracing::warn!("the secret is new: receipts given out before will be refused");
         }
-        Ok(Self { service, listener, access, certificate, address })
+        Ok(Self { service, listener, access, certificate, otlp, address })
     }
 
     /// Serves until `stop`, then finishes what is in flight, commits, checkpoints and closes.
@@ -96,13 +104,16 @@ impl Server {
     /// # Errors
     /// If the socket cannot be served, or what was answered could not be recorded.
     pub(crate) fn serve(self, workers: Option<usize>, stop: impl Future<Output = ()> + 'static) -> Result<(), Failure> {
-        let Self { service, listener, access, certificate, address } = self;
+        let Self { service, listener, access, certificate, otlp, address } = self;
         let options = http::Options { workers, access, certificate, ..http::Options::default() };
         tracing::info!(%address, "listening");
         let served = http::run(Arc::clone(&service), listener, options, stop);
         let lost_before = service.health().exposures_lost();
         tracing::info!("committing what is queued");
         service.stop();
+        if let Some(otlp) = otlp {
+            otlp.stop();
+        }
         served.map_err(|error| Failure::new(format_args!("serving {address}: {error}")))?;
         match service.health().exposures_lost() - lost_before {
             0 => {
@@ -114,6 +125,22 @@ impl Server {
             }
         }
     }
+}
+
+/// Begins to send spans to a collector.
+fn collector(address: &str) -> Result<Arc<Otlp>, Failure> {
+    let settings = ureq::Agent::config_builder()
+        // The exporter looks at statuses itself.
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(10)))
+        // As of commands: a collector is a service of one's own, and no other address gets its spans.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .tls_config(Trust::default().settings(address)?)
+        .build();
+    let otlp = Otlp::start(address, settings.into());
+    otlp.map_err(|error| Failure::new(format_args!("otlp = {address:?}: {error}; allowed: http://HOST:PORT")))
 }
 
 /// Done at the first SIGINT, SIGTERM or SIGHUP. The second one ends the process at once: the journal is made for that.

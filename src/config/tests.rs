@@ -28,6 +28,7 @@ fn defaults() {
     assert_eq!(configuration.data, PathBuf::from("./mabel-data"));
     assert_eq!(configuration.commit_interval, Duration::from_millis(20));
     assert_eq!((configuration.cache_bytes, configuration.workers), (64_000_000, None));
+    assert_eq!(configuration.otlp, None);
     assert!(!configuration.accept_loss && matches!(configuration.secret, SecretSource::Data));
 }
 
@@ -61,6 +62,9 @@ fn refusals_say_what_is_allowed() {
     check("", &[], &["--cache", "1kB"], &["cache", "1MB"]);
     check("", &[], &["--log-format", "xml"], &["log_format", "xml", "json"]);
     check("", &[], &["--listen", "here"], &["listen", "here", "HOST:PORT"]);
+    check("", &[("MABEL_OTLP", "collector:4318")], &[], &["otlp", "collector:4318", "MABEL_OTLP", "http://HOST:PORT"]);
+    check("", &[], &["--otlp", "http://"], &["otlp", "--otlp", "https://HOST:PORT"]);
+    check("", &[], &["--otlp", "http://name:word@collector"], &["otlp"]);
     check("a = ", &[], &[], &["configuration file"]);
 }
 

@@ -29,3 +29,14 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     let bytes = text[..digits].parse::<u64>().ok()?.checked_mul(unit)?;
     (1_000_000..=1_000_000_000_000).contains(&bytes).then_some(bytes)
 }
+
+/// The address of a collector, without what stands behind host, port and path; nothing if there is none.
+pub(super) fn collector(text: &str) -> Option<Option<String>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    // An address is one that is told in logs: a name and a password are no part of it.
+    let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"@?#".contains(&byte));
+    (plain && !rest.is_empty() && !rest.starts_with(['/', ':'])).then(|| Some(text.trim_end_matches('/').to_owned()))
+}

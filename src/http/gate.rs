@@ -19,8 +19,18 @@ use crate::http::body::Text;
 use crate::http::cors;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
+use crate::http::traces;
 use crate::service::Service;
 use crate::service::counts::{Durations, moment};
+use crate::service::spans::Tracer;
+
+/// Who is told of the requests of an address.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) durations: Arc<Durations>,
+    /// Nobody, unless spans are collected.
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
+}
 
 /// Names are made once: a text would be read as one with every request.
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -28,11 +38,16 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Lets a request pass or answers it, and lets pages of other origins read the answer.
 pub(crate) async fn gate(
     rows: Rc<[&'static Row]>,
-    durations: Arc<Durations>,
+    watch: Watch,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = moment();
+    // Read off before the handler has the request; nothing at all where nobody is told.
+    let traced = watch.tracer.as_ref().map(|tracer| {
+        let route = rows.first().map_or("", |row| row.path);
+        (tracer, route, traces::word(request.method()), traces::parent(request.headers()))
+    });
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match enter(&rows, &request) {
         Passage::On(row, entered) => {
@@ -51,7 +66,10 @@ pub(crate) async fn gate(
     if let Some(origin) = origin {
         cors::allow(response.headers_mut(), origin);
     }
-    durations.ended(began);
+    watch.durations.ended(began);
+    if let Some((tracer, route, method, parent)) = traced {
+        traces::answered(tracer, route, method, parent, response.status(), began);
+    }
     Ok(response)
 }
 

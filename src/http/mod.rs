@@ -29,6 +29,7 @@ mod roles;
 mod routes;
 mod sdk;
 pub mod tls;
+mod traces;
 mod track;
 mod visitors;
 
@@ -122,7 +123,7 @@ fn serve(
                 .app_data(access.clone())
                 .app_data(limits)
                 .app_data(latencies.clone())
-                .configure(|config| routes::configure(config, &latencies))
+                .configure(|config| routes::configure(config, &latencies, state.tracer()))
         };
         let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {

@@ -8,7 +8,7 @@ use actix_web::web::{self, PayloadConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::body::MAX_BODY_BYTES;
-use crate::http::gate::gate;
+use crate::http::gate::{Watch, gate};
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::Row;
@@ -16,13 +16,13 @@ use crate::http::{
     backup, decide, events, experiments, health, keys, ofrep, openapi, problem, profiles, report, reward, rewards,
     roles, sdk, track, visitors,
 };
+use crate::service::spans::Tracer;
 
-pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies) {
+pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies, tracer: Option<&Arc<dyn Tracer>>) {
     let at = |path: &str| {
         let rows: Rc<[&Row]> = roles::of(path).into();
-        let durations = latencies.of(path);
-        web::resource(path)
-            .wrap(from_fn(move |request, next| gate(Rc::clone(&rows), Arc::clone(&durations), request, next)))
+        let watch = Watch { durations: latencies.of(path), tracer: tracer.cloned() };
+        web::resource(path).wrap(from_fn(move |request, next| gate(Rc::clone(&rows), watch.clone(), request, next)))
     };
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))

@@ -26,6 +26,7 @@ pub(crate) use crate::service::committer::queue::{Committed, Due, Exit, Inbox, J
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
+use crate::service::spans::Fact;
 use crate::service::visitors::Visitors;
 use crate::store::record;
 use crate::store::{CheckpointKind, StateRow, Store, StoreError};
@@ -172,6 +173,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 return self.refuse(batch, &error);
             }
         };
+        let facts = [("mabel.events", batch.len()), ("mabel.blocks", draft.blocks.len())];
+        let facts = facts.map(|(name, count)| (name, Fact::Number(count as u64)));
         match self.store.append(&draft.blocks, &draft.rows) {
             Ok(()) => {
                 self.counts.events.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -181,10 +184,14 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 self.health.set(None);
                 self.settle(&mut batch, draft.judgements);
                 self.counts.commits.ended(began);
+                self.counts.worked("commit", began, false, &facts);
                 batch.shrink_to(MAX_BATCH);
                 batch
             }
-            Err(error) => self.doubt(batch, draft, &error),
+            Err(error) => {
+                self.counts.worked("commit", began, true, &facts);
+                self.doubt(batch, draft, &error)
+            }
         }
     }
 

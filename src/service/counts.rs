@@ -2,10 +2,12 @@
 //! however much happens.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::service::decide::Why;
 use crate::service::sample_ratio::SampleRatios;
+use crate::service::spans::{Fact, Span, Tracer};
 
 /// Upper bounds of how long something took.
 const BOUNDS: [Duration; 16] = [
@@ -39,12 +41,21 @@ pub struct Counts {
     pub refreshes: Durations,
     /// Whether variations are shown as often as their propensities say.
     pub sample_ratios: SampleRatios,
+    /// Who is told of single commits and refreshes.
+    pub(crate) tracer: OnceLock<Arc<dyn Tracer>>,
 }
 
 impl Counts {
     pub(crate) fn decided(&self, why: Why) {
         let place = Why::ALL.iter().position(|known| *known == why).expect("every reason is listed");
         self.decisions[place].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells of the service's own work that began at an instant and is over now, where somebody wants to know.
+    pub(crate) fn worked(&self, name: &'static str, began: Instant, failed: bool, facts: &[(&'static str, Fact<'_>)]) {
+        if let Some(tracer) = self.tracer.get() {
+            tracer.ended(&Span { name, parent: None, served: false, took: began.elapsed(), failed, facts });
+        }
     }
 
     /// Answers by reason, explanations aside.

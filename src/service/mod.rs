@@ -28,6 +28,7 @@ pub mod report;
 pub mod retention;
 pub mod reward;
 pub mod sample_ratio;
+pub mod spans;
 pub mod track;
 pub mod verify;
 pub mod visitor;
@@ -53,6 +54,7 @@ use crate::service::health::Health;
 use crate::service::recent::Recent;
 use crate::service::recovery::Recovered;
 use crate::service::retention::{Keeper, Retention};
+use crate::service::spans::Tracer;
 use crate::service::visitors::Visitors;
 use crate::service::watcher::Watcher;
 use crate::store::Store;
@@ -220,6 +222,17 @@ impl Service {
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Tells somebody of what takes time from now on; the first who is named stays.
+    pub fn trace(&self, tracer: Arc<dyn Tracer>) {
+        let _ = self.counts.tracer.set(tracer);
+    }
+
+    /// Who is told of what takes time, if anybody is.
+    #[must_use]
+    pub fn tracer(&self) -> Option<&Arc<dyn Tracer>> {
+        self.counts.tracer.get()
     }
 
     /// Events that wait for a commit.

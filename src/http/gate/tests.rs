@@ -50,7 +50,7 @@ async fn every_address_with_every_role() {
         App::new()
             .app_data(service())
             .app_data(Data::new(access))
-            .configure(|config| routes::configure(config, &Latencies::new())),
+            .configure(|config| routes::configure(config, &Latencies::new(), None)),
     )
     .await;
     for row in ROWS {
