@@ -59,13 +59,14 @@ pub fn definition_to_json(definition: &Definition) -> serde_json::Value {
 #[doc(hidden)]
 #[must_use]
 pub fn body_is_read(endpoint: u8, body: &[u8]) -> bool {
-    match endpoint % 6 {
+    match endpoint % 7 {
         0 => decide::is_read(body),
         1 => reward::is_read(body),
         2 => reward::is_activation(body),
         3 => experiments::is_read(body),
         4 => ofrep::is_read(body),
-        _ => track::is_read(body),
+        5 => track::is_read(body),
+        _ => profiles::is_read(body),
     }
 }
 

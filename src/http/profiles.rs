@@ -127,6 +127,11 @@ pub(crate) async fn many(service: Data<Service>, mut lines: Lines) -> Result<Htt
 
 problems!(PutProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, Overloaded, Unavailable);
 
+/// Reads a body, or a line of many, and checks all of it that needs no experiment, for fuzzing.
+pub(crate) fn is_read(bytes: &[u8]) -> bool {
+    parse::<PutBody<'_>>(bytes).is_ok() || line(bytes).is_ok()
+}
+
 fn line(bytes: &[u8]) -> Result<LineBody<'_>, Problem> {
     let body: LineBody<'_> = parse(bytes)?;
     VisitorId::new(&body.visitor.0).map_err(invalid_id("visitor"))?;
