@@ -99,17 +99,7 @@ fn receipts(service: &Service, count: usize) -> Vec<String> {
         let device = if receipts.len().is_multiple_of(3) { "mobile" } else { "desktop" };
         let country = countries[receipts.len() % countries.len()];
         let context = Context::from([("device", device.into()), ("country", country.into())]);
-        let query = Query {
-            experiment: "hero",
-            visitor: Some("v-8f2c"),
-            context: &context,
-            exclude: &[],
-            defer: false,
-            receipt: None,
-            decision_id: None,
-            explain: false,
-            consent: true,
-        };
+        let query = Query::new("hero", Some("v-8f2c"), &context);
         match service.decide_now(&query).expect("there is an experiment").answer.receipt.clone() {
             Some(receipt) => receipts.push(receipt),
             // The queue is full: exposures wait for nobody, and so nobody slows them down.

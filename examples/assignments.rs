@@ -105,17 +105,7 @@ fn each(service: &Service, count: u64, which: impl Fn(u64) -> u64 + Sync) -> u64
                         return;
                     }
                     let visitor = format!("visitor-{}", which(index));
-                    let query = Query {
-                        experiment: "sticky",
-                        visitor: Some(&visitor),
-                        context: &context,
-                        exclude: &[],
-                        defer: false,
-                        receipt: None,
-                        decision_id: None,
-                        explain: false,
-                        consent: true,
-                    };
+                    let query = Query::new("sticky", Some(&visitor), &context);
                     let answer = runtime.block_on(service.decide(&query)).expect("there is an experiment");
                     assert!(answer.receipt.is_some(), "{:?}", answer.why);
                     shown.fetch_add(answer.variation as u64, Ordering::Relaxed);

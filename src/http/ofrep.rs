@@ -83,17 +83,7 @@ async fn evaluate(
             "this flag's experiment has visitors stay with what they are shown: context.targetingKey says who is meant";
         return Err(Failure::new(Code::TargetingKeyMissing, details));
     }
-    let query = Query {
-        experiment: key,
-        visitor: context.targeting_key.as_deref(),
-        context: &context.attributes,
-        exclude: &[],
-        defer: false,
-        receipt: None,
-        decision_id: None,
-        explain: false,
-        consent: true,
-    };
+    let query = Query::new(key, context.targeting_key.as_deref(), &context.attributes);
     let answer = service.decide(&query).await.map_err(not_found)?;
     let ignored = ignored(&context, |name| answer.active.settings.uses(name));
     let metadata = Metadata { ignored, ..metadata(&answer, role) };

@@ -73,17 +73,7 @@ impl Site {
             let mut context = Context::new();
             let device = if seed.0.is_multiple_of(3) { "mobile" } else { "desktop" };
             assert!(context.insert("device".into(), Value::Text(device.into())), "there is room for one");
-            let query = Query {
-                experiment: key,
-                visitor: None,
-                context: &context,
-                exclude: &[],
-                defer: false,
-                receipt: None,
-                decision_id: None,
-                explain: false,
-                consent: true,
-            };
+            let query = Query::new(key, None, &context);
             let answer = run(self.service.decide(&query)).expect("there is an experiment");
             let receipt = answer.receipt.clone().expect("recorded");
             let rate = [0.05, 0.2, 0.4][answer.variation];

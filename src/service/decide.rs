@@ -45,6 +45,24 @@ pub struct Query<'a> {
     pub consent: bool,
 }
 
+impl<'a> Query<'a> {
+    /// Asks for what most do: nothing is excluded, deferred, brought back or explained, and the visitor consents.
+    #[must_use]
+    pub const fn new(experiment: &'a str, visitor: Option<&'a str>, context: &'a Context<'a>) -> Self {
+        Self {
+            experiment,
+            visitor,
+            context,
+            exclude: &[],
+            defer: false,
+            receipt: None,
+            decision_id: None,
+            explain: false,
+            consent: true,
+        }
+    }
+}
+
 /// Why this variation, the service's own troubles included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {

@@ -57,17 +57,7 @@ impl Service {
 }
 
 fn query<'a>(experiment: &'a Experiment, visitor: &'a str, context: &'a Context<'a>) -> Query<'a> {
-    Query {
-        experiment: experiment.key().as_str(),
-        visitor: Some(visitor),
-        context,
-        exclude: &[],
-        defer: true,
-        receipt: None,
-        decision_id: None,
-        explain: false,
-        consent: true,
-    }
+    Query { defer: true, ..Query::new(experiment.key().as_str(), Some(visitor), context) }
 }
 
 /// Nobody but the one who is told can do anything with it, so that its hash needs no key.

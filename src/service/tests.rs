@@ -66,17 +66,7 @@ fn saved(store: &Arc<FaultyStore>, options: Options, durability: Durability) -> 
 
 fn decide(service: &Service) -> Arc<Answer> {
     let context = Context::new();
-    let query = Query {
-        experiment: "hero",
-        visitor: Some("v"),
-        context: &context,
-        exclude: &[],
-        defer: false,
-        receipt: None,
-        decision_id: None,
-        explain: false,
-        consent: true,
-    };
+    let query = Query::new("hero", Some("v"), &context);
     run(service.decide(&query)).expect("there is an experiment")
 }
 
@@ -137,17 +127,7 @@ fn an_unreadable_assignment_is_answered_by_the_default() {
     let context = Context::new();
     let ask = || {
         let (experiment, visitor) = ("hero", Some("somebody else"));
-        let query = Query {
-            experiment,
-            visitor,
-            context: &context,
-            exclude: &[],
-            defer: false,
-            receipt: None,
-            decision_id: None,
-            explain: false,
-            consent: true,
-        };
+        let query = Query::new(experiment, visitor, &context);
         run(service.decide(&query)).expect("there is an experiment")
     };
     let fallen = ask();

@@ -61,15 +61,10 @@ fn decide(site: &Site, visit: Visit<'_>) -> Arc<Answer> {
     let context = Context::from([("device", visit.device.into())]);
     let exclude: Vec<VariationKey> = visit.excluded.iter().map(|key| VariationKey::new(key).expect("a key")).collect();
     let query = Query {
-        experiment: visit.experiment,
-        visitor: None,
-        context: &context,
         exclude: &exclude,
         defer: visit.defer,
-        receipt: None,
         decision_id: visit.decision_id,
-        explain: false,
-        consent: true,
+        ..Query::new(visit.experiment, None, &context)
     };
     run(site.service.decide(&query)).expect("there is an experiment")
 }

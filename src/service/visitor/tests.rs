@@ -106,17 +106,7 @@ impl World {
         visitor: &'a str,
         change: impl FnOnce(&mut Query<'a>),
     ) -> Arc<Answer> {
-        let mut query = Query {
-            experiment,
-            visitor: Some(visitor),
-            context: &MOBILE,
-            exclude: &[],
-            defer: false,
-            receipt: None,
-            decision_id: None,
-            explain: false,
-            consent: true,
-        };
+        let mut query = Query::new(experiment, Some(visitor), &MOBILE);
         change(&mut query);
         run(self.service.decide(&query)).expect("there is an experiment")
     }

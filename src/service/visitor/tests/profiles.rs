@@ -42,17 +42,7 @@ fn a_profile_stands_under_the_context_of_a_decision() {
         world.save(tiered(unit));
         let segment = |world: &World, visitor: &str, context: &Context<'_>, consent| {
             let query = |query: &mut Query<'_>| query.consent = consent;
-            let mut asked = Query {
-                experiment: "hero",
-                visitor: Some(visitor),
-                context,
-                exclude: &[],
-                defer: false,
-                receipt: None,
-                decision_id: None,
-                explain: false,
-                consent: true,
-            };
+            let mut asked = Query::new("hero", Some(visitor), context);
             query(&mut asked);
             let answer = run(world.service.decide(&asked)).expect("there is an experiment");
             answer.segment.as_ref().map(ToString::to_string)
