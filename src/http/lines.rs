@@ -1,6 +1,7 @@
 //! Bodies of many lines, a JSON value each (NDJSON): read as they come, so many lines at a time, whatever their number.
 
 use std::future::{Ready, ready};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -46,7 +47,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the body breaks off, or has more or longer lines than are allowed. Every line before was returned.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Line>, Problem> {
+    async fn next(&mut self) -> Result<Vec<Line>, Problem> {
         let mut lines = Vec::new();
         match self.flaw.take().map_or(Ok(()), Err) {
             Ok(()) => self.flaw = self.fill(&mut lines).await.err(),
@@ -58,8 +59,20 @@ impl Lines {
         }
     }
 
+    /// The same for whoever tells refusals by line: at the end, whether all was read; if not, the last refusal says why.
+    pub(crate) async fn next_or_refuse(&mut self, refusals: &mut Refusals) -> ControlFlow<bool, Vec<Line>> {
+        match self.next().await {
+            Ok(lines) if lines.is_empty() => ControlFlow::Break(true),
+            Ok(lines) => ControlFlow::Continue(lines),
+            Err(flaw) => {
+                refusals.add(self.number(), &flaw);
+                ControlFlow::Break(false)
+            }
+        }
+    }
+
     /// The number of the line that comes next.
-    pub(crate) const fn number(&self) -> u64 {
+    const fn number(&self) -> u64 {
         self.read + 1
     }
 

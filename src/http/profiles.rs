@@ -1,5 +1,7 @@
 //! `PUT /v1/visitors/{id}` and `POST /v1/profiles`: what is known of visitors ahead of their requests, one of them or a line each.
 
+use std::ops::ControlFlow;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
@@ -92,13 +94,9 @@ pub(crate) async fn many(service: Data<Service>, mut lines: Lines) -> Result<Htt
     let mut recorded = 0_u64;
     let mut refusals = Refusals::default();
     let complete = loop {
-        let these = match lines.next().await {
-            Ok(these) if these.is_empty() => break true,
-            Ok(these) => these,
-            Err(flaw) => {
-                refusals.add(lines.number(), &flaw);
-                break false;
-            }
+        let these = match lines.next_or_refuse(&mut refusals).await {
+            ControlFlow::Continue(these) => these,
+            ControlFlow::Break(complete) => break complete,
         };
         let (mut numbers, mut sound) = (Vec::with_capacity(these.len()), Vec::with_capacity(these.len()));
         let mut refused = Vec::new();

@@ -1,5 +1,7 @@
 //! `POST /v1/rewards`: rewards, amendments and retractions, a line each.
 
+use std::ops::ControlFlow;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
@@ -52,13 +54,9 @@ pub(crate) async fn rewards(
     let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
     let mut refusals = Refusals::default();
     let complete = loop {
-        let these = match lines.next().await {
-            Ok(these) if these.is_empty() => break true,
-            Ok(these) => these,
-            Err(flaw) => {
-                refusals.add(lines.number(), &flaw);
-                break false;
-            }
+        let these = match lines.next_or_refuse(&mut refusals).await {
+            ControlFlow::Continue(these) => these,
+            ControlFlow::Break(complete) => break complete,
         };
         let bodies: Vec<Result<RewardBody<'_>, Problem>> = these.iter().map(|line| parse(&line.bytes)).collect();
         let number = |line: &Line| usize::try_from(line.number).ok().and_then(|number| idempotent.at(number));

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
+use crate::service::committer::MAX_BATCH;
 use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
@@ -76,7 +77,7 @@ pub(crate) trait Inbox {
     /// The next one; waits for it until a deadline, if there is one.
     fn next(&self, deadline: Option<Instant>) -> Next;
 
-    /// Sleeps until a moment, whatever comes, but not longer than until somebody waits for an answer, or nothing more will come.
+    /// Sleeps until a moment, but not longer than until somebody waits for an answer, a whole batch is there, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
@@ -93,10 +94,11 @@ pub(crate) trait Jobs {
     fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob>;
 }
 
-/// The near end of a real channel. An event that nobody waits for wakes nobody: else each would cost the request a system call.
+/// The near end of a real channel. An event that nobody waits for wakes nobody, unless a whole batch is there: else each would cost the
+/// request a system call.
 pub(crate) struct Entrance {
     events: Sender<Waiting>,
-    /// Rung where somebody waits for an answer; holds one ring.
+    /// Rung where somebody waits for an answer, and where a whole batch waits, however long a doze may be; holds one ring.
     bell: Sender<()>,
 }
 
@@ -107,7 +109,10 @@ pub(crate) struct Exit {
 }
 
 impl Entrance {
-    fn ring(&self) {
+    fn came(&self, awaited: bool) {
+        if !awaited && self.events.len() < MAX_BATCH {
+            return;
+        }
         // Full: it has rung already. The other end gone: nobody to wake.
         let _ = self.bell.try_send(());
     }
@@ -120,18 +125,14 @@ impl Outbox for Entrance {
             TrySendError::Full(_) => Untaken::Full,
             TrySendError::Disconnected(_) => Untaken::Gone,
         })?;
-        if awaited {
-            self.ring();
-        }
+        self.came(awaited);
         Ok(())
     }
 
     fn send(&self, waiting: Waiting) -> bool {
         let awaited = waiting.reply.is_some();
         let taken = self.events.send(waiting).is_ok();
-        if awaited {
-            self.ring();
-        }
+        self.came(awaited);
         taken
     }
 }
@@ -287,5 +288,31 @@ impl Pending {
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Closed) => Some(Err(CommitError::Unavailable("the server is stopping".into()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Who wakes the committer.
+
+    use super::*;
+    use crate::domain::{ExperimentKey, Timestamp};
+
+    #[test]
+    fn exposures_wake_nobody_until_a_whole_batch_waits_and_whoever_waits_wakes_at_once() {
+        let (queue, exit) = Queue::bounded(2 * MAX_BATCH, Arc::default());
+        let event = || Event::ExperimentDeleted {
+            experiment: ExperimentKey::new("hero").expect("a key"),
+            at: Timestamp::from_millis(1),
+        };
+        for _ in 1..MAX_BATCH {
+            assert!(queue.offer(event(), None).is_ok());
+        }
+        assert!(exit.bell.try_recv().is_err(), "one less than a batch");
+        assert!(queue.offer(event(), None).is_ok());
+        assert!(exit.bell.try_recv().is_ok(), "a batch");
+        let (queue, exit) = Queue::bounded(2, Arc::default());
+        assert!(queue.submit(event()).is_ok());
+        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
     }
 }
