@@ -1,6 +1,8 @@
 //! Conditions over attributes in CEL. Every attribute is a variable and also stands under `ctx`, so that
 //! `has(ctx.country)` asks whether it is there.
 
+mod shortcut;
+
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +13,7 @@ use cel::context::VariableResolver;
 
 use crate::domain::Context;
 use crate::domain::context::Value;
+use crate::targeting::condition::shortcut::Shortcut;
 
 /// A condition that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +41,8 @@ pub enum Verdict {
 pub struct Condition {
     source: String,
     program: cel::Program,
+    /// Tells what the program does, where nothing can fail; `None` if the program has other parts.
+    shortcut: Option<Shortcut>,
 }
 
 /// Longest source, in bytes.
@@ -76,7 +81,8 @@ impl Condition {
                 "all, exists, exists_one, map and filter are not allowed: attributes are never lists".into(),
             ));
         }
-        Ok(Self { source: source.to_owned(), program })
+        let shortcut = Shortcut::of(program.expression());
+        Ok(Self { source: source.to_owned(), program, shortcut })
     }
 
     /// What it was compiled from.
@@ -88,6 +94,14 @@ impl Condition {
     /// What it says of a context.
     #[must_use]
     pub fn evaluate(&self, context: &Context<'_>) -> Verdict {
+        match self.shortcut.as_ref().and_then(|shortcut| shortcut.holds(context)) {
+            Some(true) => Verdict::Match,
+            Some(false) => Verdict::NoMatch,
+            None => self.by_library(context),
+        }
+    }
+
+    fn by_library(&self, context: &Context<'_>) -> Verdict {
         let resolver = Attributes(context);
         let mut scope = cel::Context::with_env(environment());
         scope.set_variable_resolver(&resolver);
