@@ -60,6 +60,9 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     failed_at: Option<Instant>,
     /// Whether the last batch was as large as one may be: then more is there already.
     full: bool,
+    /// How many waited for the last commit, and how long it took.
+    answered: usize,
+    took: Duration,
 }
 
 impl<I: Inbox, J: Jobs> Committer<I, J> {
@@ -79,6 +82,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             doubt: Doubt::default(),
             failed_at: None,
             full: false,
+            answered: 0,
+            took: Duration::ZERO,
         }
     }
 
@@ -138,6 +143,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                         if !awaited && dozes && self.events.waiting() < MAX_BATCH {
                             self.events.doze(moment() + self.options.commit_interval);
                         }
+                        self.linger(batch.len() - carried);
                         self.events.attend();
                     }
                     deadline = None;
@@ -148,6 +154,15 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
         self.full = true;
         false
+    }
+
+    /// Whoever was answered last is about to come again, and a commit costs nearly the same for one as for all of them: gives them as
+    /// long as the last commit took. Whoever was alone is not waited for.
+    fn linger(&self, taken: usize) {
+        if self.answered > 1 {
+            self.events
+                .linger(moment() + self.took.min(self.options.commit_interval), self.answered.saturating_sub(taken));
+        }
     }
 
     /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
@@ -182,7 +197,9 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
+                self.answered = batch.iter().filter(|waiting| waiting.reply.is_some()).count();
                 self.settle(&mut batch, draft.judgements);
+                self.took = began.elapsed();
                 self.counts.commits.ended(began);
                 self.counts.worked("commit", began, false, &facts);
                 batch.shrink_to(MAX_BATCH);

@@ -57,6 +57,10 @@ impl Inbox for Receiver<Waiting> {
         shuttle::thread::yield_now();
     }
 
+    fn linger(&self, _: Instant, _: usize) {
+        shuttle::thread::yield_now();
+    }
+
     fn attend(&self) {}
 
     fn waiting(&self) -> usize {

@@ -2,6 +2,7 @@
 //! and over those of a model whose interleavings a seed chooses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -81,6 +82,9 @@ pub(crate) trait Inbox {
     /// Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
+    /// Sleeps until a moment, but not longer than until so many are there, or nothing more will come.
+    fn linger(&self, until: Instant, enough: usize);
+
     /// Forgets who waits for an answer: all that came before is about to be taken.
     fn attend(&self);
 
@@ -94,23 +98,30 @@ pub(crate) trait Jobs {
     fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob>;
 }
 
+/// However few are there: it may have been taken already when its sender looks.
+const AT_ONCE: usize = 0;
+
 /// The near end of a real channel. An event that nobody waits for wakes nobody, unless a whole batch is there: else each would cost the
 /// request a system call.
 pub(crate) struct Entrance {
     events: Sender<Waiting>,
     /// Rung where somebody waits for an answer, and where a whole batch waits, however long a doze may be; holds one ring.
     bell: Sender<()>,
+    /// How many must be there before it rings for somebody who waits.
+    enough: Arc<AtomicUsize>,
 }
 
 /// Its far end.
 pub(crate) struct Exit {
     events: Receiver<Waiting>,
     bell: Receiver<()>,
+    enough: Arc<AtomicUsize>,
 }
 
 impl Entrance {
     fn came(&self, awaited: bool) {
-        if !awaited && self.events.len() < MAX_BATCH {
+        let enough = if awaited { self.enough.load(Ordering::SeqCst) } else { MAX_BATCH };
+        if self.events.len() < enough.min(MAX_BATCH) {
             return;
         }
         // Full: it has rung already. The other end gone: nobody to wake.
@@ -158,6 +169,16 @@ impl Inbox for Exit {
         let _ = self.bell.recv_deadline(until);
     }
 
+    fn linger(&self, until: Instant, enough: usize) {
+        self.enough.store(enough, Ordering::SeqCst);
+        self.attend();
+        // Whoever comes from here on knows how many are enough.
+        if self.events.len() < enough {
+            self.doze(until);
+        }
+        self.enough.store(AT_ONCE, Ordering::SeqCst);
+    }
+
     fn attend(&self) {
         let _ = self.bell.try_recv();
     }
@@ -203,7 +224,9 @@ impl Queue {
     pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Exit) {
         let (events, taken) = crossbeam_channel::bounded(capacity);
         let (bell, rung) = crossbeam_channel::bounded(1);
-        (Self::new(Entrance { events, bell }, health), Exit { events: taken, bell: rung })
+        let enough = Arc::new(AtomicUsize::new(AT_ONCE));
+        let exit = Exit { events: taken, bell: rung, enough: Arc::clone(&enough) };
+        (Self::new(Entrance { events, bell, enough }, health), exit)
     }
 }
 
@@ -298,13 +321,32 @@ mod tests {
     use super::*;
     use crate::domain::{ExperimentKey, Timestamp};
 
+    fn event() -> Event {
+        Event::ExperimentDeleted {
+            experiment: ExperimentKey::new("hero").expect("a key"),
+            at: Timestamp::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn who_lingers_is_woken_once_and_by_the_last_of_those_it_waits_for() {
+        let (queue, exit) = Queue::bounded(9, Arc::default());
+        let _first = queue.submit(event()).ok().expect("room");
+        exit.enough.store(3, Ordering::SeqCst);
+        exit.attend();
+        let _second = queue.submit(event()).ok().expect("room");
+        assert!(exit.bell.try_recv().is_err(), "one is missing");
+        let _third = queue.submit(event()).ok().expect("room");
+        assert!(exit.bell.try_recv().is_ok(), "all are there");
+        // They are there already: who lingers until the end of time comes back, and is woken by one alone from then on.
+        exit.linger(moment() + std::time::Duration::from_secs(1 << 30), 3);
+        let _fourth = queue.submit(event()).ok().expect("room");
+        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
+    }
+
     #[test]
     fn exposures_wake_nobody_until_a_whole_batch_waits_and_whoever_waits_wakes_at_once() {
         let (queue, exit) = Queue::bounded(2 * MAX_BATCH, Arc::default());
-        let event = || Event::ExperimentDeleted {
-            experiment: ExperimentKey::new("hero").expect("a key"),
-            at: Timestamp::from_millis(1),
-        };
         for _ in 1..MAX_BATCH {
             assert!(queue.offer(event(), None).is_ok());
         }
