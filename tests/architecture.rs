@@ -55,6 +55,8 @@ const DRAWN: &[&str] = &["src/posterior", "src/policy", "src/cli", "simulations"
 /// Every dependency of Cargo.toml, in its order.
 const OUTSIDE: &[Outside] = &[
     outside("actix-web", &["src/http"], "the web framework can be exchanged: use cases live in service"),
+    outside("actix-http", &["src/http/front", "src/http/gate/tests"], "what is in front of the framework's router"),
+    outside("actix-service", &["src/http/front", "src/http/gate/tests"], "how the two are put together"),
     outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside(
         "arc-swap",
@@ -83,11 +85,11 @@ const OUTSIDE: &[Outside] = &[
         &["simulations", "src/cli", "src/http/sdk"],
         "logs are read by simulations alone; the script of pages is compressed once",
     ),
-    outside("foldhash", &["src/engine/table"], "the hash of the concurrent maps"),
+    outside("foldhash", &["src/engine/table", "src/engine/settings"], "the hash of what every decision looks up"),
     outside(
         "futures-util",
-        &["src/http/lines", "src/http/events"],
-        "bodies that are read as they come, and one that is written as it is read",
+        &["src/http/lines", "src/http/events", "src/http/body", "src/http/front"],
+        "bodies that are read as they come, one that is written as it is read, and the futures of what is in front of the router",
     ),
     outside(
         "getrandom",

@@ -1,6 +1,6 @@
 //! A definition made ready to decide with: conditions compiled, policy built, slots looked up.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
@@ -49,7 +49,8 @@ pub struct Settings {
     primary_kind: GoalKind,
     longest_window: Span,
     shortest_window: Span,
-    attribute_names: BTreeSet<Box<str>>,
+    /// Looked at for every attribute of every decision.
+    attribute_names: HashSet<Box<str>, foldhash::fast::RandomState>,
     pub(crate) draw: KeyedHash,
     /// Draws for visitors that stay with what is drawn: no epoch in its key.
     pub(crate) sticky: KeyedHash,

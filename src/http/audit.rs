@@ -22,10 +22,10 @@ pub(crate) struct About(KeyId);
 
 impl Change {
     /// By whom, and about what as far as the address says it. What is no experiment's key is left out: it can be anything.
-    pub(crate) fn new(action: &'static str, caller: Option<&Caller>, request: &ServiceRequest) -> Self {
+    pub(crate) fn new(action: &'static str, caller: &Caller, request: &ServiceRequest) -> Self {
         let by = match caller {
-            Some(Caller::Holder(key)) => Some(key.id),
-            Some(Caller::Anyone) | None => None,
+            Caller::Holder(key) => Some(key.id),
+            Caller::Anyone => None,
         };
         let named = request.match_info();
         let experiment = named.get("key").and_then(|key| ExperimentKey::new(key).ok()).map(|key| key.to_string());

@@ -7,9 +7,11 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use actix_web::dev::Payload;
-use actix_web::web::Bytes;
+use actix_web::dev::{Payload, RequestHead};
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
+use futures_util::Stream as _;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use tokio::time::Sleep;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
@@ -36,29 +38,66 @@ impl FromRequest for Body {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let most = request.app_data::<Limits>().copied().unwrap_or_default().body;
-        Reading { bytes: Bytes::from_request(request, payload), most, timer: None }
+        Self::read(request.head(), payload.take(), most)
     }
 }
 
-/// A body on its way. What is there already starts no timer.
+impl Body {
+    /// Reads one within so much time.
+    pub(crate) fn read(head: &RequestHead, payload: Payload, most: Duration) -> Reading {
+        let told = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let too_large = told.is_some_and(|bytes| bytes > MAX_BODY_BYTES);
+        Reading { payload, first: Bytes::new(), all: BytesMut::new(), too_large, most, timer: None }
+    }
+}
+
+/// A body on its way. What is there already starts no timer, and what came in one piece is not copied.
 pub(crate) struct Reading {
-    bytes: <Bytes as FromRequest>::Future,
+    payload: Payload,
+    first: Bytes,
+    /// The first and all others, if there are others.
+    all: BytesMut,
+    too_large: bool,
     most: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reading {
+    fn take(&mut self, piece: Bytes) {
+        let bytes = piece.len() + self.first.len() + self.all.len();
+        if bytes > MAX_BODY_BYTES {
+            self.too_large = true;
+        } else if bytes == piece.len() {
+            self.first = piece;
+        } else {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+            self.all.extend_from_slice(&piece);
+        }
+    }
+
+    fn whole(&mut self) -> Bytes {
+        if self.all.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.all).freeze() }
+    }
 }
 
 impl Future for Reading {
     type Output = Result<Body, Problem>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(read) = Pin::new(&mut self.bytes).poll(context) {
-            return Poll::Ready(read.map(Body).map_err(|error| {
-                if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
-                    Problem::new(Kind::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are allowed"))
-                } else {
-                    Problem::new(Kind::Malformed, format!("the body could not be read: {error}"))
+        loop {
+            if self.too_large {
+                let detail = format!("at most {MAX_BODY_BYTES} bytes are allowed");
+                return Poll::Ready(Err(Problem::new(Kind::BodyTooLarge, detail)));
+            }
+            match Pin::new(&mut self.payload).poll_next(context) {
+                Poll::Ready(Some(Ok(piece))) => self.take(piece),
+                Poll::Ready(Some(Err(error))) => {
+                    let detail = format!("the body could not be read: {error}");
+                    return Poll::Ready(Err(Problem::new(Kind::Malformed, detail)));
                 }
-            }));
+                Poll::Ready(None) => return Poll::Ready(Ok(Body(self.whole()))),
+                Poll::Pending => break,
+            }
         }
         let most = self.most;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));

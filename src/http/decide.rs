@@ -6,8 +6,8 @@ pub(crate) mod shape;
 
 pub(crate) use crate::http::decide::answer::{reason, write_json};
 
-use actix_web::web::Data;
-use actix_web::{HttpResponse, http::header::ContentType};
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use crate::access::key::Role;
 use crate::domain::{VariationKey, VisitorId};
 use crate::engine::check::MAX_VARIATIONS;
 use crate::engine::error::NoExperiment;
-use crate::http::body::{Body, ContextBody, ContextShape, Text, parse};
+use crate::http::body::{ContextBody, ContextShape, Text, parse};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
@@ -26,6 +26,7 @@ use crate::http::problem::{Kind, Problem, quoted};
 use crate::service::Service;
 use crate::service::decide::Query;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Longest `decision_id` of a caller, in bytes.
 const MAX_DECISION_ID_BYTES: usize = 256;
 
@@ -125,22 +126,23 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     responses((status = 200, description = "What to show", body = shape::Answer<'_>), DecideProblems),
 )]
 pub(crate) async fn decide(
-    service: Data<Service>,
-    asker: Asker,
-    idempotent: IdempotencyKey,
-    Body(bytes): Body,
+    service: &Service,
+    asker: &Asker<'_>,
+    idempotent: &IdempotencyKey,
+    body: &[u8],
 ) -> Result<HttpResponse, Problem> {
-    let body: DecideBody<'_> = parse(&bytes)?;
+    let body: DecideBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let mut out = Vec::with_capacity(1_024);
     match (&body.requests, &body.experiments) {
-        (None, None) => one(&service, role, &body, idempotent.one(), &mut out).await?,
+        (None, None) => one(service, role, &body, idempotent.one(), &mut out).await?,
+        // Boxed, so that a single decision has not to find room for them.
         (None, Some(experiments)) => {
-            many::several(&service, role, &body, experiments, idempotent.one(), &mut out).await?
+            Box::pin(many::several(service, role, &body, experiments, idempotent.one(), &mut out)).await?;
         }
-        (Some(requests), _) => many::batch(&service, role, &body, requests, &idempotent, &mut out).await?,
+        (Some(requests), _) => Box::pin(many::batch(service, role, &body, requests, idempotent, &mut out)).await?,
     }
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(out))
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out))
 }
 
 problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted);

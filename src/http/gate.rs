@@ -3,124 +3,159 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::body::BoxBody;
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::rt::task::yield_now;
 use actix_web::web::Data;
-use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 
 use crate::access::key::Role;
 use crate::access::{Access, Caller, Denied, Sender};
 use crate::http::audit::Change;
 use crate::http::body::Text;
 use crate::http::cors;
+use crate::http::metrics::Latencies;
 use crate::http::problem::{Kind, Problem};
-use crate::http::roles::Row;
+use crate::http::roles::{self, Row};
 use crate::http::traces;
 use crate::service::Service;
 use crate::service::counts::{Durations, moment};
-use crate::service::spans::Tracer;
+use crate::service::spans::{Parent, Tracer};
 
-/// Who is told of the requests of an address.
-#[derive(Clone)]
-pub(crate) struct Watch {
-    pub(crate) durations: Arc<Durations>,
+/// What stands before one address.
+pub(crate) struct Gate {
+    rows: Rc<[&'static Row]>,
+    durations: Arc<Durations>,
     /// Nobody, unless spans are collected.
-    pub(crate) tracer: Option<Arc<dyn Tracer>>,
+    tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// Names are made once: a text would be read as one with every request.
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Lets a request pass or answers it, and lets pages of other origins read the answer.
-pub(crate) async fn gate(
-    rows: Rc<[&'static Row]>,
-    watch: Watch,
+/// Lets a request pass on to its handler, or answers it.
+pub(crate) async fn pass(
+    gate: Rc<Gate>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let began = moment();
-    // Read off before the handler has the request; nothing at all where nobody is told.
-    let traced = watch.tracer.as_ref().map(|tracer| {
-        let route = rows.first().map_or("", |row| row.path);
-        (tracer, route, traces::word(request.method()), traces::parent(request.headers()))
+    let visit = gate.receive(request.head());
+    let admitted = gate.row(request.head()).and_then(|row| {
+        let key = key(row, request.head());
+        let caller = admit(row, key, request.head(), access(request.request()));
+        caller.map(|caller| (row, caller)).map_err(|problem| problem.error_response())
     });
-    let origin = request.headers().get(ORIGIN).cloned();
-    let mut response = match enter(&rows, &request) {
-        Passage::On(row, entered) => {
-            let change = row.changes.map(|action| Change::new(action, entered.0.as_ref(), &request));
-            request.extensions_mut().insert(entered);
+    let mut response = match admitted {
+        Ok((row, caller)) => {
+            let change = row.changes.map(|action| Change::new(action, &caller, &request));
+            // For handlers whose answer depends on it.
+            request.extensions_mut().insert(caller);
             let response = next.call(request).await?;
             if let Some(change) = change {
-                let service =
-                    response.request().app_data::<Data<Service>>().expect("a server is made with its service");
-                change.done(response.response(), access(response.request()), service.now());
+                let request = response.request();
+                let service = request.app_data::<Data<Service>>().expect("a server is made with its service");
+                change.done(response.response(), access(request), service.now());
             }
             response
         }
-        Passage::Answered(answer) => request.into_response(answer),
+        Err(answer) => request.into_response(answer),
     };
-    if let Some(origin) = origin {
-        cors::allow(response.headers_mut(), origin);
-    }
-    watch.durations.ended(began);
-    if let Some((tracer, route, method, parent)) = traced {
-        traces::answered(tracer, route, method, parent, response.status(), began);
-    }
+    visit.leave(response.status(), response.headers_mut()).await;
     Ok(response)
 }
 
-/// Who has passed the gate; `None`: whoever has a key in the body.
-struct Entered(Option<Caller>);
+impl Gate {
+    /// Before an address that has rows in `http/roles.rs`.
+    pub(crate) fn at(path: &str, latencies: &Latencies, tracer: Option<&Arc<dyn Tracer>>) -> Self {
+        Self { rows: roles::of(path).into(), durations: latencies.of(path), tracer: tracer.cloned() }
+    }
 
-/// On to the handler, or back.
-enum Passage {
-    On(&'static Row, Entered),
-    Answered(HttpResponse),
+    /// Begins to measure, and reads off what is told afterwards.
+    pub(crate) fn receive(&self, head: &RequestHead) -> Visit<'_> {
+        let traced = self.tracer.as_ref().map(|tracer| Traced {
+            tracer,
+            route: self.rows.first().map_or("", |row| row.path),
+            method: traces::word(&head.method),
+            parent: traces::parent(&head.headers),
+        });
+        Visit { durations: &self.durations, began: moment(), origin: head.headers.get(ORIGIN).cloned(), traced }
+    }
+
+    /// What is asked for, or the answer to what the address does not take and to what a browser asks beforehand.
+    pub(crate) fn row(&self, head: &RequestHead) -> Result<&'static Row, HttpResponse> {
+        if head.method == Method::OPTIONS && cors::is_preflight(&head.headers) {
+            return Err(cors::preflight(&self.rows));
+        }
+        let row = self.rows.iter().find(|row| row.method == head.method);
+        row.copied().ok_or_else(|| method_not_allowed(&self.rows, head))
+    }
 }
 
-fn enter(rows: &[&'static Row], request: &ServiceRequest) -> Passage {
-    if request.method() == Method::OPTIONS && cors::is_preflight(request.headers()) {
-        return Passage::Answered(cors::preflight(rows));
-    }
-    let Some(row) = rows.iter().find(|row| row.method == *request.method()) else {
-        return Passage::Answered(method_not_allowed(rows, request));
-    };
-    match admit(row, request.request()) {
-        Ok(entered) => Passage::On(row, entered),
-        Err(problem) => Passage::Answered(problem.error_response()),
+/// A request that is at the gate.
+pub(crate) struct Visit<'g> {
+    durations: &'g Durations,
+    began: Instant,
+    origin: Option<HeaderValue>,
+    traced: Option<Traced<'g>>,
+}
+
+/// Who is told of it, and what.
+struct Traced<'g> {
+    tracer: &'g Arc<dyn Tracer>,
+    route: &'static str,
+    method: &'static str,
+    parent: Option<Parent>,
+}
+
+impl Visit<'_> {
+    /// Lets pages of other origins read the answer, and tells how it was answered.
+    pub(crate) async fn leave(self, status: StatusCode, headers: &mut HeaderMap) {
+        let Self { durations, began, origin, traced } = self;
+        if let Some(origin) = origin {
+            cors::allow(headers, origin);
+        }
+        // Whoever else has asked by now is heard first, so that answers leave together: the first wakes the client's core, and the
+        // others find it awake. Waking it for each can cost more than deciding does.
+        yield_now().await;
+        durations.ended(began);
+        if let Some(Traced { tracer, route, method, parent }) = traced {
+            traces::answered(tracer, route, method, parent, status, began);
+        }
     }
 }
 
-fn admit(row: &Row, request: &HttpRequest) -> Result<Entered, Problem> {
-    let Some(needed) = row.needs else { return Ok(Entered(Some(Caller::Anyone))) };
-    let access = access(request);
-    let in_query = || row.from_pages.then(|| in_query(request.query_string())).flatten();
-    let key = in_header(request.headers()).or_else(in_query);
-    if key.is_none() && row.from_pages && !access.is_open() {
-        return Ok(Entered(None));
-    }
-    let caller = let_in(access, key, request)?;
+/// Who asks, if that is enough.
+fn admit(row: &Row, key: Option<&str>, head: &RequestHead, access: &Access) -> Result<Caller, Problem> {
+    let Some(needed) = row.needs else { return Ok(Caller::Anyone) };
+    let caller = let_in(access, key, head)?;
     require(caller.role(), needed)?;
-    Ok(Entered(Some(caller)))
+    Ok(caller)
 }
 
 fn access(request: &HttpRequest) -> &Access {
     request.app_data::<Data<Access>>().expect("a server is made with what decides who is let in")
 }
 
-fn let_in(access: &Access, key: Option<&str>, request: &HttpRequest) -> Result<Caller, Problem> {
+fn let_in(access: &Access, key: Option<&str>, head: &RequestHead) -> Result<Caller, Problem> {
     // What is no text is no origin that any key has.
-    let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let header = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let from = Sender {
         origin: header(ORIGIN),
-        peer: request.peer_addr().map(|peer| peer.ip()),
+        peer: head.peer_addr.map(|peer| peer.ip()),
         forwarded: header(X_FORWARDED_FOR),
     };
     access.admit(key, from).map_err(|denied| problem(denied, from.origin.unwrap_or_default()))
+}
+
+/// The key that a request brings, but for its body.
+fn key<'h>(row: &Row, head: &'h RequestHead) -> Option<&'h str> {
+    let in_query = || row.from_pages.then(|| in_query(head.uri.query().unwrap_or_default())).flatten();
+    in_header(&head.headers).or_else(in_query)
 }
 
 /// What is no text is passed on as what no key is, rather than passed over.
@@ -176,8 +211,8 @@ fn too_often(what: &str, seconds: u64) -> Problem {
     Problem { retry_after: Some(seconds), ..Problem::new(Kind::TooManyRequests, detail) }
 }
 
-fn method_not_allowed(rows: &[&'static Row], request: &ServiceRequest) -> HttpResponse {
-    let detail = format!("{} does not take {}", request.path(), request.method());
+fn method_not_allowed(rows: &[&'static Row], head: &RequestHead) -> HttpResponse {
+    let detail = format!("{} does not take {}", head.uri.path(), head.method);
     let mut response = Problem::new(Kind::MethodNotAllowed, detail).error_response();
     if let Ok(methods) = HeaderValue::from_str(&cors::methods(rows)) {
         response.headers_mut().insert(ALLOW, methods);
@@ -185,31 +220,38 @@ fn method_not_allowed(rows: &[&'static Row], request: &ServiceRequest) -> HttpRe
     response
 }
 
-/// Whoever asks, for handlers whose answer depends on it, and whose body may bring the key.
-pub(crate) struct Asker {
-    request: HttpRequest,
+/// Whoever asks at an address of pages, whose body may bring the key.
+pub(crate) struct Asker<'r> {
+    head: &'r RequestHead,
+    access: &'r Access,
+    /// `None`: whoever has the key in the body.
+    caller: Option<Caller>,
 }
 
-impl Asker {
+impl<'r> Asker<'r> {
+    /// Lets in whoever brings a key that is enough, or none yet.
+    ///
+    /// # Errors
+    /// A problem, if a key was brought that does not let in.
+    pub(crate) fn admitted(row: &Row, head: &'r RequestHead, access: &'r Access) -> Result<Self, Problem> {
+        let key = key(row, head);
+        let caller = match key {
+            None if !access.is_open() => None,
+            _ => Some(admit(row, key, head, access)?),
+        };
+        Ok(Self { head, access, caller })
+    }
+
     /// What it may do. `key` is the one in the body, if there is one; a key that came otherwise goes before it.
     ///
     /// # Errors
     /// A problem, if none of them lets it in.
     pub(crate) fn role(&self, key: Option<&Text<'_>>) -> Result<Role, Problem> {
-        if let Some(Entered(Some(caller))) = self.request.extensions().get::<Entered>() {
-            return Ok(caller.role());
+        match &self.caller {
+            Some(caller) => Ok(caller.role()),
+            // Pages' addresses are for every role.
+            None => let_in(self.access, key.map(|Text(key)| &**key), self.head).map(|caller| caller.role()),
         }
-        // Only addresses that every role may use come here without a caller.
-        let_in(access(&self.request), key.map(|Text(key)| &**key), &self.request).map(|caller| caller.role())
-    }
-}
-
-impl FromRequest for Asker {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(Ok(Self { request: request.clone() }))
     }
 }
 

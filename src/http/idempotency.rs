@@ -5,7 +5,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
 use utoipa::IntoParams;
 
@@ -39,8 +39,8 @@ impl IdempotencyKey {
         self.0.as_ref().map(|key| format!("{key}:{index}"))
     }
 
-    fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
         let text = value.to_str().ok().filter(|text| (1..=MAX_BYTES).contains(&text.len()));
         text.map(|text| Self(Some(text.to_owned()))).ok_or_else(|| {
             let given = format!("{} bytes", value.as_bytes().len());
@@ -55,6 +55,6 @@ impl FromRequest for IdempotencyKey {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::read(request))
+        ready(Self::read(request.headers()))
     }
 }

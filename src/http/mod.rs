@@ -11,6 +11,7 @@ mod definition;
 mod error;
 mod events;
 mod experiments;
+mod front;
 mod gate;
 mod health;
 mod idempotency;
@@ -43,6 +44,7 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+use crate::http::front::{Front, Site};
 pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::http::tls::Certificate;
@@ -119,12 +121,19 @@ fn serve(
         let latencies = actix_web::web::Data::new(Latencies::new());
         let limits = options.limits;
         let app = move || {
-            App::new()
+            let site = Site {
+                service: Arc::clone(&state),
+                access: Arc::clone(&access),
+                limits,
+                latencies: Arc::clone(&latencies),
+            };
+            let app = App::new()
                 .app_data(state.clone())
                 .app_data(access.clone())
                 .app_data(limits)
                 .app_data(latencies.clone())
-                .configure(|config| routes::configure(config, &latencies, state.tracer()))
+                .configure(|config| routes::configure(config, &latencies, state.tracer()));
+            Front::before(app, site)
         };
         let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {

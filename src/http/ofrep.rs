@@ -6,12 +6,13 @@ mod failure;
 mod shape;
 
 use actix_web::http::header::{ETag, EntityTag, Header, IfNoneMatch};
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, ReqData};
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::access::key::Role;
 use crate::domain::{SegmentKey, VisitorId};
 use crate::engine::decide::Reason;
@@ -20,7 +21,6 @@ use crate::engine::experiment::Experiment;
 use crate::http::body::{Body, parse, rfc3339};
 use crate::http::decide::{reason, write_json};
 use crate::http::error::invalid_id;
-use crate::http::gate::Asker;
 use crate::http::ofrep::context::{ContextShape, EvaluationContext};
 use crate::http::ofrep::failure::{Code, Failure, FailureBody};
 use crate::http::ofrep::shape::{Flag, Flags, Metadata, SetMetadata};
@@ -58,11 +58,11 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
 )]
 pub(crate) async fn one(
     service: Data<Service>,
-    asker: Asker,
+    caller: ReqData<Caller>,
     key: Path<String>,
     body: Result<Body, Problem>,
 ) -> Result<HttpResponse, Failure> {
-    evaluate(&service, asker.role(None)?, &key, body).await.map_err(|failure| failure.of(&key))
+    evaluate(&service, caller.role(), &key, body).await.map_err(|failure| failure.of(&key))
 }
 
 async fn evaluate(
@@ -108,11 +108,11 @@ async fn evaluate(
 )]
 pub(crate) async fn bulk(
     service: Data<Service>,
-    asker: Asker,
+    caller: ReqData<Caller>,
     request: HttpRequest,
     body: Result<Body, Problem>,
 ) -> Result<HttpResponse, Failure> {
-    let role = asker.role(None)?;
+    let role = caller.role();
     let Body(bytes) = body?;
     let context = read(&bytes)?;
     let Some(visitor) = context.targeting_key.as_deref() else {

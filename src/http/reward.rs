@@ -3,14 +3,13 @@
 pub(crate) mod shape;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::engine::reward::{Action, Reward};
-use crate::http::body::{Body, Text, parse, parse_time};
+use crate::http::body::{Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
@@ -117,12 +116,12 @@ pub(crate) fn is_activation(bytes: &[u8]) -> bool {
     responses((status = 200, description = "What became of it", body = Answer), RewardProblems),
 )]
 pub(crate) async fn reward(
-    service: Data<Service>,
-    asker: Asker,
-    idempotent: IdempotencyKey,
-    Body(bytes): Body,
+    service: &Service,
+    asker: &Asker<'_>,
+    idempotent: &IdempotencyKey,
+    body: &[u8],
 ) -> Result<HttpResponse, Problem> {
-    let body: RewardBody<'_> = parse(&bytes)?;
+    let body: RewardBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.rewards else {
         let checked = check(&body, idempotent.one())?;
@@ -141,7 +140,7 @@ pub(crate) async fn reward(
         return Err(Problem::field(Kind::FieldRefused, "rewards", given, format!("1 to {MAX_BATCH}")));
     }
     let list: Vec<_> = list.iter().enumerate().map(|(index, body)| (of_list(body), idempotent.at(index))).collect();
-    let results = many(&service, role, &list).await;
+    let results = many(service, role, &list).await;
     let entry = |result: Result<Rewarding, Problem>| match result {
         Ok(rewarding) => Entry::Taken(taken(&rewarding)),
         Err(problem) => Entry::Refused(problem.to_json()),
@@ -189,8 +188,8 @@ pub(super) async fn many(
     request_body(content = ActivateBody<'_>, example = json!({"experiment": "hero", "visitor": "v-8f2c"})),
     responses((status = 200, description = "What became of it", body = Activated), ActivateProblems),
 )]
-pub(crate) async fn activate(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
-    let body: ActivateBody<'_> = parse(&bytes)?;
+pub(crate) async fn activate(service: &Service, asker: &Asker<'_>, body: &[u8]) -> Result<HttpResponse, Problem> {
+    let body: ActivateBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
     check_role(role, &subject, Action::Reward)?;

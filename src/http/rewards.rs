@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
+use actix_web::web::{Data, ReqData};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::engine::ledger::Outcome;
 use crate::http::body::parse;
-use crate::http::gate::Asker;
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::lines::{Line, Lines, Refusal, Refusals};
 use crate::http::problem::Problem;
@@ -46,11 +46,11 @@ struct Taken {
 )]
 pub(crate) async fn rewards(
     service: Data<Service>,
-    asker: Asker,
+    caller: ReqData<Caller>,
     idempotent: IdempotencyKey,
     mut lines: Lines,
 ) -> Result<HttpResponse, Problem> {
-    let role = asker.role(None)?;
+    let role = caller.role();
     let (mut recorded, mut repeated, mut late) = (0_u64, 0_u64, 0_u64);
     let mut refusals = Refusals::default();
     let complete = loop {

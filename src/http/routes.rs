@@ -4,33 +4,34 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, PayloadConfig, ServiceConfig};
+use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::http::body::MAX_BODY_BYTES;
-use crate::http::gate::{Watch, gate};
+use crate::http::front::Page;
+use crate::http::gate::{self, Gate};
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
-use crate::http::roles::Row;
 use crate::http::{
-    backup, decide, events, experiments, health, keys, ofrep, openapi, problem, profiles, report, reward, rewards,
-    roles, sdk, track, visitors,
+    backup, events, experiments, health, keys, ofrep, openapi, problem, profiles, report, rewards, sdk, visitors,
 };
 use crate::service::spans::Tracer;
 
+/// Those that pages call, which need no router.
+pub(crate) const FRONT: [(&str, Page); 4] = [
+    ("/v1/decide", Page::Decide),
+    ("/v1/reward", Page::Reward),
+    ("/v1/activate", Page::Activate),
+    ("/v1/track", Page::Track),
+];
+
+/// All others.
 pub(crate) fn configure(config: &mut ServiceConfig, latencies: &Latencies, tracer: Option<&Arc<dyn Tracer>>) {
     let at = |path: &str| {
-        let rows: Rc<[&Row]> = roles::of(path).into();
-        let watch = Watch { durations: latencies.of(path), tracer: tracer.cloned() };
-        web::resource(path).wrap(from_fn(move |request, next| gate(Rc::clone(&rows), watch.clone(), request, next)))
+        let gate = Rc::new(Gate::at(path, latencies, tracer));
+        web::resource(path).wrap(from_fn(move |request, next| gate::pass(Rc::clone(&gate), request, next)))
     };
     config
-        .app_data(PayloadConfig::new(MAX_BODY_BYTES))
-        .service(at("/v1/decide").route(web::post().to(decide::decide)))
-        .service(at("/v1/reward").route(web::post().to(reward::reward)))
         .service(at("/v1/rewards").route(web::post().to(rewards::rewards)))
-        .service(at("/v1/activate").route(web::post().to(reward::activate)))
-        .service(at("/v1/track").route(web::post().to(track::track)))
         .service(at("/v1/alias").route(web::post().to(visitors::alias)))
         .service(
             at("/v1/visitors/{id}")

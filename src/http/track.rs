@@ -3,13 +3,12 @@
 mod shape;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
-use crate::http::body::{Body, Text, parse, parse_time};
+use crate::http::body::{Text, parse, parse_time};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::ofrep::context::{ContextShape, EvaluationContext};
@@ -115,8 +114,8 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })),
     responses((status = 200, description = "What became of it", body = Answer), TrackProblems),
 )]
-pub(crate) async fn track(service: Data<Service>, asker: Asker, Body(bytes): Body) -> Result<HttpResponse, Problem> {
-    let body: TrackBody<'_> = parse(&bytes)?;
+pub(crate) async fn track(service: &Service, asker: &Asker<'_>, body: &[u8]) -> Result<HttpResponse, Problem> {
+    let body: TrackBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.events else {
         let checked = check_for(role, &body)?;
@@ -134,7 +133,7 @@ pub(crate) async fn track(service: Data<Service>, asker: Asker, Body(bytes): Bod
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "events", given, format!("1 to {MAX_EVENTS}")));
     }
-    Ok(HttpResponse::Ok().json(Answer::Many(AllDone { events: many(&service, role, list).await })))
+    Ok(HttpResponse::Ok().json(Answer::Many(AllDone { events: many(service, role, list).await })))
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.

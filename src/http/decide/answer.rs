@@ -1,7 +1,5 @@
 //! A decision's answer.
 
-use std::io::Write as _;
-
 use crate::access::key::Role;
 use crate::engine::decide::{Basis, Reason};
 use crate::http::body::rfc3339;
@@ -52,14 +50,19 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
         out.extend_from_slice(receipt.as_bytes());
         out.push(b'"');
     }
-    write_text(out, format_args!(r#","control":{},"propensity":"#, answer.control));
+    out.extend_from_slice(br#","control":"#);
+    write_json(out, &answer.control);
+    out.extend_from_slice(br#","propensity":"#);
     write_json(out, &answer.propensity);
     if answer.holdout {
         out.extend_from_slice(br#","holdout":true"#);
     }
-    write_text(out, format_args!(r#","definition":{}"#, settings.version));
+    out.extend_from_slice(br#","definition":"#);
+    write_json(out, &settings.version);
     if let Some(expires) = answer.expires {
-        write_text(out, format_args!(r#","expires":"{}""#, rfc3339(expires)));
+        out.extend_from_slice(br#","expires":""#);
+        out.extend_from_slice(rfc3339(expires).as_bytes());
+        out.push(b'"');
     }
     out.extend_from_slice(br#","ignored":["#);
     let mut first = true;
@@ -110,8 +113,4 @@ fn write_explanation(answer: &Answer, query: &Query<'_>, basis: &Basis, out: &mu
 
 pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
-}
-
-fn write_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes every write");
 }

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
+use actix_http::Request;
+use actix_service::{Service as _, ServiceFactory as _};
 use actix_web::App;
+use actix_web::dev::AppConfig;
 use actix_web::http::header::{ALLOW, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
-use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::test::TestRequest;
 use actix_web::web::Data;
 
 use crate::access::key::{Role, Wanted};
 use crate::access::{Access, Keys, Open, Rates};
 use crate::domain::Timestamp;
 use crate::engine::secret::Secret;
+use crate::http::front::{Front, Site};
+use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::http::roles::ROWS;
 use crate::http::routes;
@@ -46,20 +51,27 @@ async fn every_address_with_every_role() {
         (Some("mbl_admin_0123456789abcdef_0".to_owned()), None),
         (None, None),
     ];
-    let app = init_service(
-        App::new()
-            .app_data(service())
-            .app_data(Data::new(access))
-            .configure(|config| routes::configure(config, &Latencies::new(), None)),
-    )
-    .await;
+    let (service, latencies) = (service(), Arc::new(Latencies::new()));
+    let access = Data::new(access);
+    let app = App::new()
+        .app_data(service.clone())
+        .app_data(access.clone())
+        .configure(|config| routes::configure(config, &latencies, None));
+    let site = Site {
+        service: service.into_inner(),
+        access: access.into_inner(),
+        limits: Limits::default(),
+        latencies: Arc::clone(&latencies),
+    };
+    let open = Front::before(app, site).new_service(AppConfig::default()).await.expect("it begins");
+    let ask = async |request: Request| open.call(request).await.expect("whatever it is, it is answered");
     for row in ROWS {
         for (key, role) in &holders {
             let mut request = TestRequest::with_uri(&address(row.path)).method(row.method.clone()).set_payload("{}");
             if let Some(key) = key {
                 request = request.insert_header(("x-api-key", key.clone()));
             }
-            let response = call_service(&app, request.to_request()).await;
+            let response = ask(request.to_request()).await;
             let status = response.status();
             let about = format!("{} {} as {role:?} with {key:?}: {status}", row.method, row.path);
             match (row.needs, role) {
@@ -77,7 +89,7 @@ async fn every_address_with_every_role() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
             if !takes(&method) {
                 let request = TestRequest::with_uri(&address(row.path)).method(method.clone()).to_request();
-                let response = call_service(&app, request).await;
+                let response = ask(request).await;
                 assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {}", row.path);
                 let allow = response.headers().get(ALLOW).expect("what it takes").to_str().expect("text");
                 assert!(allow.contains(row.method.as_str()), "{method} {}: {allow}", row.path);

@@ -53,7 +53,7 @@ impl Service {
     pub(crate) async fn settle(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
         let answer = match decided.pending {
             None => decided.answer,
-            Some(_) => self.awaited(query, decided).await?,
+            Some(_) => Box::pin(self.awaited(query, decided)).await?,
         };
         if !query.explain {
             self.counts.decided(answer.why);

@@ -1,0 +1,152 @@
+//! The addresses that sites call with every page, answered in front of the router: its look-ups, guards, extractors and boxes cost a
+//! request as much as the whole decision does.
+//!
+//! Invariant: whoever comes here passes the same gate as whoever goes on to the router.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_http::{Request, Response};
+use actix_service::{IntoServiceFactory, Service as Answers, ServiceFactory, forward_ready};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Payload, RequestHead, ServiceResponse};
+use actix_web::{Error, HttpResponse, ResponseError as _};
+use futures_util::TryFutureExt as _;
+use futures_util::future::{Either, LocalBoxFuture, MapOk};
+
+use crate::access::Access;
+use crate::http::body::Body;
+use crate::http::gate::{Asker, Gate};
+use crate::http::idempotency::IdempotencyKey;
+use crate::http::limits::Limits;
+use crate::http::metrics::Latencies;
+use crate::http::problem::Problem;
+use crate::http::{decide, reward, routes, track};
+use crate::service::Service;
+
+/// What stands at an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Page {
+    Decide,
+    Reward,
+    Activate,
+    Track,
+}
+
+/// What every answer is made with.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) service: Arc<Service>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) limits: Limits,
+    pub(crate) latencies: Arc<Latencies>,
+}
+
+/// One address.
+struct Door {
+    path: &'static str,
+    page: Page,
+    gate: Gate,
+}
+
+/// The doors, and behind them the router.
+pub(crate) struct Front<A> {
+    behind: A,
+    site: Site,
+}
+
+impl<A> Front<A> {
+    pub(crate) fn before(behind: impl IntoServiceFactory<A, Request>, site: Site) -> Self
+    where
+        A: ServiceFactory<Request>,
+    {
+        Self { behind: behind.into_factory(), site }
+    }
+}
+
+impl<A> ServiceFactory<Request> for Front<A>
+where
+    A: ServiceFactory<Request, Config = AppConfig, Response = ServiceResponse, Error = Error>,
+    A::Future: 'static,
+{
+    type Response = Response<BoxBody>;
+    type Error = Error;
+    type Config = AppConfig;
+    type Service = Open<A::Service>;
+    type InitError = A::InitError;
+    type Future = LocalBoxFuture<'static, Result<Self::Service, Self::InitError>>;
+
+    fn new_service(&self, config: AppConfig) -> Self::Future {
+        let Site { service, latencies, .. } = &self.site;
+        let door = |(path, page)| {
+            let gate = Gate::at(path, latencies, service.tracer());
+            Rc::new(Door { path, page, gate })
+        };
+        let doors = routes::FRONT.map(door);
+        let site = Rc::new(self.site.clone());
+        let behind = self.behind.new_service(config);
+        Box::pin(behind.map_ok(move |behind| Open { behind, site, doors }))
+    }
+}
+
+/// A thread's own.
+pub(crate) struct Open<A> {
+    behind: A,
+    site: Rc<Site>,
+    doors: [Rc<Door>; routes::FRONT.len()],
+}
+
+type Boxed = LocalBoxFuture<'static, Result<Response<BoxBody>, Error>>;
+
+impl<A> Answers<Request> for Open<A>
+where
+    A: Answers<Request, Response = ServiceResponse, Error = Error>,
+{
+    type Response = Response<BoxBody>;
+    type Error = Error;
+    type Future = Either<Boxed, MapOk<A::Future, fn(ServiceResponse) -> Response<BoxBody>>>;
+
+    forward_ready!(behind);
+
+    fn call(&self, request: Request) -> Self::Future {
+        match self.doors.iter().find(|door| door.path == request.path()) {
+            Some(door) => Either::Left(Box::pin(answer(Rc::clone(door), Rc::clone(&self.site), request))),
+            None => Either::Right(self.behind.call(request).map_ok(Response::from)),
+        }
+    }
+}
+
+async fn answer(door: Rc<Door>, site: Rc<Site>, request: Request) -> Result<Response<BoxBody>, Error> {
+    let (head, payload) = request.into_parts();
+    let visit = door.gate.receive(&head);
+    let mut response = match door.gate.row(&head) {
+        Ok(row) => {
+            let answered = match Asker::admitted(row, &head, &site.access) {
+                Ok(asker) => behind(door.page, &site, &asker, &head, payload).await,
+                Err(problem) => Err(problem),
+            };
+            answered.unwrap_or_else(|problem| problem.error_response())
+        }
+        Err(answer) => answer,
+    };
+    let status = response.status();
+    visit.leave(status, response.headers_mut()).await;
+    Ok(response.into())
+}
+
+async fn behind(
+    page: Page,
+    site: &Site,
+    asker: &Asker<'_>,
+    head: &RequestHead,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let idempotent = IdempotencyKey::read(&head.headers)?;
+    let Body(body) = Body::read(head, payload, site.limits.body).await?;
+    match page {
+        Page::Decide => decide::decide(&site.service, asker, &idempotent, &body).await,
+        Page::Reward => reward::reward(&site.service, asker, &idempotent, &body).await,
+        Page::Activate => reward::activate(&site.service, asker, &body).await,
+        Page::Track => track::track(&site.service, asker, &body).await,
+    }
+}
