@@ -26,7 +26,7 @@ use crate::service::Service;
 
 /// What stands at an address.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Page {
+pub(crate) enum Endpoint {
     Decide,
     Reward,
     Activate,
@@ -35,7 +35,7 @@ pub(crate) enum Page {
 
 /// What every answer is made with.
 #[derive(Clone)]
-pub(crate) struct Site {
+pub(crate) struct State {
     pub(crate) service: Arc<Service>,
     pub(crate) access: Arc<Access>,
     pub(crate) limits: Limits,
@@ -45,22 +45,22 @@ pub(crate) struct Site {
 /// One address.
 struct Door {
     path: &'static str,
-    page: Page,
+    endpoint: Endpoint,
     gate: Gate,
 }
 
 /// The doors, and behind them the router.
 pub(crate) struct Front<A> {
     behind: A,
-    site: Site,
+    state: State,
 }
 
 impl<A> Front<A> {
-    pub(crate) fn before(behind: impl IntoServiceFactory<A, Request>, site: Site) -> Self
+    pub(crate) fn before(behind: impl IntoServiceFactory<A, Request>, state: State) -> Self
     where
         A: ServiceFactory<Request>,
     {
-        Self { behind: behind.into_factory(), site }
+        Self { behind: behind.into_factory(), state }
     }
 }
 
@@ -72,33 +72,33 @@ where
     type Response = Response<BoxBody>;
     type Error = Error;
     type Config = AppConfig;
-    type Service = Open<A::Service>;
+    type Service = FrontService<A::Service>;
     type InitError = A::InitError;
     type Future = LocalBoxFuture<'static, Result<Self::Service, Self::InitError>>;
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
-        let Site { service, latencies, .. } = &self.site;
-        let door = |(path, page)| {
+        let State { service, latencies, .. } = &self.state;
+        let door = |(path, endpoint)| {
             let gate = Gate::at(path, latencies, service.tracer());
-            Rc::new(Door { path, page, gate })
+            Rc::new(Door { path, endpoint, gate })
         };
         let doors = routes::FRONT.map(door);
-        let site = Rc::new(self.site.clone());
+        let state = Rc::new(self.state.clone());
         let behind = self.behind.new_service(config);
-        Box::pin(behind.map_ok(move |behind| Open { behind, site, doors }))
+        Box::pin(behind.map_ok(move |behind| FrontService { behind, state, doors }))
     }
 }
 
 /// A thread's own.
-pub(crate) struct Open<A> {
+pub(crate) struct FrontService<A> {
     behind: A,
-    site: Rc<Site>,
+    state: Rc<State>,
     doors: [Rc<Door>; routes::FRONT.len()],
 }
 
 type Boxed = LocalBoxFuture<'static, Result<Response<BoxBody>, Error>>;
 
-impl<A> Answers<Request> for Open<A>
+impl<A> Answers<Request> for FrontService<A>
 where
     A: Answers<Request, Response = ServiceResponse, Error = Error>,
 {
@@ -110,19 +110,19 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         match self.doors.iter().find(|door| door.path == request.path()) {
-            Some(door) => Either::Left(Box::pin(answer(Rc::clone(door), Rc::clone(&self.site), request))),
+            Some(door) => Either::Left(Box::pin(answer(Rc::clone(door), Rc::clone(&self.state), request))),
             None => Either::Right(self.behind.call(request).map_ok(Response::from)),
         }
     }
 }
 
-async fn answer(door: Rc<Door>, site: Rc<Site>, request: Request) -> Result<Response<BoxBody>, Error> {
+async fn answer(door: Rc<Door>, state: Rc<State>, request: Request) -> Result<Response<BoxBody>, Error> {
     let (head, payload) = request.into_parts();
     let visit = door.gate.receive(&head);
     let mut response = match door.gate.row(&head) {
         Ok(row) => {
-            let answered = match Asker::admitted(row, &head, &site.access) {
-                Ok(asker) => behind(door.page, &site, &asker, &head, payload).await,
+            let answered = match Asker::admitted(row, &head, &state.access) {
+                Ok(asker) => behind(door.endpoint, &state, &asker, &head, payload).await,
                 Err(problem) => Err(problem),
             };
             answered.unwrap_or_else(|problem| problem.error_response())
@@ -135,18 +135,18 @@ async fn answer(door: Rc<Door>, site: Rc<Site>, request: Request) -> Result<Resp
 }
 
 async fn behind(
-    page: Page,
-    site: &Site,
+    endpoint: Endpoint,
+    state: &State,
     asker: &Asker<'_>,
     head: &RequestHead,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let idempotent = IdempotencyKey::read(&head.headers)?;
-    let Body(body) = Body::read(head, payload, site.limits.body).await?;
-    match page {
-        Page::Decide => decide::decide(&site.service, asker, &idempotent, &body).await,
-        Page::Reward => reward::reward(&site.service, asker, &idempotent, &body).await,
-        Page::Activate => reward::activate(&site.service, asker, &body).await,
-        Page::Track => track::track(&site.service, asker, &body).await,
+    let idempotent = || IdempotencyKey::read(&head.headers);
+    let Body(body) = Body::read(head, payload, state.limits.body).await?;
+    match endpoint {
+        Endpoint::Decide => decide::decide(&state.service, asker, &idempotent()?, &body).await,
+        Endpoint::Reward => reward::reward(&state.service, asker, &idempotent()?, &body).await,
+        Endpoint::Activate => reward::activate(&state.service, asker, &body).await,
+        Endpoint::Track => track::track(&state.service, asker, &body).await,
     }
 }

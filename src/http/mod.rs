@@ -44,7 +44,7 @@ use actix_web::{App, HttpServer};
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
-use crate::http::front::{Front, Site};
+use crate::http::front::{Front, State};
 pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::http::tls::Certificate;
@@ -121,7 +121,7 @@ fn serve(
         let latencies = actix_web::web::Data::new(Latencies::new());
         let limits = options.limits;
         let app = move || {
-            let site = Site {
+            let front = State {
                 service: Arc::clone(&state),
                 access: Arc::clone(&access),
                 limits,
@@ -133,7 +133,7 @@ fn serve(
                 .app_data(limits)
                 .app_data(latencies.clone())
                 .configure(|config| routes::configure(config, &latencies, state.tracer()));
-            Front::before(app, site)
+            Front::before(app, front)
         };
         let mut server = HttpServer::new(app);
         if let Some(workers) = options.workers {

@@ -7,7 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::http::front::Page;
+use crate::http::front::Endpoint;
 use crate::http::gate::{self, Gate};
 use crate::http::metrics::{self, Latencies};
 use crate::http::problem::{Kind, Problem};
@@ -17,11 +17,11 @@ use crate::http::{
 use crate::service::spans::Tracer;
 
 /// Those that pages call, which need no router.
-pub(crate) const FRONT: [(&str, Page); 4] = [
-    ("/v1/decide", Page::Decide),
-    ("/v1/reward", Page::Reward),
-    ("/v1/activate", Page::Activate),
-    ("/v1/track", Page::Track),
+pub(crate) const FRONT: [(&str, Endpoint); 4] = [
+    ("/v1/decide", Endpoint::Decide),
+    ("/v1/reward", Endpoint::Reward),
+    ("/v1/activate", Endpoint::Activate),
+    ("/v1/track", Endpoint::Track),
 ];
 
 /// All others.

@@ -15,7 +15,7 @@ use crate::access::key::{Role, Wanted};
 use crate::access::{Access, Keys, Open, Rates};
 use crate::domain::Timestamp;
 use crate::engine::secret::Secret;
-use crate::http::front::{Front, Site};
+use crate::http::front::{Front, State};
 use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::http::roles::ROWS;
@@ -57,13 +57,13 @@ async fn every_address_with_every_role() {
         .app_data(service.clone())
         .app_data(access.clone())
         .configure(|config| routes::configure(config, &latencies, None));
-    let site = Site {
+    let state = State {
         service: service.into_inner(),
         access: access.into_inner(),
         limits: Limits::default(),
         latencies: Arc::clone(&latencies),
     };
-    let open = Front::before(app, site).new_service(AppConfig::default()).await.expect("it begins");
+    let open = Front::before(app, state).new_service(AppConfig::default()).await.expect("it begins");
     let ask = async |request: Request| open.call(request).await.expect("whatever it is, it is answered");
     for row in ROWS {
         for (key, role) in &holders {
