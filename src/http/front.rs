@@ -16,7 +16,7 @@ use futures_util::future::{Either, LocalBoxFuture, MapOk};
 
 use crate::access::Access;
 use crate::http::body::Body;
-use crate::http::gate::{Asker, Gate};
+use crate::http::gate::{Asker, Gate, Passage};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
@@ -120,14 +120,14 @@ async fn answer(door: Rc<Door>, state: Rc<State>, request: Request) -> Result<Re
     let (head, payload) = request.into_parts();
     let visit = door.gate.receive(&head);
     let mut response = match door.gate.row(&head) {
-        Ok(row) => {
+        Passage::On(row) => {
             let answered = match Asker::admitted(row, &head, &state.access) {
                 Ok(asker) => behind(door.endpoint, &state, &asker, &head, payload).await,
                 Err(problem) => Err(problem),
             };
             answered.unwrap_or_else(|problem| problem.error_response())
         }
-        Err(answer) => answer,
+        Passage::Answered(answer) => answer,
     };
     let status = response.status();
     visit.leave(status, response.headers_mut()).await;

@@ -45,28 +45,39 @@ pub(crate) async fn pass(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let visit = gate.receive(request.head());
-    let admitted = gate.row(request.head()).and_then(|row| {
-        let key = key(row, request.head());
-        let caller = admit(row, key, request.head(), access(request.request()));
-        caller.map(|caller| (row, caller)).map_err(|problem| problem.error_response())
-    });
-    let mut response = match admitted {
-        Ok((row, caller)) => {
-            let change = row.changes.map(|action| Change::new(action, &caller, &request));
-            // For handlers whose answer depends on it.
-            request.extensions_mut().insert(caller);
-            let response = next.call(request).await?;
-            if let Some(change) = change {
-                let request = response.request();
-                let service = request.app_data::<Data<Service>>().expect("a server is made with its service");
-                change.done(response.response(), access(request), service.now());
-            }
-            response
-        }
-        Err(answer) => request.into_response(answer),
+    let mut response = match gate.row(request.head()) {
+        Passage::On(row) => match admit(row, key(row, request.head()), request.head(), access(request.request())) {
+            Ok(caller) => handled(row, caller, request, next).await?,
+            Err(problem) => request.into_response(problem.error_response()),
+        },
+        Passage::Answered(answer) => request.into_response(answer),
     };
     visit.leave(response.status(), response.headers_mut()).await;
     Ok(response)
+}
+
+async fn handled(
+    row: &Row,
+    caller: Caller,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let change = row.changes.map(|action| Change::new(action, &caller, &request));
+    // For handlers whose answer depends on it.
+    request.extensions_mut().insert(caller);
+    let response = next.call(request).await?;
+    if let Some(change) = change {
+        let request = response.request();
+        let service = request.app_data::<Data<Service>>().expect("a server is made with its service");
+        change.done(response.response(), access(request), service.now());
+    }
+    Ok(response)
+}
+
+/// On to whoever is asked for, or back.
+pub(crate) enum Passage {
+    On(&'static Row),
+    Answered(HttpResponse),
 }
 
 impl Gate {
@@ -87,12 +98,14 @@ impl Gate {
     }
 
     /// What is asked for, or the answer to what the address does not take and to what a browser asks beforehand.
-    pub(crate) fn row(&self, head: &RequestHead) -> Result<&'static Row, HttpResponse> {
+    pub(crate) fn row(&self, head: &RequestHead) -> Passage {
         if head.method == Method::OPTIONS && cors::is_preflight(&head.headers) {
-            return Err(cors::preflight(&self.rows));
+            return Passage::Answered(cors::preflight(&self.rows));
         }
-        let row = self.rows.iter().find(|row| row.method == head.method);
-        row.copied().ok_or_else(|| method_not_allowed(&self.rows, head))
+        match self.rows.iter().find(|row| row.method == head.method) {
+            Some(row) => Passage::On(row),
+            None => Passage::Answered(method_not_allowed(&self.rows, head)),
+        }
     }
 }
 

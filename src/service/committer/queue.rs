@@ -331,16 +331,16 @@ mod tests {
     #[test]
     fn who_lingers_is_woken_once_and_by_the_last_of_those_it_waits_for() {
         let (queue, exit) = Queue::bounded(9, Arc::default());
-        let _first = queue.submit(event()).ok().expect("room");
+        let _first = queue.submit(event()).expect("room");
         exit.enough.store(3, Ordering::SeqCst);
         exit.attend();
-        let _second = queue.submit(event()).ok().expect("room");
+        let _second = queue.submit(event()).expect("room");
         assert!(exit.bell.try_recv().is_err(), "one is missing");
-        let _third = queue.submit(event()).ok().expect("room");
+        let _third = queue.submit(event()).expect("room");
         assert!(exit.bell.try_recv().is_ok(), "all are there");
         // They are there already: who lingers until the end of time comes back, and is woken by one alone from then on.
         exit.linger(moment() + std::time::Duration::from_secs(1 << 30), 3);
-        let _fourth = queue.submit(event()).ok().expect("room");
+        let _fourth = queue.submit(event()).expect("room");
         assert!(exit.bell.try_recv().is_ok(), "somebody waits");
     }
 
