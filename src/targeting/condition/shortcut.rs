@@ -1,4 +1,4 @@
-//! What most conditions are made of, decided without the library, which costs more than the rest of a decision: comparisons of an attribute with
+//! What most conditions are made of, decided without the library, which takes a good part of a decision: comparisons of an attribute with
 //! something written out, `in` a list written out, `has`, and `&&`, `||`, `!` of these.
 //!
 //! Invariant: it never says anything but what the library says. Wherever CEL could fail, a missing attribute or another type, it
