@@ -1,5 +1,5 @@
-//! The addresses that sites call with every page, answered in front of the router: its look-ups, guards, extractors and boxes cost a
-//! request as much as the whole decision does.
+//! The addresses that sites call with every page, answered in front of the router: for one fixed path, its look-ups, guards, extractors
+//! and boxes are a good part of what a request costs, and give nothing.
 //!
 //! Invariant: whoever comes here passes the same gate as whoever goes on to the router.
 

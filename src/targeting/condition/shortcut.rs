@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn attribute() -> impl Strategy<Value = &'static str> {
-        prop::sample::select(vec!["country", "ctx.visits", "basket", "ctx.returning", "missing", "size"])
+        prop::sample::select(vec!["country", "ctx.visits", "basket", "ctx.returning", "missing", "size", "int"])
     }
 
     fn source() -> impl Strategy<Value = String> {
@@ -225,10 +225,10 @@ mod tests {
         #[test]
         fn it_says_what_the_library_says_or_nothing(
             source in source(),
-            values in [value(), value(), value(), value(), value()],
+            values in [value(), value(), value(), value(), value(), value()],
         ) {
             let mut context = Context::new();
-            for (name, value) in ["country", "visits", "basket", "returning", "size"].into_iter().zip(values) {
+            for (name, value) in ["country", "visits", "basket", "returning", "size", "int"].into_iter().zip(values) {
                 prop_assert!(context.insert(name.into(), value));
             }
             let condition = Condition::compile(&source).expect("what is made here compiles");
