@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{AllocationId, Slot};
 use crate::engine::checkpoint::AllocationState;
+use crate::engine::due::{Due, Growth};
 use crate::engine::event::Shares;
 use crate::engine::settings::Settings;
 use crate::policy::allocation::project;
@@ -25,21 +26,18 @@ pub(crate) fn shares_under(settings: &Settings, definition: u32, shares: &Shares
 pub struct Allocation {
     /// As it was computed, and the definition whose policy computed it.
     state: AllocationState,
-    /// The number of events at which the next one is due.
-    due_at: u64,
+    growth: Growth,
     /// In order of keys; floor applied, nothing excluded.
     propensities: Box<[f64]>,
 }
 
 impl Allocation {
-    /// Of shares computed for a definition, with its floors. Evidence grown by less than one part in `growth` keeps its
-    /// allocation; while small, every event makes a new one. A new one at every event would decide no better (STATISTICS
-    /// §18).
-    pub(crate) fn new(state: AllocationState, growth: u64, floors: &[f64]) -> Arc<Self> {
+    /// Of shares computed for a definition, with its floors. It is in force until the evidence has grown: a new one at every event
+    /// would decide no better (STATISTICS §18).
+    pub(crate) fn new(state: AllocationState, growth: Growth, floors: &[f64]) -> Arc<Self> {
         let all = vec![true; floors.len()];
         let propensities = project(&state.shares.shares, &all, floors).expect("a definition has a variation").into();
-        let due_at = state.evidence + (state.effective.unwrap_or(state.evidence) / growth).max(1);
-        Arc::new(Self { state, due_at, propensities })
+        Arc::new(Self { state, growth, propensities })
     }
 
     /// Its id, which exposures name.
@@ -60,9 +58,9 @@ impl Allocation {
         shares_under(settings, self.state.definition, &self.state.shares)
     }
 
-    /// The number of events at which the next one is due.
-    pub(crate) fn due_at(&self) -> u64 {
-        self.due_at
+    /// When the next one is due, where so many conversions have been counted.
+    pub(crate) fn due(&self, conversions: u64) -> Due {
+        Due::after(self.growth, self.state.evidence, self.state.effective, conversions)
     }
 
     /// The definition it was computed for.

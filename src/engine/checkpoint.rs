@@ -163,7 +163,7 @@ pub struct AllocationState {
     pub definition: u32,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
-    /// How many they count for, where some are forgotten or not yet known.
+    /// How many they count for, where some are forgotten.
     pub effective: Option<u64>,
     /// The fit of all segments it was computed with.
     pub fit: Option<AllocationId>,

@@ -285,7 +285,7 @@ pub struct AllocationComputed {
     pub at: Timestamp,
     /// Events in the tallies it was computed from.
     pub evidence: u64,
-    /// How many they count for, where some are forgotten or not yet known.
+    /// How many they count for, where some are forgotten. Earlier builds left out as well what was not known yet.
     pub effective: Option<u64>,
     /// The fit of all segments it was computed with, by the id of its [`PoolFitted::unseen`].
     pub fit: Option<AllocationId>,
@@ -308,7 +308,7 @@ pub struct PoolFitted {
     pub at: Timestamp,
     /// Events in the tallies of all segments.
     pub evidence: u64,
-    /// How many they count for, where some are forgotten or not yet known.
+    /// How many they count for, where some are forgotten. Earlier builds left out as well what was not known yet.
     pub effective: Option<u64>,
     /// The half-life that all segments together picked, where one is picked.
     pub half_life: Option<Span>,

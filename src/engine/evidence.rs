@@ -24,7 +24,7 @@ pub(crate) struct Inputs {
     /// What all segments say together.
     fitted: Option<Arc<Fitted>>,
     expected_visitors: f64,
-    /// Effective events, where they are not those that were counted.
+    /// How many events count, where some are forgotten.
     pub(crate) effective: Option<u64>,
 }
 

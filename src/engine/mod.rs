@@ -14,6 +14,7 @@ pub mod decide;
 pub mod definition;
 mod digest;
 mod draw;
+mod due;
 pub mod epoch;
 pub mod error;
 pub mod event;

@@ -8,10 +8,12 @@ use arc_swap::ArcSwapOption;
 use crate::domain::{AllocationId, Timestamp};
 use crate::engine::Engine;
 use crate::engine::allocation::Allocation;
+use crate::engine::due::{Counted, Due, Growth};
 use crate::engine::event::PoolFitted;
 use crate::engine::experiment::Active;
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::Learned;
+use crate::engine::settings::Settings;
 
 /// Evidence of all segments grown by less than this part keeps its fit: what it says of a segment changes slowly, and each
 /// segment's own counts are live in between.
@@ -31,9 +33,19 @@ pub struct Fitted {
     pub computed: Arc<PoolFitted>,
     /// What segments without evidence are allocated by.
     pub(crate) unseen: Arc<Allocation>,
+    growth: Growth,
 }
 
 impl Fitted {
+    pub(crate) fn new(computed: Arc<PoolFitted>, unseen: Arc<Allocation>, settings: &Settings) -> Self {
+        Self { computed, unseen, growth: Growth::of(settings, GROWTH) }
+    }
+
+    /// When the next one is due.
+    fn due(&self, counted: Counted) -> Due {
+        Due::after(self.growth, self.computed.evidence, self.computed.effective, counted.conversions)
+    }
+
     /// Its id: that of what unseen segments are allocated by, which is a hash of the fit.
     #[must_use]
     pub fn id(&self) -> AllocationId {
@@ -49,7 +61,7 @@ pub(crate) struct Progress {
     /// Exposures among them.
     pub(crate) exposures: u64,
     pub(crate) newest: Timestamp,
-    due_at: u64,
+    due: Due,
     refreshing: bool,
 }
 
@@ -64,8 +76,8 @@ impl Pool {
     }
 
     pub(crate) fn set(&self, fitted: Fitted) {
-        let PoolFitted { evidence, effective, .. } = *fitted.computed;
-        self.progress().due_at = evidence + (effective.unwrap_or(evidence) / GROWTH).max(1);
+        let mut progress = self.progress();
+        progress.due = fitted.due(progress.counted());
         self.fitted.store(Some(Arc::new(fitted)));
     }
 
@@ -89,9 +101,13 @@ impl Progress {
         self.newest = self.newest.max(decided);
     }
 
+    fn counted(&self) -> Counted {
+        Counted { events: self.events, conversions: self.events.saturating_sub(self.exposures) }
+    }
+
     /// Whether a fit is due; then one is under way.
     fn begin(&mut self, outdated: bool) -> bool {
-        let due = !self.refreshing && self.events > 0 && (outdated || self.events >= self.due_at);
+        let due = !self.refreshing && self.events > 0 && (outdated || self.due.is(self.counted()));
         self.refreshing |= due;
         due
     }
@@ -146,6 +162,9 @@ impl Active {
         }
         let mut progress = self.current().pool.progress();
         (progress.events, progress.exposures, progress.newest) = (events, exposures, newest);
+        if let Some(fitted) = self.current().pool.fitted() {
+            progress.due = fitted.due(progress.counted());
+        }
     }
 }
 
@@ -157,7 +176,7 @@ impl Engine {
         let Some(epoch) = active.epoch(computed.epoch) else { return };
         if computed.definition == active.settings.version {
             let unseen = active.settings.without_evidence(computed.unseen.clone());
-            epoch.pool.set(Fitted { computed: Arc::clone(computed), unseen });
+            epoch.pool.set(Fitted::new(Arc::clone(computed), unseen, &active.settings));
             experiment.mark_changed();
         }
         epoch.pool.abandon();

@@ -41,7 +41,7 @@ impl RefreshJob {
         let fit = fitted.as_ref().map(|fitted| fitted.id());
         let in_force = segment.allocation();
         let amended = tallies.amendments != in_force.amendments();
-        if tallies.events < tallies.due_at && fit == in_force.fit() && !amended {
+        if !tallies.due.is(tallies.counted()) && fit == in_force.fit() && !amended {
             return None;
         }
         tallies.refreshing = true;
@@ -144,5 +144,6 @@ impl Tallies {
         self.control_total.merge(&other.control_total);
         self.newest = self.newest.max(other.newest);
         self.events += other.events;
+        self.conversions += other.conversions;
     }
 }

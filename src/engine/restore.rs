@@ -8,6 +8,7 @@ use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::{
     AllocationState, Changes, ExperimentState, ModelState, RowName, SegmentName, SegmentState, StateRecord,
 };
+use crate::engine::due::Growth;
 use crate::engine::epoch::Epoch;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::model::Model;
@@ -164,7 +165,7 @@ impl Engine {
                 shares,
             };
             let unseen = restored_allocation(&active.settings, state)?;
-            active.current().pool.set(Fitted { computed, unseen });
+            active.current().pool.set(Fitted::new(computed, unseen, &active.settings));
         }
         self.insert(key.clone(), Experiment::new(key, state.status, active, state.rewards));
         Ok(())
@@ -217,7 +218,7 @@ impl Engine {
 fn restored_allocation(settings: &Settings, state: AllocationState) -> Result<Arc<Allocation>, RestoreError> {
     if state.definition != settings.version {
         let floors = vec![0.0; state.shares.shares.len()];
-        return Ok(Allocation::new(state, 1, &floors));
+        return Ok(Allocation::new(state, Growth::of(settings, 1), &floors));
     }
     if state.shares.shares.len() != settings.slots_by_key().len() {
         let key = &settings.definition.key;

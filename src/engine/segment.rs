@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::domain::{GoalKind, SegmentKey, Slot, Timestamp};
 use crate::engine::allocation::Allocation;
+use crate::engine::due::{Counted, Due};
 use crate::posterior::bucket::{BucketLengths, Buckets};
 use crate::posterior::tally::Tally;
 
@@ -37,8 +38,10 @@ pub(crate) struct Tallies {
     pub(crate) events: u64,
     /// Amendments, retractions and erasures that changed what trains: an allocation is due where it was computed from fewer.
     pub(crate) amendments: u64,
-    /// The number of events at which the next allocation is due.
-    pub(crate) due_at: u64,
+    /// Conversions among them.
+    pub(crate) conversions: u64,
+    /// When the next allocation is.
+    pub(crate) due: Due,
     /// An allocation is being computed.
     pub(crate) refreshing: bool,
 }
@@ -100,7 +103,13 @@ impl Tallies {
         }
         if !place.control {
             self.events = learned.count_into(self.events);
+            self.conversions = learned.count_into(self.conversions);
         }
+    }
+
+    /// What trains.
+    pub(crate) const fn counted(&self) -> Counted {
+        Counted { events: self.events, conversions: self.conversions }
     }
 
     fn side(&mut self, control: bool) -> (&mut Buckets, &mut Tally) {
@@ -116,6 +125,7 @@ impl Tallies {
         let newest = learning.as_slice().last().map_or(Timestamp::ZERO, |bucket| bucket.start);
         let (learning_total, control_total) = (learning.total(), control.total());
         let events = learning_total.events();
+        let conversions = events - learning_total.all_exposures();
         Self {
             learning,
             control,
@@ -124,7 +134,8 @@ impl Tallies {
             newest,
             events,
             amendments,
-            due_at: 0,
+            conversions,
+            due: Due::NOW,
             refreshing: false,
         }
     }
@@ -132,7 +143,7 @@ impl Tallies {
 
 impl Segment {
     pub(crate) fn new(key: Option<SegmentKey>, mut tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
-        tallies.due_at = allocation.due_at();
+        tallies.due = allocation.due(tallies.conversions);
         let allocation = ArcSwap::new(allocation);
         Arc::new(Self { key, tallies: Mutex::new(tallies), allocation, changed: AtomicBool::new(true) })
     }
@@ -151,7 +162,8 @@ impl Segment {
 
     /// Puts an allocation in force. For the writer alone.
     pub(crate) fn set_allocation(&self, allocation: Arc<Allocation>) {
-        self.tallies().due_at = allocation.due_at();
+        let mut tallies = self.tallies();
+        tallies.due = allocation.due(tallies.conversions);
         self.allocation.store(allocation);
     }
 

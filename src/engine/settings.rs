@@ -8,6 +8,7 @@ use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
 use crate::engine::contextual::{Contextual, check_contextual, check_receipts, compile_schema};
 use crate::engine::definition::{Definition, Goal, Role, Segments};
+use crate::engine::due::Growth;
 use crate::engine::error::FieldError;
 use crate::engine::event::Shares;
 use crate::engine::evidence::Inputs;
@@ -319,11 +320,11 @@ impl Settings {
         Shares { id: AllocationId(id), variations: self.slots_by_key.clone(), shares: shares.into() }
     }
 
-    /// Shares as an allocation in force. `effective` is the number of events it rests on where that is not `evidence`.
+    /// Shares as an allocation in force.
     pub(crate) fn allocation(&self, state: AllocationState) -> Arc<Allocation> {
         // Draws cost more than a quadrature, and 5 % decides as well as 1 % (STATISTICS §18).
-        let growth = if self.borrows { 20 } else { 100 };
-        Allocation::new(state, growth, &self.floors)
+        let parts = if self.borrows { 20 } else { 100 };
+        Allocation::new(state, Growth::of(self, parts), &self.floors)
     }
 
     /// An allocation that rests on nothing of its segment.

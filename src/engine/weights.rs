@@ -133,7 +133,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Effective counts of a segment, in order of keys, and their number where it is not that of the events.
+    /// Effective counts of a segment, in order of keys, and how many events they are where some are forgotten, whether their rewards
+    /// may still come or not.
     pub(crate) fn arms(&self, tallies: &Tallies) -> (Vec<Arm>, Option<u64>) {
         let buckets = tallies.learning.as_slice();
         let (goal, kind, slots) = (self.settings.primary(), self.settings.primary_kind(), self.settings.slots_by_key());
@@ -144,10 +145,14 @@ impl<'a> Weights<'a> {
             return (slots.iter().map(arm).collect(), None);
         }
         let arms = weigh(buckets, slots, goal, kind, self.now, weighing);
-        let effective: f64 = arms.iter().map(|arm| arm.exposures + arm.conversions).sum();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of events")]
-        let effective = effective as u64;
-        (arms, Some(effective))
+        let effective = weighing.half_life.map(|_| {
+            let kept = weigh(buckets, slots, goal, kind, self.now, Weighing { open: Open::Counts, ..weighing });
+            let events: f64 = kept.iter().map(|arm| arm.exposures + arm.conversions).sum();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of events")]
+            let events = events as u64;
+            events
+        });
+        (arms, effective)
     }
 
     /// Exposures that a report's numbers rest on.

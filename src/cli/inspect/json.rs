@@ -24,6 +24,7 @@ pub(super) fn segment(found: &SegmentInspection) -> Value {
             "effective_evidence": state.effective,
             "fit": state.fit.map(|fit| fit.to_string()),
             "next_at_events": found.due_at,
+            "next_at_conversions": found.due_at_conversions,
             "shares": state.shares.variations.iter().zip(&state.shares.shares)
                 .map(|(slot, share)| (variation(active.variation_keys(), *slot), json!(share))).collect::<Map<_, _>>(),
         })

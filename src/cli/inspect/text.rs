@@ -42,8 +42,10 @@ pub(super) fn segment(shown: &Value) -> String {
         None => lines.push("allocation  from each visitor's features; of whom nothing is known:".into()),
         Some(allocation) => {
             let fit = allocation["fit"].as_str().map_or_else(String::new, |fit| format!(" with fit {fit}"));
+            let conversions = allocation["next_at_conversions"].as_u64();
+            let conversions = conversions.map_or_else(String::new, |count| format!(" or at {count} conversions"));
             lines.push(format!(
-                "allocation  {} of {}, by definition {} from {} events{fit}; the next at {}",
+                "allocation  {} of {}, by definition {} from {} events{fit}; the next at {}{conversions}",
                 text(&allocation["id"]),
                 text(&allocation["of"]),
                 allocation["definition"],

@@ -6,6 +6,7 @@ use crate::domain::*;
 use crate::engine::Engine;
 use crate::engine::checkpoint::{RewardCounts, StateRecord};
 use crate::engine::definition::*;
+use crate::engine::due::Due;
 use crate::engine::event::*;
 use crate::engine::ledger::{Outcome, Position, judge};
 use crate::engine::refresh::RefreshJob;
@@ -273,7 +274,7 @@ pub(crate) fn recompute(driver: &mut Driver) {
     for segment in active.segments().iter().chain(active.all()) {
         let job = {
             let mut tallies = segment.tallies();
-            (tallies.due_at, tallies.refreshing) = (0, false);
+            (tallies.due, tallies.refreshing) = (Due::NOW, false);
             RefreshJob::if_due(segment, &mut tallies, &active)
         };
         driver.apply(job.expect("due").compute());

@@ -287,7 +287,7 @@ fn check_refreshes(engine: &Engine, memory: &Arc<MemoryStore>, counts: &Counts) 
     again.due(&mut jobs);
     for segment in segments {
         let tallies = segment.tallies();
-        let due = tallies.events >= tallies.due_at;
+        let due = tallies.due.is(tallies.counted());
         assert!(!due || tallies.refreshing || handed_back > 0, "{:?} is due and forgotten", segment.key());
         let found = jobs.iter().any(|job| job.key().2 == Some(segment.key().cloned()));
         assert!(!due || found, "{:?} is due and the next start does not find it", segment.key());

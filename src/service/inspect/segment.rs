@@ -50,6 +50,8 @@ pub struct SegmentInspection {
     pub shared: bool,
     /// The number of events at which the next one is due.
     pub due_at: u64,
+    /// The number of conversions among them at which it is due all the same, where rewards may still come.
+    pub due_at_conversions: Option<u64>,
     /// What visitors are drawn from where nothing is excluded, in order of variations' keys; under a policy that learns from
     /// features, visitors of whom nothing is known.
     pub propensities: Vec<f64>,
@@ -95,7 +97,7 @@ pub fn inspect_segment(
         None if active.settings.policy().learns() => cell.allocation().state(),
         None => active.initial.state(),
     };
-    let due_at = deciding.map_or(tallies.due_at, |all| all.tallies().due_at);
+    let due = deciding.map_or(tallies.due, |all| all.tallies().due);
     let buckets = tallies.learning.as_slice();
     Ok(SegmentInspection {
         status: found.status(),
@@ -111,7 +113,8 @@ pub fn inspect_segment(
         half_life: reading.half_life,
         allocation: (!active.settings.is_contextual()).then_some(in_force),
         shared: deciding.is_some(),
-        due_at,
+        due_at: due.at_events(),
+        due_at_conversions: due.at_conversions(),
         propensities: active.propensities(&cell),
         head: store.head().number,
         learning: tallies.learning_total.clone(),
