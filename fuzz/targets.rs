@@ -56,7 +56,7 @@ pub(crate) fn records(bytes: &[u8]) {
                 assert_eq!(page::decode_fact(&key, &record).expect("what was written is read"), entry);
             });
             let owned: Vec<_> = facts.iter().map(|(key, record)| (*key, record.to_vec())).collect();
-            assert_eq!(page::encode_page(owned.iter().map(|(key, record)| (key, record))), rest);
+            assert_eq!(page::encode_page(owned.iter().map(|(key, record)| (key, &record[..]))), rest);
         }
         2 => {
             if let Some((key, value)) = keyed()

@@ -85,7 +85,11 @@ const OUTSIDE: &[Outside] = &[
         &["simulations", "src/cli", "src/http/sdk"],
         "logs are read by simulations alone; the script of pages is compressed once",
     ),
-    outside("foldhash", &["src/engine/table", "src/engine/settings"], "the hash of what every decision looks up"),
+    outside(
+        "foldhash",
+        &["src/engine/table", "src/engine/settings", "src/service/ledger"],
+        "the hash of what every decision and every reward looks up",
+    ),
     outside(
         "futures-util",
         &["src/http/lines", "src/http/events", "src/http/body", "src/http/front"],
@@ -131,6 +135,7 @@ const OUTSIDE: &[Outside] = &[
         "the keyed hash that draws, and ids nobody chose",
     ),
     outside("sled", &["src/store/disk"], "what was found about sled is handled in one place, and it can be exchanged"),
+    outside("smol_str", &["src/domain/id"], "texts of ids, whatever holds them"),
     outside("statrs", &["src/posterior", "src/policy", "src/report"], "special functions are mathematics"),
     outside("thiserror", EVERYWHERE, "every layer has its errors"),
     outside(

@@ -60,6 +60,18 @@ impl<'a> Context<'a> {
         true
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.attributes.len()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.attributes.is_empty()
+    }
+
     /// The value of an attribute; `None` if it is missing.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {

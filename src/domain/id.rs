@@ -1,7 +1,8 @@
 //! Names and numbers by which things are known, each a type of its own, so that a goal is never taken for a variation.
 
 use std::fmt;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 /// A text that cannot be an id, with what would be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +45,7 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $rule:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Checks a text from outside.
@@ -52,7 +53,7 @@ macro_rules! text_id {
             /// # Errors
             /// [`InvalidId`] names the kind of id, what was given and what is allowed.
             pub fn new(text: &str) -> Result<Self, InvalidId> {
-                if $check(text) { Ok(Self(Arc::from(text))) } else { Err(InvalidId::new($what, text, $rule)) }
+                if $check(text) { Ok(Self(SmolStr::new(text))) } else { Err(InvalidId::new($what, text, $rule)) }
             }
 
             /// The text itself.
@@ -118,7 +119,7 @@ text_id!(
 /// The cell of attribute space in which one set of tallies is kept. Built by targeting, never by hand; at most
 /// [`SegmentKey::MAX_BYTES`] long, which targeting ensures when a definition is checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SegmentKey(Arc<str>);
+pub struct SegmentKey(SmolStr);
 
 impl SegmentKey {
     /// Longest key, in bytes: a receipt holds it and must stay under 1,200 characters.
@@ -135,7 +136,7 @@ impl SegmentKey {
     #[must_use]
     pub fn new(text: &str) -> Self {
         assert!(text.len() <= Self::MAX_BYTES, "a segment key of {} bytes was built", text.len());
-        Self(Arc::from(text))
+        Self(SmolStr::new(text))
     }
 
     /// The text itself.
@@ -216,16 +217,22 @@ impl DecisionId {
     }
 }
 
-impl fmt::Display for DecisionId {
+impl From<DecisionId> for String {
     /// 32 hexadecimal digits, which sort like the ids. Written out: every answer has one, and the formatting of a number takes
     /// longer than its digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn from(id: DecisionId) -> Self {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(self.to_bytes()) {
+        let mut text = vec![0; 32];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(id.to_bytes()) {
             digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        Self::from_utf8(text).expect("digits are a text")
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from(*self))
     }
 }
 

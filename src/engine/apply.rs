@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::checkpoint::{AllocationState, RewardCounts};
 use crate::engine::contribution::{Change, Contribution};
 use crate::engine::definition::Delay;
+use crate::engine::due::Due;
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{
@@ -117,28 +118,29 @@ impl Engine {
     }
 
     fn apply_rewarded(&self, rewarded: &Rewarded, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
-        let Ok(experiment) = self.experiment(rewarded.record.experiment.as_str()) else { return };
-        {
-            let mut counts = experiment.rewards_for_writing();
-            match judgement.outcome {
-                Outcome::Recorded => counts.recorded += 1,
-                Outcome::Repeated => counts.repeated += 1,
-                Outcome::Late => counts.late += 1,
-                // Counted as refused, where its sender is told.
-                Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
-            }
-            if judgement.outcome == Outcome::Recorded
-                && !rewarded.record.control
-                && rewarded.record.epoch == experiment.active().settings.epoch
+        self.with_experiment(&rewarded.record.experiment, |experiment| {
             {
-                counts.newest = counts.newest.max(Some(rewarded.arrived_at));
+                let mut counts = experiment.rewards_for_writing();
+                match judgement.outcome {
+                    Outcome::Recorded => counts.recorded += 1,
+                    Outcome::Repeated => counts.repeated += 1,
+                    Outcome::Late => counts.late += 1,
+                    // Counted as refused, where its sender is told.
+                    Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
+                }
+                if judgement.outcome == Outcome::Recorded
+                    && !rewarded.record.control
+                    && rewarded.record.epoch == experiment.active().settings.epoch
+                {
+                    counts.newest = counts.newest.max(Some(rewarded.arrived_at));
+                }
             }
-        }
-        experiment.mark_changed();
-        if judgement.outcome == Outcome::Recorded {
-            let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
-            self.count(&rewarded.record, happened, &judgement.changes, jobs);
-        }
+            experiment.mark_changed();
+            if judgement.outcome == Outcome::Recorded {
+                let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
+                experiment.count(&rewarded.record, happened, &judgement.changes, jobs);
+            }
+        });
     }
 
     /// An amendment or a retraction, each counted in its place.
@@ -177,45 +179,9 @@ impl Engine {
         }
     }
 
-    /// Counts what happened to a decision in its cell. What belongs to an experiment that was deleted, or to an epoch whose
-    /// receipts have expired, counts for nobody.
+    /// Counts what happened to a decision. What belongs to an experiment that was deleted counts for nobody.
     fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
-        self.with_experiment(&record.experiment, |experiment| {
-            let active = experiment.active();
-            let Some(epoch) = active.epoch(record.epoch) else { return };
-            let place = Place {
-                variation: record.variation,
-                decided: record.decided_at(),
-                control: record.control,
-                lengths: epoch.lengths,
-            };
-            // The time an epoch has come to is in the experiment's row, whatever else changes.
-            experiment.mark_changed();
-            experiment.count_capped(changes);
-            let current = epoch.number == active.settings.epoch;
-            if !place.control {
-                tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
-            }
-            let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
-            if happened.exposures() == 0 && learned.is_empty() {
-                return;
-            }
-            let pools = active.settings.pools();
-            epoch.with_segment(&record.segment, &active, |segment| {
-                jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some(&active)));
-            });
-            if let Some(all) = active.all.as_ref().filter(|_| current) {
-                jobs.extend(add(all, place, happened, &learned, pools.then_some(&active)));
-                experiment.watch_budget(&active);
-            }
-            if current && !place.control {
-                active.learn(record, happened.exposures() == 1, &learned);
-            }
-            if current && !place.control && active.settings.borrows() {
-                epoch.pool.progress().count(place.decided, happened.exposures(), &learned);
-                jobs.extend(active.fit_if_due());
-            }
-        });
+        self.with_experiment(&record.experiment, |experiment| experiment.count(record, happened, changes, jobs));
     }
 
     fn apply_computed(&self, computed: &AllocationComputed, jobs: &mut Vec<RefreshJob>) {
@@ -345,11 +311,51 @@ impl Active {
 }
 
 impl Experiment {
+    /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody.
+    fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
+        let active = self.active();
+        let Some(epoch) = active.epoch(record.epoch) else { return };
+        let place = Place {
+            variation: record.variation,
+            decided: record.decided_at(),
+            control: record.control,
+            lengths: epoch.lengths,
+        };
+        // The time an epoch has come to is in the experiment's row, whatever else changes.
+        self.mark_changed();
+        self.count_capped(changes);
+        let current = epoch.number == active.settings.epoch;
+        if !place.control {
+            tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
+        }
+        let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
+        if happened.exposures() == 0 && learned.is_empty() {
+            return;
+        }
+        let pools = active.settings.pools();
+        epoch.with_segment(&record.segment, &active, |segment| {
+            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some(&active)));
+        });
+        if let Some(all) = active.all.as_ref().filter(|_| current) {
+            jobs.extend(add(all, place, happened, &learned, pools.then_some(&active)));
+            self.watch_budget(&active);
+        }
+        if current && !place.control {
+            active.learn(record, happened.exposures() == 1, &learned);
+        }
+        if current && !place.control && active.settings.borrows() {
+            epoch.pool.progress().count(place.decided, happened.exposures(), &learned);
+            jobs.extend(active.fit_if_due());
+        }
+    }
+
     /// Counts decisions that are learned as the cap, and no more as such.
     fn count_capped(&self, changes: &[Change]) {
         let capped = |contribution: Option<Contribution>| u64::from(contribution.is_some_and(|known| known.capped));
-        let mut counts = self.rewards_for_writing();
-        for Change { goal: _, before, after } in changes {
+        for Change { goal: _, before, after } in
+            changes.iter().filter(|change| capped(change.before) != capped(change.after))
+        {
+            let mut counts = self.rewards_for_writing();
             counts.capped = (counts.capped + capped(*after)).saturating_sub(capped(*before));
         }
     }
@@ -367,7 +373,7 @@ impl Experiment {
             let mut tallies = segment.tallies();
             if outdated {
                 // Not even the first event's worth of evidence is needed: variations may have come or gone.
-                tallies.due_at = 0;
+                tallies.due = Due::NOW;
             }
             jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
         }

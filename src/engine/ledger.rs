@@ -220,7 +220,7 @@ impl History<'_> {
             }
         }
         let fact = Fact::Activated { in_time, delay: event.at.since(self.record.decided_at()) };
-        let changes = self.changes(&fact, &goals, true);
+        let changes = self.changes(&self.with(&fact), &goals, true);
         let outcome = if in_time { Outcome::Recorded } else { Outcome::Late };
         self.remember(outcome, Standing::Learned, fact, changes)
     }
@@ -244,8 +244,9 @@ impl History<'_> {
             cap: event.cap,
         };
         let fact = Fact::Rewarded(reward.clone());
-        let changes = self.changes(&fact, &[event.goal], event.deferred);
-        reward.standing = standing(&self.with(&fact), &reward, event.deferred);
+        let after = self.with(&fact);
+        let changes = self.changes(&after, &[event.goal], event.deferred);
+        reward.standing = standing(&after, &reward, event.deferred);
         let outcome = if late { Outcome::Late } else { Outcome::Recorded };
         self.remember(outcome, reward.standing, Fact::Rewarded(reward), changes)
     }
@@ -262,8 +263,9 @@ impl History<'_> {
             return Judgement::without_effect(Outcome::Refused, Standing::Learned);
         }
         let fact = Fact::Corrected { goal, reward_id: reward_id.clone(), value };
-        let changes = self.changes(&fact, &[goal], deferred);
-        let standing = standing(&self.with(&fact), reward, deferred);
+        let after = self.with(&fact);
+        let changes = self.changes(&after, &[goal], deferred);
+        let standing = standing(&after, reward, deferred);
         let outcome = if reward.standing == Standing::AfterWindow { Outcome::Late } else { Outcome::Recorded };
         self.remember(outcome, standing, fact, changes)
     }
@@ -284,10 +286,9 @@ impl History<'_> {
         self.facts.iter().copied().chain(std::iter::once(fact)).collect()
     }
 
-    /// What one more fact changes.
-    fn changes(&self, fact: &Fact, goals: &[Slot], deferred: bool) -> Vec<Change> {
-        let after = self.with(fact);
-        goals.iter().filter_map(|goal| Change::between(&self.facts, &after, *goal, deferred)).collect()
+    /// What is changed by the facts being these.
+    fn changes(&self, after: &[&Fact], goals: &[Slot], deferred: bool) -> Vec<Change> {
+        goals.iter().filter_map(|goal| Change::between(&self.facts, after, *goal, deferred)).collect()
     }
 
     fn remember(&self, outcome: Outcome, standing: Standing, fact: Fact, changes: Vec<Change>) -> Judgement {

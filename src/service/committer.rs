@@ -52,6 +52,8 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     visitors: Arc<Visitors>,
     counts: Arc<Counts>,
     options: Options,
+    /// Empty between commits, but for its memory: a piece as large as this costs page faults each time it is taken anew.
+    judgements: Vec<Result<Judgement, CommitError>>,
     /// Rows of a checkpoint that could not be saved yet.
     unsaved: BTreeMap<Vec<u8>, StateRow>,
     last_checkpoint: Instant,
@@ -77,6 +79,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             visitors,
             counts,
             options,
+            judgements: Vec::new(),
             unsaved: BTreeMap::new(),
             last_checkpoint: moment(),
             doubt: Doubt::default(),
@@ -92,8 +95,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let mut due = Vec::new();
         self.engine.due(&mut due);
         self.hand_out(due);
-        // What is carried over from a commit that failed, and what comes. One piece of memory for all batches: freed and taken again,
-        // a large one costs page faults each time.
+        // What is carried over from a commit that failed, and what comes. One piece of memory for all batches, as for judgements.
         let mut batch: Vec<Waiting> = Vec::new();
         let mut stopping = false;
         while !stopping {
@@ -181,7 +183,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 return self.refuse(batch, &error);
             }
         };
-        let draft = match Draft::of(&mut batch, &*self.store) {
+        let mut draft = match Draft::of(&mut batch, &*self.store, std::mem::take(&mut self.judgements)) {
             Ok(draft) => draft,
             Err(error) => {
                 self.trouble(&error);
@@ -198,7 +200,9 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 }
                 self.health.set(None);
                 self.answered = batch.iter().filter(|waiting| waiting.reply.is_some()).count();
-                self.settle(&mut batch, draft.judgements);
+                self.settle(&mut batch, &mut draft.judgements);
+                self.judgements = draft.judgements;
+                self.judgements.shrink_to(MAX_BATCH);
                 self.took = began.elapsed();
                 self.counts.commits.ended(began);
                 self.counts.worked("commit", began, false, &facts);
@@ -212,22 +216,22 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
     }
 
-    /// Applies what is on disk and answers; the batch is empty afterwards.
-    fn settle(&self, batch: &mut Vec<Waiting>, judgements: Vec<Result<Judgement, CommitError>>) {
+    /// Applies what is on disk and answers; batch and judgements are empty afterwards.
+    fn settle(&self, batch: &mut Vec<Waiting>, judgements: &mut Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        for (Waiting { event, .. }, judgement) in batch.iter().zip(&judgements) {
+        for (Waiting { event, .. }, judgement) in batch.iter().zip(&*judgements) {
             if let Ok(judgement) = judgement {
                 self.engine.apply(event, judgement, &mut jobs);
                 self.visitors.saw(event, judgement);
             }
         }
-        let recorded = batch.iter().zip(&judgements);
+        let recorded = batch.iter().zip(&*judgements);
         self.counts
             .sample_ratios
             .saw(recorded.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?))));
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
-        for (Waiting { event, reply, .. }, judgement) in batch.drain(..).zip(judgements) {
+        for (Waiting { event, reply, .. }, judgement) in batch.drain(..).zip(judgements.drain(..)) {
             if let Some(reply) = reply {
                 // Whoever waited may have gone; the event is recorded all the same.
                 let _ = reply.send(judgement.map(|judgement| Committed::of(event, &judgement)));

@@ -310,8 +310,8 @@ impl Service {
         };
         let decision_id = match (query.decision_id, record) {
             (Some(given), _) if !sticky => given.to_owned(),
-            (_, Some(record)) => record.decision.to_string(),
-            (_, None) => crate::domain::DecisionId::new(who.now, self.entropy.wide_bits()).to_string(),
+            (_, Some(record)) => record.decision.into(),
+            (_, None) => crate::domain::DecisionId::new(who.now, self.entropy.wide_bits()).into(),
         };
         Answer {
             variation: decision.variation,

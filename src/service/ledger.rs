@@ -1,34 +1,44 @@
-//! The ledger over its store: pages of facts, read where they are asked for, changed in memory, and handed back as rows that are
-//! written with the blocks they come from, in one batch.
+//! The ledger over its store: pages of facts, read where they are asked for, and facts that are added in memory and handed back as
+//! rows that are written with the blocks they come from, in one batch.
 
-use std::collections::BTreeMap;
+mod pages;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
 
 use crate::domain::DecisionId;
 use crate::engine::ledger::LedgerEntry;
+use crate::service::ledger::pages::Pages;
 use crate::store::record::page::*;
-use crate::store::{Place, Row, Space, Store, StoreError, record};
-
-/// A page that would have more bytes is split. Some sixty facts: enough that facts in order of time cost next to nothing, few
-/// enough that one fact among old ones rewrites little.
-const PAGE_BYTES: usize = 4_000;
-
-/// Pages that a reader of the whole journal keeps in memory: some ten megabytes.
-const KEPT_PAGES: usize = 2_000;
+use crate::store::{Row, Space, Store, StoreError, record};
 
 /// The facts of a store's ledger, as far as they were asked for. Nobody else may write them while it lives.
 pub struct Ledger<'a> {
     store: &'a dyn Store,
     /// Whether an earlier build left rows of single facts.
     single: bool,
-    /// By the lowest key that each covers.
-    pages: BTreeMap<FactKey, Page>,
+    pages: Pages<'a>,
+    added: AddedFacts,
 }
 
-struct Page {
-    /// The lowest key that the next one covers.
-    next: Option<FactKey>,
-    facts: BTreeMap<FactKey, Vec<u8>>,
-    changed: bool,
+/// Facts that no row holds yet. A commit adds thousands: they are kept as they come, and sorted once.
+#[derive(Default)]
+struct AddedFacts {
+    facts: Vec<Added>,
+    /// Their records, one behind the other.
+    records: Vec<u8>,
+    /// The last one about each decision. Whoever could choose the ids of decisions could not foresee their hashes.
+    newest: HashMap<DecisionId, usize, RandomState>,
+}
+
+struct Added {
+    key: FactKey,
+    /// Where its record stands.
+    record: Range<usize>,
+    /// The one before it about the same decision.
+    before: Option<usize>,
 }
 
 impl<'a> Ledger<'a> {
@@ -38,10 +48,10 @@ impl<'a> Ledger<'a> {
     /// If it cannot be read.
     pub fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
         let single = !store.rows(Space::Ledger, &[], None, 1)?.is_empty();
-        Ok(Self { store, single, pages: BTreeMap::new() })
+        Ok(Self { store, single, pages: Pages::of(store), added: AddedFacts::default() })
     }
 
-    /// All that is known of a decision.
+    /// All that is known of a decision, in any order.
     ///
     /// # Errors
     /// If the store cannot be read, or what it holds of the decision is not what was written.
@@ -57,19 +67,23 @@ impl<'a> Ledger<'a> {
         // Facts about one decision may stand in several pages, the last of which is looked for first.
         let mut at = high;
         loop {
-            let (from, page) = self.page(&at)?;
-            // Nearly always: a decision that nothing was known of, newer than all others of its page.
-            if from <= low && page.facts.last_key_value().is_none_or(|(last, _)| *last < low) {
-                return Ok(known);
-            }
-            for (key, record) in page.facts.range(low..=at) {
-                known.push(decode_fact(key, record)?);
+            let (from, page) = self.pages.covering(&at)?;
+            for (key, record) in page.within(&low, &at) {
+                // Something else may have been added in its place.
+                if self.added.record(decision, key).is_none() {
+                    known.push(decode_fact(key, record)?);
+                }
             }
             match before(from).filter(|_| from > low) {
                 Some(key) => at = key,
-                None => return Ok(known),
+                None => break,
             }
         }
+        for index in self.added.about(decision) {
+            let added = &self.added.facts[index];
+            known.push(decode_fact(&added.key, &self.added.records[added.record.clone()])?);
+        }
+        Ok(known)
     }
 
     /// Remembers a fact, in memory until [`Self::take_rows`]; says whether it was new or another.
@@ -77,17 +91,22 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// If the store cannot be read.
     pub fn add(&mut self, entry: &LedgerEntry) -> Result<bool, StoreError> {
-        let (key, record) = (fact_key(entry), encode_fact(entry));
         if self.single && self.holds_single(entry)? {
             return Ok(false);
         }
-        let (_, page) = self.page(&key)?;
-        if page.facts.get(&key) == Some(&record) {
-            return Ok(false);
+        let key = fact_key(entry);
+        let (_, page) = self.pages.covering(&key)?;
+        let start = self.added.records.len();
+        write_fact(entry, &mut self.added.records);
+        let known = self.added.record(entry.decision, &key).or_else(|| page.record(&key));
+        let changed = known != Some(&self.added.records[start..]);
+        if changed {
+            page.changed = true;
+            self.added.push(entry.decision, key, start);
+        } else {
+            self.added.records.truncate(start);
         }
-        page.facts.insert(key, record);
-        page.changed = true;
-        Ok(true)
+        Ok(changed)
     }
 
     /// Whether a fact is known as it is.
@@ -99,21 +118,23 @@ impl<'a> Ledger<'a> {
             return Ok(true);
         }
         let key = fact_key(entry);
-        let (_, page) = self.page(&key)?;
-        Ok(page.facts.get(&key).is_some_and(|record| *record == encode_fact(entry)))
+        let (_, page) = self.pages.covering(&key)?;
+        let known = self.added.record(entry.decision, &key).or_else(|| page.record(&key));
+        Ok(known.is_some_and(|record| *record == encode_fact(entry)))
     }
 
     /// Rows that say what was added, to be written at once; after that nothing more is kept in memory.
     pub fn take_rows(&mut self) -> Vec<Row> {
-        let pages = std::mem::take(&mut self.pages);
-        pages.iter().filter(|(_, page)| page.changed).flat_map(|(from, page)| page.rows(from)).collect()
+        let AddedFacts { mut facts, records, newest: _ } = std::mem::take(&mut self.added);
+        facts.sort_unstable_by_key(|added| in_order(&added.key));
+        let facts: Vec<(&FactKey, &[u8])> =
+            facts.iter().map(|added| (&added.key, &records[added.record.clone()])).collect();
+        self.pages.take_rows(&facts)
     }
 
     /// Lets go of pages where there are many, for whoever only reads.
     pub(crate) fn let_go(&mut self) {
-        if self.pages.len() > KEPT_PAGES {
-            self.pages.retain(|_, page| page.changed);
-        }
+        self.pages.let_go();
     }
 
     fn holds_single(&self, entry: &LedgerEntry) -> Result<bool, StoreError> {
@@ -121,59 +142,42 @@ impl<'a> Ledger<'a> {
         let found = self.store.rows(Space::Ledger, &row.key, None, 1)?.pop();
         Ok(found.is_some_and(|(_, value)| Some(value) == row.value))
     }
-
-    /// The page that covers a key, and the lowest key it covers.
-    fn page(&mut self, key: &FactKey) -> Result<(FactKey, &mut Page), StoreError> {
-        let known = self.pages.range(..=*key).next_back();
-        let known = known.filter(|(_, page)| page.next.is_none_or(|next| *key < next)).map(|(from, _)| *from);
-        let from = known.map_or_else(|| self.load(key), Ok)?;
-        Ok((from, self.pages.get_mut(&from).expect("it was found or loaded")))
-    }
-
-    fn load(&mut self, key: &FactKey) -> Result<FactKey, StoreError> {
-        let Place { row, next } = self.store.place(Space::LedgerPage, key)?;
-        let next = next.map(|next| page_key(&next)).transpose()?;
-        let (from, facts) = match &row {
-            // The first page of all covers whatever is lower than others, so that no fact there begins another.
-            None => ([0; 28], BTreeMap::new()),
-            Some((from, page)) => {
-                let own = decode_page(page)?.into_iter().filter(|(key, _)| next.is_none_or(|next| *key < next));
-                (page_key(from)?, own.map(|(key, record)| (key, record.to_vec())).collect())
-            }
-        };
-        self.pages.insert(from, Page { next, facts, changed: false });
-        Ok(from)
-    }
 }
 
-impl Page {
-    /// Its row, or several if it has grown too long: filled up where nothing comes after it, since what comes next is newer;
-    /// else of equal lengths, so that each has room.
-    fn rows(&self, from: &FactKey) -> Vec<Row> {
-        let bytes: usize = self.facts.values().map(|record| fact_bytes(record)).sum();
-        let parts = bytes.div_ceil(PAGE_BYTES).max(1);
-        let most = if self.next.is_none() { PAGE_BYTES } else { bytes.div_ceil(parts) };
-        let mut rows = Vec::with_capacity(parts + 1);
-        let (mut part, mut length): (Vec<(&FactKey, &Vec<u8>)>, usize) = (Vec::new(), 0);
-        let mut key = *from;
-        for (fact, record) in &self.facts {
-            if length > 0 && length + fact_bytes(record) > most {
-                rows.push(row(&key, &part));
-                (part, length) = (Vec::new(), 0);
+impl AddedFacts {
+    /// Places of the facts about a decision, the last first.
+    fn about(&self, decision: DecisionId) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.newest.get(&decision).copied(), |index| self.facts[*index].before)
+    }
+
+    fn place(&self, decision: DecisionId, key: &FactKey) -> Option<usize> {
+        self.about(decision).find(|index| self.facts[*index].key == *key)
+    }
+
+    fn record(&self, decision: DecisionId, key: &FactKey) -> Option<&[u8]> {
+        self.place(decision, key).map(|index| &self.records[self.facts[index].record.clone()])
+    }
+
+    /// Adds the fact whose record begins here, in the place of what was added under its key.
+    fn push(&mut self, decision: DecisionId, key: FactKey, start: usize) {
+        let record = start..self.records.len();
+        match self.place(decision, &key) {
+            Some(index) => self.facts[index].record = record,
+            None => {
+                let before = self.newest.insert(decision, self.facts.len());
+                self.facts.push(Added { key, record, before });
             }
-            if part.is_empty() && !rows.is_empty() {
-                key = *fact;
-            }
-            length += fact_bytes(record);
-            part.push((fact, record));
         }
-        rows.push(row(&key, &part));
-        rows
     }
 }
 
-fn row(key: &FactKey, facts: &[(&FactKey, &Vec<u8>)]) -> Row {
-    Row { space: Space::LedgerPage, key: key.to_vec(), value: Some(encode_page(facts.iter().copied())) }
+/// Numbers in the order of keys: they are compared in a moment.
+fn in_order(key: &FactKey) -> (u128, u128) {
+    let (decision, position) = key.split_first_chunk::<16>().expect("a key has 28 bytes");
+    let position = position.last_chunk::<12>().expect("which leaves twelve");
+    let mut wide = [0; 16];
+    wide[4..].copy_from_slice(position);
+    (u128::from_be_bytes(*decision), u128::from_be_bytes(wide))
 }
 
 /// The key just before another; `None` before the first.

@@ -1,6 +1,9 @@
 //! A decision's answer.
 
+use std::cell::RefCell;
+
 use crate::access::key::Role;
+use crate::domain::Timestamp;
 use crate::engine::decide::{Basis, Reason};
 use crate::http::body::rfc3339;
 use crate::http::problem::Problem;
@@ -61,7 +64,7 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
     write_json(out, &settings.version);
     if let Some(expires) = answer.expires {
         out.extend_from_slice(br#","expires":""#);
-        out.extend_from_slice(rfc3339(expires).as_bytes());
+        write_time(expires, out);
         out.push(b'"');
     }
     out.extend_from_slice(br#","ignored":["#);
@@ -86,6 +89,19 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
         write_explanation(answer, query, basis, out);
     }
     out.push(b'}');
+}
+
+/// Many answers are made within one millisecond, and a date is written in the time of some ten of their fields.
+fn write_time(at: Timestamp, out: &mut Vec<u8>) {
+    thread_local! {
+        static LAST: RefCell<(Timestamp, String)> = const { RefCell::new((Timestamp::ZERO, String::new())) };
+    }
+    LAST.with_borrow_mut(|(of, text)| {
+        if *of != at || text.is_empty() {
+            (*of, *text) = (at, rfc3339(at));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
 }
 
 fn write_explanation(answer: &Answer, query: &Query<'_>, basis: &Basis, out: &mut Vec<u8>) {

@@ -80,7 +80,7 @@ pub(super) async fn batch(
         || body.consent.is_some()
         || body.experiments.is_some()
         || !body.exclude.is_empty()
-        || body.context.0.iter().next().is_some();
+        || !body.context.0.is_empty();
     if named || set {
         let allowed = "alone: each request of a batch brings its own experiment, visitor and context";
         return Err(Problem::field(Kind::FieldRefused, "requests", "requests beside other fields", allowed));

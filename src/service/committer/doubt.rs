@@ -56,14 +56,14 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// A batch failed. If the store can say at once what became of it, everybody is told the truth: recorded after all, or
     /// not at all. Else they are told to try again, and the batch is kept until the store can. What nobody waits for and is
     /// not on disk comes back.
-    pub(super) fn doubt(&mut self, mut batch: Vec<Waiting>, draft: Draft, error: &StoreError) -> Vec<Waiting> {
+    pub(super) fn doubt(&mut self, mut batch: Vec<Waiting>, mut draft: Draft, error: &StoreError) -> Vec<Waiting> {
         // First, so that decisions need not wait for what follows: they answer the default from here on.
         self.trouble(error);
         let head = draft.blocks.last().map(|block| Head { number: block.number, hash: block.hash() });
         match self.store.recover() {
             Ok(found) if head == Some(found) => {
                 tracing::warn!(block = found.number, "a batch that had failed is on disk after all");
-                self.settle(&mut batch, draft.judgements);
+                self.settle(&mut batch, &mut draft.judgements);
                 batch
             }
             Ok(_) => self.refuse(batch, error),
@@ -112,10 +112,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
         let found = self.store.recover()?;
         self.doubt.open = false;
-        let Some(Attempt { events, judgements, head }) = self.doubt.attempt.take() else { return Ok(Vec::new()) };
+        let Some(Attempt { events, mut judgements, head }) = self.doubt.attempt.take() else { return Ok(Vec::new()) };
         if head == Some(found) {
             tracing::warn!(block = found.number, events = events.len(), "a batch that had failed is on disk after all");
-            self.settle(&mut events.into_iter().map(|(waiting, _)| waiting).collect(), judgements);
+            self.settle(&mut events.into_iter().map(|(waiting, _)| waiting).collect(), &mut judgements);
             return Ok(Vec::new());
         }
         Ok(events.into_iter().filter(|(_, awaited)| !awaited).map(|(waiting, _)| waiting).collect())

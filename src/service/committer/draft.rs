@@ -19,9 +19,15 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn of(batch: &mut [Waiting], store: &dyn Store) -> Result<Self, StoreError> {
+    /// Of a batch. `judgements` is empty, and lends its memory.
+    pub(super) fn of(
+        batch: &mut [Waiting],
+        store: &dyn Store,
+        judgements: Vec<Result<Judgement, CommitError>>,
+    ) -> Result<Self, StoreError> {
         let head = store.head();
-        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements: Vec::with_capacity(batch.len()) };
+        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements };
+        draft.judgements.reserve(batch.len());
         // What this very batch adds is known to its later events.
         let mut fresh = Fresh::of(store)?;
         let mut left = Vec::new();

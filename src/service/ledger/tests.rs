@@ -3,6 +3,7 @@
 
 use crate::domain::{RewardId, Slot, Timestamp};
 use crate::engine::ledger::{Fact, Position};
+use crate::service::ledger::pages::PAGE_BYTES;
 use crate::service::ledger::*;
 use crate::store::memory::MemoryStore;
 use proptest::prelude::*;

@@ -84,7 +84,7 @@ fn an_entry_that_is_missing_altered_or_too_many_is_named() {
     let facts: Vec<(FactKey, Vec<u8>)> =
         decode_page(&page).expect("whole").into_iter().map(|(key, record)| (key, record.to_vec())).collect();
     let written = |key: &[u8], facts: &[(FactKey, Vec<u8>)]| {
-        let value = encode_page(facts.iter().map(|(key, record)| (key, record)));
+        let value = encode_page(facts.iter().map(|(key, record)| (key, &record[..])));
         let row = Row { space: Space::LedgerPage, key: key.to_vec(), value: Some(value) };
         store.append(&[], &[row]).expect("written");
     };

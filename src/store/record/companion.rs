@@ -1,6 +1,8 @@
 //! Companions: who a counted decision was for and what was known of the visitor, beside the block that counts it. The fold never
 //! reads them; they serve export and evaluation, and an erasure rewrites them without touching the journal.
 
+use bincode::enc::Encoder;
+use bincode::error::EncodeError;
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::context::Value;
@@ -31,12 +33,25 @@ pub struct Companion {
     pub context: Option<Context<'static>>,
 }
 
+/// `C` is the context, as attributes on the way in.
 #[derive(Encode, BorrowDecode)]
-struct StoredCompanion<'a> {
+struct StoredCompanion<'a, C> {
     /// First, and the id behind it: an erasure looks at nothing else.
     token: [u8; TOKEN],
     visitor: &'a str,
-    context: Option<Vec<(&'a str, StoredValue<'a>)>>,
+    context: Option<C>,
+}
+
+type StoredAttributes<'a> = Vec<(&'a str, StoredValue<'a>)>;
+
+/// The same bytes as [`StoredAttributes`], without a list of them.
+struct Attributes<'c>(&'c Context<'c>);
+
+impl Encode for Attributes<'_> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.0.len() as u64).encode(encoder)?;
+        self.0.iter().try_for_each(|(name, value)| (name, StoredValue::from(value)).encode(encoder))
+    }
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -57,10 +72,9 @@ thread_local! {
 pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_>) -> EncodedCompanion {
     const NEVER: &str = "a vector takes every byte, and no mirror refuses";
     let stored = |context| StoredCompanion { token: token.to_bytes(), visitor, context };
-    let attributes = context.iter().map(|(name, value)| (name, StoredValue::from(value))).collect();
     BYTES.with_borrow_mut(|bytes| {
         bytes.clear();
-        bincode::encode_into_std_write(stored(Some(attributes)), &mut *bytes, FORM).expect(NEVER);
+        bincode::encode_into_std_write(stored(Some(Attributes(context))), &mut *bytes, FORM).expect(NEVER);
         if bytes.len() > MAX_CONTEXT_BYTES {
             bytes.clear();
             bytes.shrink_to(MAX_CONTEXT_BYTES);
@@ -72,20 +86,28 @@ pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_
 
 /// Rows of a block's companions, each with the index of its event: as few as hold them.
 pub fn companion_rows(block: u64, companions: &[(u32, &[u8])], rows: &mut Vec<Row>) {
-    let mut chunks: Vec<Vec<u8>> = Vec::new();
-    let mut entry = Vec::new();
+    let new = |entry: &[u8]| {
+        let mut value = Vec::with_capacity(MAX_VALUE_BYTES + MAX_CONTEXT_BYTES);
+        value.push(VERSION);
+        value.extend_from_slice(entry);
+        value
+    };
+    let mut values: Vec<Vec<u8>> = Vec::new();
     for (index, companion) in companions {
-        entry.clear();
-        write_entry(*index, companion, &mut entry);
-        match chunks.last_mut() {
-            None => chunks.push(vec![VERSION]),
-            Some(chunk) if chunk.len() + entry.len() > MAX_VALUE_BYTES => chunks.push(vec![VERSION]),
-            Some(_) => {}
+        if values.is_empty() {
+            values.push(new(&[]));
         }
-        chunks.last_mut().expect("one was just made").extend_from_slice(&entry);
+        let value = values.last_mut().expect("there is one");
+        let start = value.len();
+        write_entry(*index, companion, value);
+        if value.len() > MAX_VALUE_BYTES && start > 1 {
+            let next = new(&value[start..]);
+            value.truncate(start);
+            values.push(next);
+        }
     }
-    for (chunk, value) in (0_u32..).zip(chunks) {
-        let key = [&companion_key(block)[..], &chunk.to_be_bytes()].concat();
+    for (number, value) in (0_u32..).zip(values) {
+        let key = [&companion_key(block)[..], &number.to_be_bytes()].concat();
         rows.push(Row { space: Space::Companion, key, value: Some(value) });
     }
 }
@@ -136,7 +158,7 @@ pub fn decode_companions(key: &[u8], value: &[u8]) -> Result<Vec<Companion>, Sto
     let block = block.ok_or_else(|| damaged(key, "a key that is none"))?;
     let companions = entries(value).map(|entry| {
         let (index, bytes) = entry?;
-        let (stored, length): (StoredCompanion<'_>, usize) =
+        let (stored, length): (StoredCompanion<'_, StoredAttributes<'_>>, usize) =
             bincode::borrow_decode_from_slice(bytes, FORM).map_err(|error| error.to_string())?;
         if length != bytes.len() {
             return Err(format!("{} bytes follow a companion", bytes.len() - length));

@@ -5,6 +5,8 @@
 //! A page holds the facts from its key up to the key of the next page. Whatever lies beyond that is what a page held before it
 //! was split, and a copy that was read meanwhile may still hold it.
 
+use std::ops::Range;
+
 use crate::domain::DecisionId;
 use crate::engine::ledger::{LedgerEntry, Position};
 use crate::store::StoreError;
@@ -44,8 +46,13 @@ fn key_at(decision: DecisionId, position: Position) -> FactKey {
 #[must_use]
 pub fn encode_fact(entry: &LedgerEntry) -> Vec<u8> {
     let mut record = Vec::with_capacity(64);
-    write(&StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry), ()), &mut record);
+    write_fact(entry, &mut record);
     record
+}
+
+/// Appends the record of a fact.
+pub fn write_fact(entry: &LedgerEntry, into: &mut Vec<u8>) {
+    write(&StoredEntry::from(entry), &((), version_3::EntryAdditions::from(entry), ()), into);
 }
 
 /// The fact of a record under its key.
@@ -74,8 +81,10 @@ pub fn fact_bytes(record: &[u8]) -> usize {
 /// # Panics
 /// If a record has 64 KiB: no fact is so long.
 #[must_use]
-pub fn encode_page<'a>(facts: impl IntoIterator<Item = (&'a FactKey, &'a Vec<u8>)>) -> Vec<u8> {
-    let mut page = vec![PAGE_VERSION];
+pub fn encode_page<'a>(facts: impl Iterator<Item = (&'a FactKey, &'a [u8])> + Clone) -> Vec<u8> {
+    let bytes: usize = facts.clone().map(|(_, record)| fact_bytes(record)).sum();
+    let mut page = Vec::with_capacity(1 + bytes);
+    page.push(PAGE_VERSION);
     for (key, record) in facts {
         let length = u16::try_from(record.len()).expect("a fact has some hundred bytes at most");
         page.extend_from_slice(key);
@@ -90,6 +99,15 @@ pub fn encode_page<'a>(facts: impl IntoIterator<Item = (&'a FactKey, &'a Vec<u8>
 /// # Errors
 /// [`StoreError::Damaged`].
 pub fn decode_page(page: &[u8]) -> Result<Vec<(FactKey, &[u8])>, StoreError> {
+    let places = fact_places(page)?;
+    Ok(places.into_iter().map(|(key, record)| (key, &page[record])).collect())
+}
+
+/// The same, with where their records stand in the page.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn fact_places(page: &[u8]) -> Result<Vec<(FactKey, Range<usize>)>, StoreError> {
     let damaged = |flaw: &str| StoreError::Damaged(format!("a page of the ledger {flaw}"));
     let mut rest = match page.split_first() {
         Some((&PAGE_VERSION, rest)) => rest,
@@ -98,16 +116,17 @@ pub fn decode_page(page: &[u8]) -> Result<Vec<(FactKey, &[u8])>, StoreError> {
         }
         None => return Err(damaged("is empty")),
     };
-    let mut facts: Vec<(FactKey, &[u8])> = Vec::new();
+    let mut facts: Vec<(FactKey, Range<usize>)> = Vec::new();
     while !rest.is_empty() {
         let (key, after) = rest.split_first_chunk().ok_or_else(|| damaged("ends within a key"))?;
         let (length, after) = after.split_first_chunk().ok_or_else(|| damaged("ends within a length"))?;
         let length = usize::from(u16::from_le_bytes(*length));
-        let (record, after) = after.split_at_checked(length).ok_or_else(|| damaged("ends within a fact"))?;
+        let start = page.len() - after.len();
+        let (_, after) = after.split_at_checked(length).ok_or_else(|| damaged("ends within a fact"))?;
         if facts.last().is_some_and(|(before, _)| before >= key) {
             return Err(damaged("has facts out of order"));
         }
-        facts.push((*key, record));
+        facts.push((*key, start..start + length));
         rest = after;
     }
     Ok(facts)
