@@ -62,8 +62,9 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     failed_at: Option<Instant>,
     /// Whether the last batch was as large as one may be: then more is there already.
     full: bool,
-    /// How many waited for the last commit, and how long it took.
+    /// How many waited for the last commit, whether most of what it wrote nobody waited for, and how long it took.
     answered: usize,
+    flowing: bool,
     took: Duration,
 }
 
@@ -86,6 +87,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             failed_at: None,
             full: false,
             answered: 0,
+            flowing: false,
             took: Duration::ZERO,
         }
     }
@@ -159,11 +161,13 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     /// Whoever was answered last is about to come again, and a commit costs nearly the same for one as for all of them: gives them as
-    /// long as the last commit took. Whoever was alone is not waited for.
+    /// long as the last commit took. Whoever was alone is not waited for. Where more is written than is waited for, others who will
+    /// wait come all the while, and each commit for a few of them keeps all from being answered: it takes a third of the time at most.
     fn linger(&self, taken: usize) {
+        let (patience, enough) = if self.flowing { (self.took * 2, MAX_BATCH) } else { (self.took, self.answered) };
         if self.answered > 1 {
-            self.events
-                .linger(moment() + self.took.min(self.options.commit_interval), self.answered.saturating_sub(taken));
+            let until = moment() + patience.min(self.options.commit_interval);
+            self.events.linger(until, enough.saturating_sub(taken));
         }
     }
 
@@ -200,6 +204,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 }
                 self.health.set(None);
                 self.answered = batch.iter().filter(|waiting| waiting.reply.is_some()).count();
+                self.flowing = 2 * self.answered < batch.len();
                 self.settle(&mut batch, &mut draft.judgements);
                 self.judgements = draft.judgements;
                 self.judgements.shrink_to(MAX_BATCH);
@@ -278,5 +283,7 @@ impl<I: Inbox, J: Jobs> Drop for Committer<I, J> {
     }
 }
 
+#[cfg(test)]
+mod lingering;
 #[cfg(test)]
 mod model;

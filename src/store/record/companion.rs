@@ -84,32 +84,27 @@ pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_
     })
 }
 
-/// Rows of a block's companions, each with the index of its event: as few as hold them.
+/// Rows of a block's companions, each with the index of its event: as few as hold them, but for some bytes.
 pub fn companion_rows(block: u64, companions: &[(u32, &[u8])], rows: &mut Vec<Row>) {
-    let new = |entry: &[u8]| {
-        let mut value = Vec::with_capacity(MAX_VALUE_BYTES + MAX_CONTEXT_BYTES);
-        value.push(VERSION);
-        value.extend_from_slice(entry);
-        value
-    };
     let mut values: Vec<Vec<u8>> = Vec::new();
     for (index, companion) in companions {
-        if values.is_empty() {
-            values.push(new(&[]));
+        let most = entry_bytes_at_most(companion);
+        if values.last().is_none_or(|value| value.len() + most > MAX_VALUE_BYTES) {
+            let mut value = Vec::with_capacity(MAX_VALUE_BYTES);
+            value.push(VERSION);
+            values.push(value);
         }
-        let value = values.last_mut().expect("there is one");
-        let start = value.len();
-        write_entry(*index, companion, value);
-        if value.len() > MAX_VALUE_BYTES && start > 1 {
-            let next = new(&value[start..]);
-            value.truncate(start);
-            values.push(next);
-        }
+        write_entry(*index, companion, values.last_mut().expect("there is one with room"));
     }
     for (number, value) in (0_u32..).zip(values) {
         let key = [&companion_key(block)[..], &number.to_be_bytes()].concat();
         rows.push(Row { space: Space::Companion, key, value: Some(value) });
     }
+}
+
+/// Bytes of an entry, or a few more: numbers take up to five of them.
+const fn entry_bytes_at_most(companion: &[u8]) -> usize {
+    5 + 5 + companion.len()
 }
 
 fn write_entry(index: u32, companion: &[u8], into: &mut Vec<u8>) {
