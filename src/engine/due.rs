@@ -41,12 +41,13 @@ impl Due {
     ///
     /// Where rewards may still come, new exposures say next to nothing yet, and are measured against all that were counted: against
     /// the few that are known they would make it due with every commit for as long as a window is. Conversions say at once what
-    /// they have to say, and are measured among themselves: the first of them matter, however many wait.
+    /// they have to say, and are measured among themselves, from one rung of a fixed ladder to the next, so that whoever is restored
+    /// finds the same one: the first of them matter, however many wait.
     pub(crate) fn after(growth: Growth, evidence: u64, effective: Option<u64>, conversions: u64) -> Self {
         let part = |count: u64| (count / growth.parts).max(1);
         Self {
             events: evidence + part(effective.unwrap_or(evidence)),
-            conversions: if growth.open { conversions + part(conversions) } else { u64::MAX },
+            conversions: if growth.open { rung_above(conversions, part) } else { u64::MAX },
         }
     }
 
@@ -64,6 +65,15 @@ impl Due {
     pub(crate) const fn is(self, counted: Counted) -> bool {
         counted.events >= self.events || counted.conversions >= self.conversions
     }
+}
+
+/// Each rung stands a part of the one below above it: some hundred steps for a few hundred conversions, a thousand for millions.
+fn rung_above(count: u64, part: impl Fn(u64) -> u64) -> u64 {
+    let mut rung = 0;
+    while rung <= count {
+        rung += part(rung);
+    }
+    rung
 }
 
 #[cfg(test)]

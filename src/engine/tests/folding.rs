@@ -17,6 +17,12 @@ fn by_device(kind: &str, parameters: Parameters) -> Definition {
     definition
 }
 
+fn delayed(pooling: &str, delay: Delay) -> Definition {
+    let mut definition = by_device("thompson", Parameters::new().with("pooling", Parameter::Text(pooling.into())));
+    definition.goals[0].delay = delay;
+    definition
+}
+
 fn device(index: u64) -> Context<'static> {
     Context::from([("device", ["mobile", "desktop", "tablet"][usize::try_from(index % 3).expect("small")].into())])
 }
@@ -57,9 +63,14 @@ fn a_replay_arrives_at_the_same_state_for_every_policy() {
 
 #[test]
 fn saved_restored_and_continued_is_as_if_never_stopped() {
-    for pooling in ["none", "partial", "complete"] {
-        let parameters = Parameters::new().with("pooling", Parameter::Text(pooling.into()));
-        let mut steady = Driver::with(by_device("thompson", parameters));
+    for (pooling, delay) in [
+        ("none", Delay::None),
+        ("partial", Delay::None),
+        ("complete", Delay::None),
+        ("none", Delay::Survival),
+        ("partial", Delay::Survival),
+    ] {
+        let mut steady = Driver::with(delayed(pooling, delay));
         for index in 0..300 {
             steady.play(&device(index), index, rate);
         }
@@ -73,6 +84,18 @@ fn saved_restored_and_continued_is_as_if_never_stopped() {
         }
         assert_eq!(state(&steady.engine), state(&stopped.engine), "{pooling}");
     }
+}
+
+#[test]
+fn exposures_that_wait_for_their_rewards_are_computed_from_as_they_grow_and_not_one_by_one() {
+    let [known, open] = [Delay::None, Delay::Survival].map(|delay| {
+        let mut driver = Driver::with(delayed("partial", delay));
+        (0..2_000).for_each(|index| drop(driver.play(&device(index), index, |_| 0.0)));
+        driver.journal.iter().filter(|event| matches!(event, Event::PoolFitted(_))).count()
+    });
+    // 20 while a tenth of them is one event, then one for each tenth more.
+    assert!((50..90).contains(&known), "{known} fits");
+    assert_eq!(open, known);
 }
 
 /// A fit of all segments names the variations of its definition. One that was computed before a variation was removed kept a
