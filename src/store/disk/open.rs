@@ -147,9 +147,12 @@ fn check_layout(db: &sled::Db) -> Result<(), StoreError> {
         Some(other) => Err(StoreError::Damaged(format!(
             "its layout is version {other:?}, and this program reads version {LAYOUT_VERSION}"
         ))),
-        None if guarded("read the database", || db.first())?.is_none() => {
-            guarded("write its version", || db.insert(LAYOUT_KEY, &[LAYOUT_VERSION]).and_then(|_| db.flush())).map(drop)
-        }
+        None if guarded("read the database", || db.first())?.is_none() => guarded("begin the database", || {
+            db.insert(LAYOUT_KEY, &[LAYOUT_VERSION])?;
+            // Where a kill leaves some of them out, the database is slower and as good.
+            first_keys().try_for_each(|key| db.insert(key, &[]).map(drop))?;
+            db.flush().map(drop)
+        }),
         None => Err(StoreError::Damaged("it has entries and no layout version".into())),
     }
 }

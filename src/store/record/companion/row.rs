@@ -1,0 +1,140 @@
+//! A row of companions. Most visitors of a site bring the same attributes, and one visitor is often decided for several times at
+//! once: so a row says a list of names once, and a companion that is as the one before takes two bytes.
+//!
+//! Behind the version stand entries: the index of the event, then which companion. 0 is that of the entry before. Any other number is
+//! that of a list of names, as they came in this row; one that has not come yet follows, and then the rest of the companion. Before
+//! version 5 an entry was its index and the whole companion, names and values in turn; such rows are read, and rewritten as they were.
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::store::record::{Checked, FORM};
+
+/// Of rows that say each companion whole.
+const WHOLE: u8 = 4;
+/// Of rows that say names once.
+const NAMED: u8 = 5;
+
+/// A companion as it stands in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry<'r> {
+    /// Names and values in turn.
+    Whole(&'r [u8]),
+    /// Names, and what is said of them.
+    Named(&'r [u8], &'r [u8]),
+}
+
+/// A row that is being written.
+pub(super) struct RowWriter<'c> {
+    value: Vec<u8>,
+    names: Vec<&'c [u8]>,
+    last: Option<Entry<'c>>,
+}
+
+impl<'c> RowWriter<'c> {
+    /// Room for a whole row is taken at once.
+    pub(super) fn new(capacity: usize) -> Self {
+        let mut value = Vec::with_capacity(capacity);
+        value.push(NAMED);
+        Self { value, names: Vec::new(), last: None }
+    }
+
+    /// How long the row will be with one more, or some bytes less: numbers take up to five of them.
+    pub(super) fn length_with(&self, names: &[u8], body: &[u8]) -> usize {
+        self.value.len() + 4 * 5 + names.len() + body.len()
+    }
+
+    pub(super) fn push(&mut self, index: u32, entry: Entry<'c>) {
+        match entry {
+            _ if self.last == Some(entry) => self.write((index, 0_u32)),
+            Entry::Named(names, body) => {
+                let known = self.names.iter().position(|known| *known == names);
+                let number = known.unwrap_or(self.names.len());
+                self.write((index, number as u64 + 1));
+                if known.is_none() {
+                    self.write(names);
+                    self.names.push(names);
+                }
+                self.write(body);
+            }
+            Entry::Whole(companion) => {
+                // What is left of a row of the former form.
+                self.value[0] = WHOLE;
+                self.write((index, companion));
+            }
+        }
+        self.last = matches!(entry, Entry::Named(..)).then_some(entry);
+    }
+
+    fn write(&mut self, what: impl Encode) {
+        bincode::encode_into_std_write(what, &mut self.value, FORM)
+            .expect("a vector takes every byte, and no mirror refuses");
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.len() == 1
+    }
+
+    pub(super) fn into_value(self) -> Vec<u8> {
+        self.value
+    }
+}
+
+/// Index and companion of each entry of a row, up to the first that is none.
+pub(super) struct RowReader<'r> {
+    form: u8,
+    rest: &'r [u8],
+    names: Vec<&'r [u8]>,
+    last: Option<Entry<'r>>,
+}
+
+impl<'r> RowReader<'r> {
+    /// An error if it is none that this program reads.
+    pub(super) fn new(value: &'r [u8]) -> Checked<Self> {
+        let (form, rest) = value.split_first().ok_or("it is empty")?;
+        match *form {
+            form @ (WHOLE | NAMED) => Ok(Self { form, rest, names: Vec::new(), last: None }),
+            other => Err(format!("its version is {other}, this program reads {WHOLE} and {NAMED}")),
+        }
+    }
+
+    fn read<T: BorrowDecode<'r, ()>>(&mut self) -> Checked<T> {
+        let read = bincode::borrow_decode_from_slice(self.rest, FORM);
+        let (read, length) = read.map_err(|error| error.to_string())?;
+        self.rest = &self.rest[length..];
+        Ok(read)
+    }
+
+    fn entry(&mut self) -> Checked<(u32, Entry<'r>)> {
+        if self.form == WHOLE {
+            return self.read().map(|(index, companion)| (index, Entry::Whole(companion)));
+        }
+        let (index, number): (u32, u64) = self.read()?;
+        if number == 0 {
+            return Ok((index, self.last.ok_or("the first entry is as the one before")?));
+        }
+        let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        if place == self.names.len() {
+            let names = self.read()?;
+            self.names.push(names);
+        }
+        let names = self.names.get(place).copied().ok_or_else(|| format!("there is no list {number} of names"))?;
+        let entry = Entry::Named(names, self.read()?);
+        self.last = Some(entry);
+        Ok((index, entry))
+    }
+}
+
+impl<'r> Iterator for RowReader<'r> {
+    type Item = Checked<(u32, Entry<'r>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_err() {
+            self.rest = &[];
+        }
+        Some(entry)
+    }
+}

@@ -1,0 +1,174 @@
+//! Companions read back, without those of one visitor as if it had never been.
+
+use crate::domain::VisitorToken;
+use crate::store::MAX_VALUE_BYTES;
+use crate::store::record::companion::*;
+use proptest::prelude::*;
+
+fn context() -> impl Strategy<Value = Context<'static>> {
+    let value = prop_oneof![
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        (-1e9..1e9_f64).prop_map(Value::Float),
+        "\\PC{0,300}".prop_map(|text| Value::Text(text.into())),
+    ];
+    proptest::collection::vec(("[a-z]{1,9}", value), 0..20).prop_map(|attributes| {
+        let mut context = Context::new();
+        for (name, value) in attributes {
+            assert!(context.insert(name.into(), value), "there is room for twenty");
+        }
+        context
+    })
+}
+
+fn read(rows: &[Row]) -> Vec<Companion> {
+    let read = |row: &Row| decode_companions(&row.key, row.value.as_deref().expect("a value"));
+    rows.iter().flat_map(|row| read(row).expect("what was written is read")).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn companions_read_back_and_go_one_by_one(
+        visitors in proptest::collection::vec((0..5_u128, context()), 0..40),
+        block: u64,
+        gone in 0..5_u128,
+        damage: prop::sample::Index,
+    ) {
+        let encoded: Vec<_> = (0..)
+            .zip(&visitors)
+            .map(|(index, (visitor, context))| (index, encode_companion(VisitorToken(*visitor), &visitor.to_string(), context)))
+            .collect();
+        let mut rows = Vec::new();
+        let borrowed: Vec<(u32, &[u8])> = encoded.iter().map(|(index, companion)| (*index, &**companion)).collect();
+        companion_rows(block, &borrowed, &mut rows);
+        prop_assert!(rows.iter().all(|row| row.value.as_ref().is_some_and(|value| value.len() <= MAX_VALUE_BYTES)));
+        let all = read(&rows);
+        prop_assert_eq!(all.len(), visitors.len());
+        for ((found, index), (visitor, context)) in all.iter().zip(0..).zip(&visitors) {
+            let wanted = Companion {
+                block,
+                index,
+                token: VisitorToken(*visitor),
+                visitor: visitor.to_string(),
+                // A long context is left out, and says so.
+                context: found.context.as_ref().map(|_| context.clone()),
+            };
+            prop_assert_eq!(found, &wanted);
+            let length: usize = context.iter().map(|(name, value)| name.len() + format!("{value:?}").len()).sum();
+            prop_assert!(found.context.is_some() || length > 2_000, "{:?}", context);
+        }
+        let mut left = Vec::new();
+        let mut count = 0;
+        for row in &rows {
+            let value = row.value.as_deref().expect("a value");
+            match without_visitors(&row.key, value, |token, _| token.0 == gone).expect("readable") {
+                None => left.push(row.clone()),
+                Some((row, some)) => {
+                    count += some;
+                    left.extend(Some(row).filter(|row| row.value.is_some()));
+                }
+            }
+        }
+        prop_assert_eq!(count, visitors.iter().filter(|(visitor, _)| *visitor == gone).count());
+        let kept: Vec<Companion> = all.into_iter().filter(|companion| companion.token.0 != gone).collect();
+        prop_assert_eq!(read(&left), kept);
+        for row in &rows {
+            let mut value = row.value.clone().expect("a value");
+            let at = damage.index(value.len());
+            value[at] ^= 0x80;
+            // An error or a value, and no panic.
+            drop(decode_companions(&row.key, &value));
+            drop(without_visitors(&row.key, &value[..at], |_, _| true));
+        }
+    }
+}
+
+fn of(visitor: u128, attributes: &[(&'static str, Value<'static>)]) -> EncodedCompanion {
+    let mut context = Context::new();
+    for (name, value) in attributes {
+        assert!(context.insert((*name).into(), value.clone()), "there is room");
+    }
+    encode_companion(VisitorToken(visitor), &format!("v-{visitor}"), &context)
+}
+
+fn row_of(companions: &[EncodedCompanion]) -> Row {
+    let companions: Vec<(u32, &[u8])> = (0..).zip(companions.iter().map(|companion| &**companion)).collect();
+    let mut rows = Vec::new();
+    companion_rows(7, &companions, &mut rows);
+    assert_eq!(rows.len(), 1, "one is enough");
+    rows.remove(0)
+}
+
+#[test]
+fn names_are_said_once_in_a_row_and_what_is_as_before_is_not_said_again() {
+    let at = |visitor, device: &'static str| {
+        of(visitor, &[("device", Value::Text(device.into())), ("returning_customer", Value::Bool(true))])
+    };
+    let other = of(3, &[("country", Value::Text("FR".into()))]);
+    let length = |companions: &[EncodedCompanion]| row_of(companions).value.expect("a value").len();
+    let one = length(&[at(1, "mobile")]);
+    let names = "device".len() + "returning_customer".len();
+    let two = length(&[at(1, "mobile"), at(2, "tablet")]);
+    assert!(two - one < one - names, "{one} bytes, {two} with a second");
+    assert_eq!(length(&[at(1, "mobile"), at(1, "mobile")]), one + 2);
+    // Another list of names in between is no reason to say the first again.
+    let four = [at(1, "mobile"), other.clone(), at(2, "tablet"), other];
+    let read = read(&[row_of(&four)]);
+    let names: Vec<Vec<&str>> = read
+        .iter()
+        .map(|companion| companion.context.as_ref().expect("short").iter().map(|(name, _)| name).collect())
+        .collect();
+    assert_eq!(
+        names,
+        [vec!["device", "returning_customer"], vec!["country"], vec!["device", "returning_customer"], vec!["country"]]
+    );
+    assert_eq!(read[2].visitor, "v-2");
+}
+
+/// A row of version 4: entries are an index, a length, and what stands for the visitor, its id, a mark, and names and values in turn.
+fn former_row() -> Vec<u8> {
+    let companion = |visitor: u8| {
+        let mut bytes = vec![0; 15];
+        bytes.extend([visitor, 3, b'v', b'-', b'0' + visitor, 1, 2]);
+        bytes.extend([&[6][..], b"device", &[3, 6], b"mobile"].concat());
+        bytes.extend([&[6][..], b"visits", &[1, 6]].concat());
+        bytes
+    };
+    let mut row = vec![4];
+    for visitor in [1, 2, 1] {
+        let companion = companion(visitor);
+        row.extend([visitor, u8::try_from(companion.len()).expect("short")]);
+        row.extend(companion);
+    }
+    row
+}
+
+#[test]
+fn a_row_of_version_4_is_read_and_rewritten_as_it_was() {
+    let (key, value) = (companion_key(7), former_row());
+    let read = decode_companions(&key, &value).expect("readable");
+    assert_eq!(read.iter().map(|companion| companion.index).collect::<Vec<_>>(), [1, 2, 1]);
+    assert_eq!((read[0].visitor.as_str(), read[1].visitor.as_str()), ("v-1", "v-2"));
+    let context = read[0].context.as_ref().expect("kept");
+    assert_eq!(context.get("device"), Some(&Value::Text("mobile".into())));
+    assert_eq!(context.get("visits"), Some(&Value::Int(3)));
+    let (left, gone) =
+        without_visitors(&key, &value, |_, visitor| visitor == "v-1").expect("readable").expect("two go");
+    assert_eq!(gone, 2);
+    let left = left.value.expect("one stays");
+    assert_eq!(left[0], 4);
+    assert_eq!(decode_companions(&key, &left).expect("readable"), read[1..2]);
+}
+
+#[test]
+fn a_row_of_another_version_and_one_that_begins_with_nothing_before_are_refused() {
+    for (value, flaw) in
+        [(&[6_u8, 0, 0][..], "version is 6"), (&[5, 0, 0], "the one before"), (&[5, 0, 2], "list 2"), (&[], "empty")]
+    {
+        let error = decode_companions(&companion_key(7), value).expect_err("it is none").to_string();
+        assert!(error.contains(flaw), "{error}");
+        assert!(without_visitors(&companion_key(7), value, |_, _| true).is_err());
+    }
+}
