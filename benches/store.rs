@@ -44,8 +44,8 @@ fn blocks(head: Head, events: &[Event]) -> Vec<Block> {
     for (index, event) in events.iter().enumerate() {
         record::encode_event(event, &mut payload);
         if payload.len() >= BLOCK_BYTES || index + 1 == events.len() {
-            let block = Block { number: head.number + 1, previous: head.hash, payload: std::mem::take(&mut payload) };
-            head = Head { number: block.number, hash: block.hash() };
+            let block = Block::after(head, std::mem::take(&mut payload));
+            head = block.head();
             blocks.push(block);
         }
     }
@@ -84,7 +84,8 @@ fn append(criterion: &mut Criterion) {
     group.sample_size(20);
     for count in [1_u64, 100, 2_000] {
         let events: Vec<Event> = (0..count).map(exposure).collect();
-        let bytes: Vec<u8> = blocks(Head::default(), &events).into_iter().flat_map(|block| block.payload).collect();
+        let bytes: Vec<u8> =
+            blocks(Head::default(), &events).into_iter().flat_map(|block| block.payload().to_vec()).collect();
         let directory = tempfile::tempdir().expect("a directory");
         let mut file = std::fs::File::create(directory.path().join("bare")).expect("a file");
         // Into room that is there already, as sled mostly does: growing a file costs a sync of its length as well.

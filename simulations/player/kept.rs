@@ -40,7 +40,7 @@ impl Kept {
         let mut payload = Vec::new();
         record::encode_event(event, &mut payload);
         let rows: Vec<_> = judgement.entry.iter().map(record::encode_ledger).collect();
-        self.store.append(&[Block { number: head.number + 1, previous: head.hash, payload }], &rows)
+        self.store.append(&[Block::after(head, payload)], &rows)
     }
 
     fn save(&self, engine: &Engine) {

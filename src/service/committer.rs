@@ -20,7 +20,7 @@ use crate::engine::ledger::Judgement;
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
-use crate::service::committer::draft::Draft;
+use crate::service::committer::draft::{Draft, Memory};
 pub use crate::service::committer::queue::Pending;
 pub(crate) use crate::service::committer::queue::{Committed, Due, Exit, Inbox, Jobs, Next, Queue, Told, Waiting};
 use crate::service::counts::{Counts, moment};
@@ -52,8 +52,7 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     visitors: Arc<Visitors>,
     counts: Arc<Counts>,
     options: Options,
-    /// Empty between commits, but for its memory: a piece as large as this costs page faults each time it is taken anew.
-    judgements: Vec<Result<Judgement, CommitError>>,
+    memory: Memory,
     /// Rows of a checkpoint that could not be saved yet.
     unsaved: BTreeMap<Vec<u8>, StateRow>,
     last_checkpoint: Instant,
@@ -80,7 +79,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             visitors,
             counts,
             options,
-            judgements: Vec::new(),
+            memory: Memory::default(),
             unsaved: BTreeMap::new(),
             last_checkpoint: moment(),
             doubt: Doubt::default(),
@@ -187,7 +186,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 return self.refuse(batch, &error);
             }
         };
-        let mut draft = match Draft::of(&mut batch, &*self.store, std::mem::take(&mut self.judgements)) {
+        let mut draft = match Draft::of(&mut batch, &*self.store, std::mem::take(&mut self.memory)) {
             Ok(draft) => draft,
             Err(error) => {
                 self.trouble(&error);
@@ -206,8 +205,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 self.answered = batch.iter().filter(|waiting| waiting.reply.is_some()).count();
                 self.flowing = 2 * self.answered < batch.len();
                 self.settle(&mut batch, &mut draft.judgements);
-                self.judgements = draft.judgements;
-                self.judgements.shrink_to(MAX_BATCH);
+                self.memory = draft.into_memory();
                 self.took = began.elapsed();
                 self.counts.commits.ended(began);
                 self.counts.worked("commit", began, false, &facts);

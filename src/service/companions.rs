@@ -67,7 +67,7 @@ pub(crate) fn contexts_of(store: &dyn Store, theirs: &Theirs<'_>) -> Result<Know
     for Companion { block, index, visitor, context, .. } in newest {
         let Some(block) = store.blocks(block).next() else { continue };
         let index = usize::try_from(index).unwrap_or(usize::MAX);
-        if let Some(event) = record::decode_events(&block?.payload).nth(index)
+        if let Some(event) = record::decode_events(block?.payload()).nth(index)
             && let Some(record) = event?.decision()
         {
             told.push(KnownContext { visitor, record: record.clone(), context });

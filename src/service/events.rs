@@ -62,17 +62,17 @@ impl Service {
     /// If the store cannot be read, or what it holds is not what was written. What was told is so all the same.
     pub fn events(&self, after: u64, through: u64, tell: &mut dyn FnMut(Told<'_>)) -> Result<u64, StoreError> {
         let blocks = self.store.blocks(after + 1).take(AT_ONCE);
-        let blocks = blocks.take_while(|block| block.as_ref().map_or(true, |block| block.number <= through));
+        let blocks = blocks.take_while(|block| block.as_ref().map_or(true, |block| block.number() <= through));
         let blocks: Vec<Block> = blocks.collect::<Result<_, _>>()?;
         // The ledger is read after the blocks, so that it knows all that they left; what came later is not asked.
         let mut known = Fresh::of(&*self.store)?;
         let mut reached = after;
         for block in blocks {
-            if block.number > reached + 1 {
-                tell(Told::Gap { after: reached, next: block.number });
+            if block.number() > reached + 1 {
+                tell(Told::Gap { after: reached, next: block.number() });
             }
             self.tell_block(&mut known, &block, tell)?;
-            reached = block.number;
+            reached = block.number();
             tell(Told::Through(reached));
         }
         let base = self.store.base().number;
@@ -90,10 +90,10 @@ impl Service {
         block: &Block,
         tell: &mut dyn FnMut(Told<'_>),
     ) -> Result<(), StoreError> {
-        let mut named = self.named(block.number)?;
-        for (index, event) in (0_u32..).zip(record::decode_events(&block.payload)) {
+        let mut named = self.named(block.number())?;
+        for (index, event) in (0_u32..).zip(record::decode_events(block.payload())) {
             let event = event?;
-            let position = Position { block: block.number, index };
+            let position = Position { block: block.number(), index };
             let outcome = judge(&event, position, &known.known(&event)?).outcome;
             let visitor = named.remove(&index).filter(|named| {
                 let decided = event.decision().map(DecisionRecord::decided_at);

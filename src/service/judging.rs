@@ -11,7 +11,7 @@ use crate::engine::assignment::{AliasEntry, AssignmentEntry, Whose, adoptions, e
 use crate::engine::event::{Aliased, ErasedAlias, Event, VisitorErased};
 use crate::engine::known::{Asked, Known, Remembered};
 use crate::engine::ledger::LedgerEntry;
-use crate::service::ledger::Ledger;
+use crate::service::ledger::{AddedFacts, Ledger};
 use crate::store::{Row, Store, StoreError, record};
 
 /// Most ids that are taken for one visitor when it is erased; more are erased by a second call.
@@ -33,7 +33,12 @@ pub(crate) struct Fresh<'a> {
 impl<'a> Fresh<'a> {
     /// Nothing, over a store.
     pub(crate) fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
-        let ledger = Ledger::of(store)?;
+        Self::with_memory(store, AddedFacts::default())
+    }
+
+    /// Nothing, in the memory of a ledger that was written.
+    pub(crate) fn with_memory(store: &'a dyn Store, memory: AddedFacts) -> Result<Self, StoreError> {
+        let ledger = Ledger::with_memory(store, memory)?;
         let (assignments, aliases, profiles) = (HashMap::new(), HashMap::new(), BTreeMap::new());
         Ok(Self { store, ledger, assignments, aliases, rows: Vec::new(), profiles })
     }
@@ -69,6 +74,11 @@ impl<'a> Fresh<'a> {
         rows.extend(profiles.map(|(visitor, value)| record::profile::profile_row(visitor, value)));
         rows.extend(self.ledger.take_rows());
         rows
+    }
+
+    /// The ledger's memory, see [`Ledger::into_memory`].
+    pub(crate) fn into_memory(self, facts: usize) -> AddedFacts {
+        self.ledger.into_memory(facts)
     }
 
     /// Lets go of what was only read, where that is much.

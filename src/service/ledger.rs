@@ -14,6 +14,9 @@ use crate::service::ledger::pages::Pages;
 use crate::store::record::page::*;
 use crate::store::{Row, Space, Store, StoreError, record};
 
+/// Few records have more bytes.
+const USUAL_RECORD: usize = 64;
+
 /// The facts of a store's ledger, as far as they were asked for. Nobody else may write them while it lives.
 pub struct Ledger<'a> {
     store: &'a dyn Store,
@@ -25,7 +28,7 @@ pub struct Ledger<'a> {
 
 /// Facts that no row holds yet. A commit adds thousands: they are kept as they come, and sorted once.
 #[derive(Default)]
-struct AddedFacts {
+pub(crate) struct AddedFacts {
     facts: Vec<Added>,
     /// Their records, one behind the other.
     records: Vec<u8>,
@@ -47,8 +50,24 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// If it cannot be read.
     pub fn of(store: &'a dyn Store) -> Result<Self, StoreError> {
+        Self::with_memory(store, AddedFacts::default())
+    }
+
+    /// Of a store, in the memory of one that had nothing left to write: a piece as large as a commit needs costs page faults each
+    /// time it is taken anew.
+    pub(crate) fn with_memory(store: &'a dyn Store, memory: AddedFacts) -> Result<Self, StoreError> {
         let single = !store.rows(Space::Ledger, &[], None, 1)?.is_empty();
-        Ok(Self { store, single, pages: Pages::of(store), added: AddedFacts::default() })
+        Ok(Self { store, single, pages: Pages::of(store), added: memory })
+    }
+
+    /// Its memory, of which no more is kept than so many facts need.
+    pub(crate) fn into_memory(self, facts: usize) -> AddedFacts {
+        let Self { mut added, .. } = self;
+        added.clear();
+        added.facts.shrink_to(facts);
+        added.records.shrink_to(facts * USUAL_RECORD);
+        added.newest.shrink_to(facts);
+        added
     }
 
     /// All that is known of a decision, in any order.
@@ -67,21 +86,21 @@ impl<'a> Ledger<'a> {
         // Facts about one decision may stand in several pages, the last of which is looked for first.
         let mut at = high;
         loop {
-            let (from, page) = self.pages.covering(&at)?;
+            let page = self.pages.covering(&at)?;
             for (key, record) in page.within(&low, &at) {
                 // Something else may have been added in its place.
                 if self.added.record(decision, key).is_none() {
                     known.push(decode_fact(key, record)?);
                 }
             }
+            let from = page.from();
             match before(from).filter(|_| from > low) {
                 Some(key) => at = key,
                 None => break,
             }
         }
         for index in self.added.about(decision) {
-            let added = &self.added.facts[index];
-            known.push(decode_fact(&added.key, &self.added.records[added.record.clone()])?);
+            known.push(decode_fact(&self.added.facts[index].key, self.added.record_at(index))?);
         }
         Ok(known)
     }
@@ -95,14 +114,15 @@ impl<'a> Ledger<'a> {
             return Ok(false);
         }
         let key = fact_key(entry);
-        let (_, page) = self.pages.covering(&key)?;
+        let page = self.pages.covering(&key)?;
         let start = self.added.records.len();
         write_fact(entry, &mut self.added.records);
-        let known = self.added.record(entry.decision, &key).or_else(|| page.record(&key));
+        let place = self.added.place(entry.decision, &key);
+        let known = place.map(|index| self.added.record_at(index)).or_else(|| page.record(&key));
         let changed = known != Some(&self.added.records[start..]);
         if changed {
             page.changed = true;
-            self.added.push(entry.decision, key, start);
+            self.added.push(entry.decision, key, start, place);
         } else {
             self.added.records.truncate(start);
         }
@@ -118,18 +138,17 @@ impl<'a> Ledger<'a> {
             return Ok(true);
         }
         let key = fact_key(entry);
-        let (_, page) = self.pages.covering(&key)?;
+        let page = self.pages.covering(&key)?;
         let known = self.added.record(entry.decision, &key).or_else(|| page.record(&key));
         Ok(known.is_some_and(|record| *record == encode_fact(entry)))
     }
 
     /// Rows that say what was added, to be written at once; after that nothing more is kept in memory.
     pub fn take_rows(&mut self) -> Vec<Row> {
-        let AddedFacts { mut facts, records, newest: _ } = std::mem::take(&mut self.added);
-        facts.sort_unstable_by_key(|added| in_order(&added.key));
-        let facts: Vec<(&FactKey, &[u8])> =
-            facts.iter().map(|added| (&added.key, &records[added.record.clone()])).collect();
-        self.pages.take_rows(&facts)
+        self.added.facts.sort_unstable_by_key(|added| in_order(&added.key));
+        let rows = self.pages.take_rows(&self.added);
+        self.added.clear();
+        rows
     }
 
     /// Lets go of pages where there are many, for whoever only reads.
@@ -155,19 +174,40 @@ impl AddedFacts {
     }
 
     fn record(&self, decision: DecisionId, key: &FactKey) -> Option<&[u8]> {
-        self.place(decision, key).map(|index| &self.records[self.facts[index].record.clone()])
+        self.place(decision, key).map(|index| self.record_at(index))
+    }
+
+    fn record_at(&self, index: usize) -> &[u8] {
+        &self.records[self.facts[index].record.clone()]
     }
 
     /// Adds the fact whose record begins here, in the place of what was added under its key.
-    fn push(&mut self, decision: DecisionId, key: FactKey, start: usize) {
+    fn push(&mut self, decision: DecisionId, key: FactKey, start: usize, place: Option<usize>) {
         let record = start..self.records.len();
-        match self.place(decision, &key) {
+        match place {
             Some(index) => self.facts[index].record = record,
             None => {
                 let before = self.newest.insert(decision, self.facts.len());
                 self.facts.push(Added { key, record, before });
             }
         }
+    }
+
+    /// How many are below a key, once they are in order.
+    fn below(&self, key: &FactKey) -> usize {
+        self.facts.partition_point(|added| added.key < *key)
+    }
+
+    /// Some of them, in their order.
+    fn within(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = (&FactKey, &[u8])> {
+        self.facts[places].iter().map(|added| (&added.key, &self.records[added.record.clone()]))
+    }
+
+    /// Forgets them and keeps their memory.
+    fn clear(&mut self) {
+        self.facts.clear();
+        self.records.clear();
+        self.newest.clear();
     }
 }
 

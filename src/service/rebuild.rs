@@ -41,7 +41,7 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
     let mut known = Fresh::of(store)?;
     for block in store.blocks(rebuilt.from + 1) {
         let block = block?;
-        progress(block.number);
+        progress(block.number());
         apply_block(&engine, &mut known, &block, |_| Ok(()))?;
     }
     let mut rows: Vec<StateRow> = engine.state().iter().map(record::encode_state).collect();
@@ -66,11 +66,11 @@ pub(crate) fn remake_rows(store: &dyn Store, from: u64, progress: &mut dyn FnMut
     let mut left = Vec::new();
     for block in store.blocks(from + 1) {
         let block = block?;
-        progress(block.number);
-        for (index, event) in record::decode_events(&block.payload).enumerate() {
+        progress(block.number());
+        for (index, event) in record::decode_events(block.payload()).enumerate() {
             let event = event?;
             let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
-            let position = Position { block: block.number, index };
+            let position = Position { block: block.number(), index };
             let judgement = judge(&event, position, &fresh.known(&event)?);
             event.leaves(position, &judgement, &mut left);
             entries += left.len() as u64;

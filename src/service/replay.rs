@@ -36,10 +36,10 @@ pub(crate) fn apply_block(
 ) -> Result<u64, StartError> {
     let mut jobs = Vec::new();
     let mut count = 0;
-    for (index, event) in record::decode_events(&block.payload).enumerate() {
+    for (index, event) in record::decode_events(block.payload()).enumerate() {
         let event = event?;
         let index = u32::try_from(index).map_err(|_| StoreError::Damaged("a block of 2^32 events".into()))?;
-        let position = Position { block: block.number, index };
+        let position = Position { block: block.number(), index };
         let judgement = judge(&event, position, &known.known(&event)?);
         engine.apply(&event, &judgement, &mut jobs);
         look(Step { event: &event, position, judgement: &judgement, jobs: &jobs })?;

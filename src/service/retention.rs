@@ -125,24 +125,24 @@ impl Keeper {
         for block in self.store.blocks(self.seen + 1) {
             let block = block?;
             let time =
-                record::decode_events(&block.payload).find_map(|event| event.map(|event| time_of(&event)).transpose());
-            let (time, bytes) = (time.transpose()?.unwrap_or(Timestamp::ZERO), block.payload.len() as u64);
+                record::decode_events(block.payload()).find_map(|event| event.map(|event| time_of(&event)).transpose());
+            let (time, bytes) = (time.transpose()?.unwrap_or(Timestamp::ZERO), block.payload().len() as u64);
             match self.stretches.last_mut() {
                 Some(last)
-                    if block.number - last.first < STRETCH_BLOCKS
+                    if block.number() - last.first < STRETCH_BLOCKS
                         && time.floor_to(Span::HOUR) <= last.newest.floor_to(Span::HOUR) =>
                 {
-                    (last.last, last.bytes) = (block.number, last.bytes + bytes);
+                    (last.last, last.bytes) = (block.number(), last.bytes + bytes);
                     last.newest = last.newest.max(time);
                 }
                 Some(_) | None => {
-                    let (first, last) = (block.number, block.number);
+                    let (first, last) = (block.number(), block.number());
                     // What says no time is as old as what came before it.
                     let newest = time.max(self.stretches.last().map_or(Timestamp::ZERO, |before| before.newest));
                     self.stretches.push(Stretch { first, last, newest, bytes });
                 }
             }
-            self.seen = block.number;
+            self.seen = block.number();
             if self.stopping() {
                 break;
             }
@@ -175,7 +175,7 @@ impl Keeper {
         let mut known = Fresh::of(&*self.store)?;
         for block in self.store.blocks(sealed + 1) {
             let block = block?;
-            if block.number > through {
+            if block.number() > through {
                 break;
             }
             if self.stopping() {

@@ -80,8 +80,8 @@ pub fn verify(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Verifi
     let mut jobs: HashMap<JobKey, VecDeque<RefreshJob>> = HashMap::new();
     for block in store.blocks(verified.from + 1) {
         let block = block?;
-        progress(block.number);
-        verified.bytes += block.payload.len() as u64;
+        progress(block.number());
+        verified.bytes += block.payload().len() as u64;
         verified.events += apply_block(&replayed, &mut known, &block, |step| {
             rows.step(&mut verified, &step)?;
             verified.check_computed(&step, &mut jobs);

@@ -102,11 +102,12 @@ pub fn write(store: &dyn Store, out: &mut dyn Write) -> Result<Archived, Archive
     }
     archived.head = base.number;
     for block in store.blocks(base.number + 1) {
-        let Block { number, previous, payload } = block?;
+        let block = block?;
+        let number = block.number();
         if number != archived.head + 1 {
             return Err(ArchiveError::Damaged(format!("block {} was dropped meanwhile; try again", archived.head + 1)));
         }
-        writer.frame(Tag::Block, &[&number.to_le_bytes(), &previous, &payload])?;
+        writer.frame(Tag::Block, &[&number.to_le_bytes(), block.previous(), block.payload()])?;
         archived.head = number;
     }
     // Nobody could make these anew: last, when all blocks that they stand beside are in it.
@@ -160,13 +161,11 @@ pub fn read(input: &mut dyn Read, store: &dyn Store) -> Result<Archived, Archive
             }
             Tag::Block => {
                 let block = block(&frame).ok_or_else(damaged)?;
-                let last = blocks
-                    .last()
-                    .map_or_else(|| store.head(), |last: &Block| Head { number: last.number, hash: last.hash() });
-                if block.number != last.number + 1 || block.previous != last.hash {
+                let last = blocks.last().map_or_else(|| store.head(), |last: &Block| last.head());
+                if block.number() != last.number + 1 || *block.previous() != last.hash {
                     return Err(ArchiveError::Damaged(format!(
                         "block {} does not continue the one before",
-                        block.number
+                        block.number()
                     )));
                 }
                 blocks.push(block);
@@ -224,7 +223,7 @@ fn state_row(frame: &[u8]) -> Option<StateRow> {
 fn block(frame: &[u8]) -> Option<Block> {
     let (number, rest) = frame.split_first_chunk::<8>()?;
     let (previous, payload) = rest.split_first_chunk::<32>()?;
-    Some(Block { number: u64::from_le_bytes(*number), previous: *previous, payload: payload.to_vec() })
+    Some(Block::new(u64::from_le_bytes(*number), *previous, payload.to_vec()))
 }
 
 struct FrameWriter<'a> {

@@ -97,8 +97,8 @@ fn check(part: impl Fn(&mut Bench)) {
 pub(super) fn chain(head: Head, payloads: impl IntoIterator<Item = Vec<u8>>) -> Vec<Block> {
     let mut head = head;
     let block = |payload| {
-        let block = Block { number: head.number + 1, previous: head.hash, payload };
-        head = Head { number: block.number, hash: block.hash() };
+        let block = Block::after(head, payload);
+        head = block.head();
         block
     };
     payloads.into_iter().map(block).collect()

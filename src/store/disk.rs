@@ -150,9 +150,9 @@ impl Store for DiskStore {
         let heads = heads_after(self.head(), blocks);
         let mut batch = sled::Batch::default();
         for (block, head) in blocks.iter().zip(&heads) {
-            let value = block_value(&head.hash, &block.previous, &block.payload);
+            let value = block_value(&head.hash, block.previous(), block.payload());
             for (number, piece) in cut(&value, block_key(0, 0).len()) {
-                batch.insert(block_key(block.number, number).as_slice(), piece);
+                batch.insert(block_key(block.number(), number).as_slice(), piece);
             }
         }
         for Row { space, key, value } in rows {

@@ -47,15 +47,13 @@ pub enum StoreError {
     },
 }
 
-/// One link of the journal: events as bytes, and the hash of the block before.
+/// One link of the journal: events as bytes, the hash of the block before, and its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// From 1, without gaps.
-    pub number: u64,
-    /// Hash of the block before; zeros for the first.
-    pub previous: BlockHash,
-    /// Encoded events.
-    pub payload: Vec<u8>,
+    number: u64,
+    previous: BlockHash,
+    payload: Vec<u8>,
+    hash: BlockHash,
 }
 
 /// BLAKE3 of a block's number, previous hash and payload.
@@ -301,14 +299,51 @@ pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>,
 }
 
 impl Block {
-    /// Its hash.
+    /// Of encoded events; hashed here, once.
     #[must_use]
-    pub fn hash(&self) -> BlockHash {
+    pub fn new(number: u64, previous: BlockHash, payload: Vec<u8>) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.number.to_le_bytes());
-        hasher.update(&self.previous);
-        hasher.update(&self.payload);
-        *hasher.finalize().as_bytes()
+        hasher.update(&number.to_le_bytes());
+        hasher.update(&previous);
+        hasher.update(&payload);
+        let hash = *hasher.finalize().as_bytes();
+        Self { number, previous, payload, hash }
+    }
+
+    /// The one that continues a journal.
+    #[must_use]
+    pub fn after(head: Head, payload: Vec<u8>) -> Self {
+        Self::new(head.number + 1, head.hash, payload)
+    }
+
+    /// From 1, without gaps.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Hash of the block before; zeros for the first.
+    #[must_use]
+    pub const fn previous(&self) -> &BlockHash {
+        &self.previous
+    }
+
+    /// Encoded events.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// BLAKE3 of all of it.
+    #[must_use]
+    pub const fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// The end of a journal that it is the last block of.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        Head { number: self.number, hash: self.hash }
     }
 }
 
@@ -321,10 +356,10 @@ fn heads_after(mut head: Head, blocks: &[Block]) -> Vec<Head> {
         assert!(
             block.number == head.number + 1 && block.previous == head.hash,
             "block {} was appended after block {}, which it does not continue",
-            block.number,
+            block.number(),
             head.number
         );
-        head = Head { number: block.number, hash: block.hash() };
+        head = block.head();
         head
     });
     heads.collect()

@@ -136,7 +136,7 @@ impl Store for RedbStore {
         self.change(action, &mut writer, Durability::Immediate, |write| {
             let mut table = write.open_table(BLOCKS)?;
             for (block, head) in blocks.iter().zip(&heads) {
-                table.insert(block.number, block_value(&head.hash, &block.previous, &block.payload).as_slice())?;
+                table.insert(block.number(), block_value(&head.hash, block.previous(), block.payload()).as_slice())?;
             }
             for space in Space::ALL {
                 let mut changed = rows.iter().filter(|row| row.space == space).peekable();

@@ -32,7 +32,7 @@ pub(super) fn checked_block(number: u64, value: &[u8], before: &BlockHash) -> Re
     if previous != *before {
         return Err(damaged("does not continue the block before it"));
     }
-    let block = Block { number, previous, payload: payload.to_vec() };
+    let block = Block::new(number, previous, payload.to_vec());
     if block.hash() != hash {
         return Err(damaged("does not have the hash it was stored with"));
     }
@@ -91,7 +91,7 @@ impl Examined {
     pub(super) fn follow(&mut self, blocks: impl IntoIterator<Item = Result<Block, StoreError>>) {
         for block in blocks {
             match block {
-                Ok(block) => self.whole = Head { number: block.number, hash: block.hash() },
+                Ok(block) => self.whole = block.head(),
                 Err(flaw) => self.flaw = Some(flaw),
             }
         }

@@ -59,7 +59,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     pub(super) fn doubt(&mut self, mut batch: Vec<Waiting>, mut draft: Draft, error: &StoreError) -> Vec<Waiting> {
         // First, so that decisions need not wait for what follows: they answer the default from here on.
         self.trouble(error);
-        let head = draft.blocks.last().map(|block| Head { number: block.number, hash: block.hash() });
+        let head = draft.blocks.last().map(|block| block.head());
         match self.store.recover() {
             Ok(found) if head == Some(found) => {
                 tracing::warn!(block = found.number, "a batch that had failed is on disk after all");

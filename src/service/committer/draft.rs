@@ -2,13 +2,21 @@
 
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Position, judge};
-use crate::service::committer::Waiting;
+use crate::service::committer::{MAX_BATCH, Waiting};
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
+use crate::service::ledger::AddedFacts;
 use crate::store::{Block, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
 const BLOCK_BYTES: usize = 6_000;
+
+/// What one draft lends the next: empty, but for its memory. Pieces as large as these cost page faults each time they are taken anew.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) judgements: Vec<Result<Judgement, CommitError>>,
+    facts: AddedFacts,
+}
 
 /// A batch as it will be written.
 pub(super) struct Draft {
@@ -16,38 +24,36 @@ pub(super) struct Draft {
     pub(super) rows: Vec<Row>,
     /// One for each event; an error where its decision's ledger cannot be read: then it is left out.
     pub(super) judgements: Vec<Result<Judgement, CommitError>>,
+    facts: AddedFacts,
 }
 
 impl Draft {
-    /// Of a batch. `judgements` is empty, and lends its memory.
+    /// Of a batch.
     pub(super) fn of(
         batch: &mut [Waiting],
         store: &dyn Store,
-        judgements: Vec<Result<Judgement, CommitError>>,
+        Memory { judgements, facts }: Memory,
     ) -> Result<Self, StoreError> {
-        let head = store.head();
-        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements };
+        let mut head = store.head();
+        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements, facts: AddedFacts::default() };
         draft.judgements.reserve(batch.len());
         // What this very batch adds is known to its later events.
-        let mut fresh = Fresh::of(store)?;
+        let mut fresh = Fresh::with_memory(store, facts)?;
         let mut left = Vec::new();
-        let mut block =
-            Block { number: head.number + 1, previous: head.hash, payload: Vec::with_capacity(BLOCK_BYTES + 512) };
+        let room = || Vec::with_capacity(BLOCK_BYTES + 512);
+        let mut payload = room();
         let mut index = 0;
         let mut companions: Vec<(u32, &[u8])> = Vec::new();
         for Waiting { event, companion, .. } in batch {
             let companion = companion.as_ref();
-            if block.payload.len() >= BLOCK_BYTES {
-                let next = Block {
-                    number: block.number + 1,
-                    previous: block.hash(),
-                    payload: Vec::with_capacity(BLOCK_BYTES + 512),
-                };
-                record::companion_rows(block.number, &std::mem::take(&mut companions), &mut draft.rows);
-                draft.blocks.push(std::mem::replace(&mut block, next));
+            if payload.len() >= BLOCK_BYTES {
+                let block = Block::after(head, std::mem::replace(&mut payload, room()));
+                record::companion_rows(block.number(), &std::mem::take(&mut companions), &mut draft.rows);
+                head = block.head();
+                draft.blocks.push(block);
                 index = 0;
             }
-            let position = Position { block: block.number, index };
+            let position = Position { block: head.number + 1, index };
             let known = fresh.complete(event).and_then(|()| {
                 let known = fresh.known(event)?;
                 fresh.change_profiles(event, position, companion)?;
@@ -63,7 +69,7 @@ impl Draft {
                 }
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
             };
-            record::encode_event(event, &mut block.payload);
+            record::encode_event(event, &mut payload);
             let judgement = judge(event, position, &known);
             event.leaves(position, &judgement, &mut left);
             fresh.keep(&mut left)?;
@@ -74,11 +80,20 @@ impl Draft {
             draft.judgements.push(Ok(judgement));
             index += 1;
         }
-        record::companion_rows(block.number, &companions, &mut draft.rows);
-        if !block.payload.is_empty() {
-            draft.blocks.push(block);
+        record::companion_rows(head.number + 1, &companions, &mut draft.rows);
+        if !payload.is_empty() {
+            draft.blocks.push(Block::after(head, payload));
         }
         draft.rows.extend(fresh.take_rows());
+        draft.facts = fresh.into_memory(MAX_BATCH);
         Ok(draft)
+    }
+
+    /// What the next one can be made in; every judgement was told.
+    pub(super) fn into_memory(self) -> Memory {
+        let Self { mut judgements, facts, .. } = self;
+        judgements.clear();
+        judgements.shrink_to(MAX_BATCH);
+        Memory { judgements, facts }
     }
 }

@@ -75,7 +75,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// The time of the first event that says one.
     fn oldest(&self) -> Result<Timestamp, StoreError> {
         for block in self.store.blocks(self.store.base().number + 1) {
-            for event in record::decode_events(&block?.payload) {
+            for event in record::decode_events(block?.payload()) {
                 if let Some(time) = time_of(&event?) {
                     return Ok(time);
                 }

@@ -180,7 +180,7 @@ impl Journal {
     fn of(store: &dyn Store) -> Self {
         let mut journal = Self::default();
         for block in store.blocks(1) {
-            for event in record::decode_events(&block.expect("whole").payload) {
+            for event in record::decode_events(block.expect("whole").payload()) {
                 let event = event.expect("whole");
                 if let Event::Exposed(exposed) = &event {
                     *journal.exposures.entry(exposed.record.decision).or_default() += 1;

@@ -128,10 +128,10 @@ pub fn inspect_decision(
     let mut known = Fresh::of(store).map_err(StartError::from)?;
     for block in store.blocks(base + 1) {
         let block = block.map_err(StartError::from)?;
-        progress(block.number);
+        progress(block.number());
         let mut index = 0;
         apply_block(&engine, &mut known, &block, |step| {
-            search.step(&engine, Position { block: block.number, index }, &step);
+            search.step(&engine, Position { block: block.number(), index }, &step);
             index += 1;
             Ok(())
         })?;

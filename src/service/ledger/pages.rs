@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::service::ledger::AddedFacts;
 use crate::store::record::page::*;
 use crate::store::{Place, Row, Space, Store, StoreError};
 
@@ -16,12 +17,17 @@ const KEPT_PAGES: usize = 2_000;
 /// Pages of a store that were asked for.
 pub(super) struct Pages<'a> {
     store: &'a dyn Store,
-    /// By the lowest key that each covers.
-    read: BTreeMap<FactKey, Page>,
+    read: Vec<Page>,
+    /// Where each stands among them, by the lowest key that it covers.
+    places: BTreeMap<FactKey, usize>,
+    /// Where the last one stands that was asked for: rewards come in the order of time, and nearly always the next asks for it again.
+    last: usize,
 }
 
 /// One of them.
 pub(super) struct Page {
+    /// The lowest key that it covers.
+    from: FactKey,
     /// The lowest key that the next one covers.
     next: Option<FactKey>,
     /// Its row's value; nothing where there is no row yet.
@@ -34,18 +40,22 @@ pub(super) struct Page {
 
 impl<'a> Pages<'a> {
     pub(super) const fn of(store: &'a dyn Store) -> Self {
-        Self { store, read: BTreeMap::new() }
+        Self { store, read: Vec::new(), places: BTreeMap::new(), last: 0 }
     }
 
-    /// The page that covers a key, and the lowest key it covers.
-    pub(super) fn covering(&mut self, key: &FactKey) -> Result<(FactKey, &mut Page), StoreError> {
-        let known = self.read.range(..=*key).next_back();
-        let known = known.filter(|(_, page)| page.next.is_none_or(|next| *key < next)).map(|(from, _)| *from);
-        let from = known.map_or_else(|| self.read(key), Ok)?;
-        Ok((from, self.read.get_mut(&from).expect("it was found or read")))
+    /// The page that covers a key.
+    pub(super) fn covering(&mut self, key: &FactKey) -> Result<&mut Page, StoreError> {
+        if !self.read.get(self.last).is_some_and(|page| page.covers(key)) {
+            let place = self.places.range(..=*key).next_back().map(|(_, place)| *place);
+            self.last = match place.filter(|place| self.read[*place].covers(key)) {
+                Some(place) => place,
+                None => self.read(key)?,
+            };
+        }
+        Ok(&mut self.read[self.last])
     }
 
-    fn read(&mut self, key: &FactKey) -> Result<FactKey, StoreError> {
+    fn read(&mut self, key: &FactKey) -> Result<usize, StoreError> {
         let Place { row, next } = self.store.place(Space::LedgerPage, key)?;
         let next = next.map(|next| page_key(&next)).transpose()?;
         let (from, bytes, facts) = match row {
@@ -57,17 +67,19 @@ impl<'a> Pages<'a> {
                 (page_key(&from)?, bytes, own)
             }
         };
-        self.read.insert(from, Page { next, bytes, facts, changed: false });
-        Ok(from)
+        let place = self.read.len();
+        self.read.push(Page { from, next, bytes, facts, changed: false });
+        self.places.insert(from, place);
+        Ok(place)
     }
 
-    /// Rows of all that changed, with what was added, by key. Nothing is kept.
-    pub(super) fn take_rows(&mut self, added: &[(&FactKey, &[u8])]) -> Vec<Row> {
+    /// Rows of all that changed, with what was added, which is in order. Nothing is kept.
+    pub(super) fn take_rows(&mut self, added: &AddedFacts) -> Vec<Row> {
         let mut rows = Vec::new();
-        for (from, page) in std::mem::take(&mut self.read).iter().filter(|(_, page)| page.changed) {
-            let start = added.partition_point(|(key, _)| *key < from);
-            let end = page.next.map_or(added.len(), |next| added.partition_point(|(key, _)| **key < next));
-            page.rows(from, &added[start..end], &mut rows);
+        let (places, read) = (std::mem::take(&mut self.places), std::mem::take(&mut self.read));
+        for page in places.values().map(|place| &read[*place]).filter(|page| page.changed) {
+            let end = page.next.map_or(added.facts.len(), |next| added.below(&next));
+            page.rows(added.within(added.below(&page.from)..end), &mut rows);
         }
         rows
     }
@@ -75,12 +87,22 @@ impl<'a> Pages<'a> {
     /// Lets go of pages where there are many.
     pub(super) fn let_go(&mut self) {
         if self.read.len() > KEPT_PAGES {
-            self.read.retain(|_, page| page.changed);
+            self.read.retain(|page| page.changed);
+            self.places = self.read.iter().enumerate().map(|(place, page)| (page.from, place)).collect();
         }
     }
 }
 
 impl Page {
+    /// The lowest key that it covers.
+    pub(super) const fn from(&self) -> FactKey {
+        self.from
+    }
+
+    fn covers(&self, key: &FactKey) -> bool {
+        self.from <= *key && self.next.is_none_or(|next| *key < next)
+    }
+
     /// Its facts from one key to another, both included.
     pub(super) fn within(&self, low: &FactKey, high: &FactKey) -> impl Iterator<Item = (&FactKey, &[u8])> {
         // Nearly always nothing is: a decision is newer than all others of its page.
@@ -96,14 +118,17 @@ impl Page {
     }
 
     /// Its facts and those added, in order; what was added under the key of another takes its place.
-    fn with<'f>(&'f self, added: &[(&'f FactKey, &'f [u8])]) -> Vec<(&'f FactKey, &'f [u8])> {
+    fn with<'f>(
+        &'f self,
+        added: impl ExactSizeIterator<Item = (&'f FactKey, &'f [u8])>,
+    ) -> Vec<(&'f FactKey, &'f [u8])> {
         let mut all = Vec::with_capacity(self.facts.len() + added.len());
         let mut own = self.facts.iter().map(|(key, record)| (key, &self.bytes[record.clone()])).peekable();
         for (key, record) in added {
-            while let Some(before) = own.next_if(|(own, _)| own < key) {
+            while let Some(before) = own.next_if(|(own, _)| *own < key) {
                 all.push(before);
             }
-            let _replaced = own.next_if(|(own, _)| own == key);
+            let _replaced = own.next_if(|(own, _)| *own == key);
             all.push((key, record));
         }
         all.extend(own);
@@ -112,13 +137,13 @@ impl Page {
 
     /// Its row with what was added, or several if it has grown too long: filled up where nothing comes after it, since what comes
     /// next is newer; else of equal lengths, so that each has room.
-    fn rows(&self, from: &FactKey, added: &[(&FactKey, &[u8])], rows: &mut Vec<Row>) {
+    fn rows<'f>(&'f self, added: impl ExactSizeIterator<Item = (&'f FactKey, &'f [u8])>, rows: &mut Vec<Row>) {
         let facts = self.with(added);
         let bytes: usize = facts.iter().map(|(_, record)| fact_bytes(record)).sum();
         let parts = bytes.div_ceil(PAGE_BYTES).max(1);
         let most = if self.next.is_none() { PAGE_BYTES } else { bytes.div_ceil(parts) };
         let (mut start, mut length) = (0, 0);
-        let mut key = from;
+        let mut key = &self.from;
         for (index, (fact, record)) in facts.iter().enumerate() {
             if length > 0 && length + fact_bytes(record) > most {
                 rows.push(row(key, &facts[start..index]));

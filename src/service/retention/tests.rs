@@ -60,7 +60,7 @@ fn a_journal_that_is_too_long_loses_its_oldest_blocks() {
     let store = Arc::new(MemoryStore::new());
     let site = lived(&store);
     let size =
-        |store: &MemoryStore| store.blocks(1).map(|block| block.expect("whole").payload.len() as u64).sum::<u64>();
+        |store: &MemoryStore| store.blocks(1).map(|block| block.expect("whole").payload().len() as u64).sum::<u64>();
     let whole = size(&store);
     let (mut keeper, _running) = keeper(&store, Retention { span: Span::DAY.times(99), bytes: whole / 2 });
     assert!(keeper.look(site.now()).expect("dropped") > 0);

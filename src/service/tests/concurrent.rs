@@ -196,7 +196,7 @@ fn replayed(store: &dyn Store) -> (Rows, Rows, Vec<LedgerEntry>) {
     let mut assignments: BTreeMap<VisitorToken, Vec<AssignmentEntry>> = BTreeMap::new();
     for block in store.blocks(1) {
         let block = block.expect("whole");
-        for (index, event) in (0..).zip(record::decode_events(&block.payload)) {
+        for (index, event) in (0..).zip(record::decode_events(block.payload())) {
             let event = event.expect("whole");
             let known = match event.asks() {
                 Asked::Decision(decision) => {
@@ -207,7 +207,7 @@ fn replayed(store: &dyn Store) -> (Rows, Rows, Vec<LedgerEntry>) {
                 }
                 Asked::Nothing => Known::default(),
             };
-            let position = Position { block: block.number, index };
+            let position = Position { block: block.number(), index };
             let judgement = judge(&event, position, &known);
             let mut jobs = Vec::new();
             engine.apply(&event, &judgement, &mut jobs);

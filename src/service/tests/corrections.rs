@@ -22,7 +22,7 @@ fn report(driver: &Driver) -> String {
     let mut payload = Vec::new();
     driver.journal.iter().for_each(|event| encode_event(event, &mut payload));
     let store = MemoryStore::new();
-    let block = Block { number: 1, previous: store.head().hash, payload };
+    let block = Block::after(store.head(), payload);
     let rows: Vec<_> = driver.known.facts.iter().map(encode_ledger).collect();
     store.append(&[block], &rows).expect("a store in memory takes it");
     let (clock, options) = (Arc::new(ManualClock::new(LATER)), Options::default());

@@ -124,7 +124,7 @@ fn lives(kind: Kind) -> (Vec<Life>, Journal) {
 }
 
 fn keep(store: &dyn Store, journal: &mut Journal) {
-    journal.extend(store.blocks(1).map(|block| block.expect("whole")).map(|block| (block.number, block)));
+    journal.extend(store.blocks(1).map(|block| block.expect("whole")).map(|block| (block.number(), block)));
 }
 
 fn drop_old(store: &Arc<dyn Store>, now: Timestamp) {
@@ -191,7 +191,7 @@ fn check_blocks(store: &dyn Store, journal: &Journal, promised: Head, name: &str
     assert!(store.head().number >= promised.number, "{name}: the journal ends at {}", store.head().number);
     for block in store.blocks(1) {
         let block = block.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(journal.get(&block.number), Some(&block), "{name}");
+        assert_eq!(journal.get(&block.number()), Some(&block), "{name}");
     }
 }
 

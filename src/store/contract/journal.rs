@@ -53,9 +53,9 @@ fn blocks_that_do_not_continue_the_head_are_a_bug() {
         let store = bench.store();
         append(&*store, [vec![1], vec![2]]);
         let next = chain(store.head(), [vec![3], vec![4]]);
-        let gap = vec![Block { number: 4, ..next[0].clone() }];
-        let stranger = vec![Block { previous: [7; 32], ..next[0].clone() }];
-        let torn = vec![next[0].clone(), Block { previous: [7; 32], ..next[1].clone() }];
+        let gap = vec![Block::new(4, *next[0].previous(), vec![3])];
+        let stranger = vec![Block::new(3, [7; 32], vec![3])];
+        let torn = vec![next[0].clone(), Block::new(4, [7; 32], vec![4])];
         for wrong in [gap, stranger, torn, next[1..].to_vec()] {
             let appended = std::panic::catch_unwind(AssertUnwindSafe(|| store.append(&wrong, &[])));
             assert!(appended.is_err(), "{wrong:?} was taken");
@@ -79,7 +79,7 @@ fn a_journal_begins_where_another_was_cut() {
         let blocks = append(&*bench.store(), [vec![1], vec![2]]);
         bench.restart();
         let store = bench.store();
-        assert_eq!((blocks[0].number, read(&*store, 1)), (42, blocks));
+        assert_eq!((blocks[0].number(), read(&*store, 1)), (42, blocks));
         let again = std::panic::catch_unwind(AssertUnwindSafe(|| store.begin(base)));
         assert!(again.is_err(), "it has begun");
     });

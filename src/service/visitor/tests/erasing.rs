@@ -58,7 +58,7 @@ fn act(world: &World, deed: &Deed) {
 fn digest_without_the_erased(store: &MemoryStore) -> [u8; 32] {
     let events: Vec<Event> = store
         .blocks(1)
-        .flat_map(|block| record::decode_events(&block.expect("whole").payload).collect::<Vec<_>>())
+        .flat_map(|block| record::decode_events(block.expect("whole").payload()).collect::<Vec<_>>())
         .collect::<Result<_, _>>()
         .expect("readable");
     let erasures: Vec<(usize, &VisitorErased)> = events
@@ -106,7 +106,7 @@ fn digest_without_the_erased(store: &MemoryStore) -> [u8; 32] {
         record::encode_event(&event, &mut payload);
     }
     let without = MemoryStore::new();
-    without.append(&[Block { number: 1, previous: [0; 32], payload }], &[]).expect("taken");
+    without.append(&[Block::after(without.head(), payload)], &[]).expect("taken");
     rebuild(&without, &mut |_| {}).expect("whole");
     digest(&without)
 }

@@ -208,7 +208,7 @@ fn is_anywhere(store: &MemoryStore, text: &str) -> bool {
             .flat_map(|kind| store.load_checkpoint(kind).expect("whole").rows),
     );
     rows.any(|(key, value)| holds(&key) || holds(&value))
-        || store.blocks(1).any(|block| holds(&block.expect("whole").payload))
+        || store.blocks(1).any(|block| holds(block.expect("whole").payload()))
 }
 
 proptest! {
