@@ -22,7 +22,9 @@ use crate::service::Options;
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::{Draft, Memory};
 pub use crate::service::committer::queue::Pending;
-pub(crate) use crate::service::committer::queue::{Committed, Due, Exit, Inbox, Jobs, Next, Queue, Told, Waiting};
+pub(crate) use crate::service::committer::queue::{
+    Beside, Committed, Due, Exit, Inbox, Jobs, Next, Queue, Told, Waiting,
+};
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
 use crate::service::health::Health;

@@ -15,7 +15,7 @@ use crate::engine::event::Event;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
-use crate::service::committer::Pending;
+use crate::service::committer::{Beside, Pending};
 use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
@@ -273,12 +273,13 @@ impl Service {
             answer.visitor.as_deref().filter(|_| self.companions && query.consent && !activates && event.is_some());
         // What a profile says goes with whose profile it is, under whatever id it was looked at.
         let token = who.profile_of.unwrap_or(who.token);
-        let companion = named.map(|visitor| record::encode_companion(token, visitor, query.context));
+        let companion = |visitor| Beside::Companion(record::encode_companion(token, visitor, query.context));
+        let beside = named.map(companion);
         let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
-            Some(event) if awaited => self.queue.submit_with(event, companion).map(Some),
-            Some(event) => self.queue.offer(event, companion).map(|()| None),
+            Some(event) if awaited => self.queue.submit_with(event, beside).map(Some),
+            Some(event) => self.queue.offer(event, beside).map(|()| None),
         };
         match offered {
             Ok(pending) => Decided { answer: Arc::new(answer), pending, assigns },

@@ -14,8 +14,8 @@ use crate::service::ledger::pages::Pages;
 use crate::store::record::page::*;
 use crate::store::{Row, Space, Store, StoreError, record};
 
-/// Few records have more bytes.
-const USUAL_RECORD: usize = 64;
+/// Few records have more bytes: ids of rewards have at most 256.
+const RECORD_BYTES: usize = 320;
 
 /// The facts of a store's ledger, as far as they were asked for. Nobody else may write them while it lives.
 pub struct Ledger<'a> {
@@ -65,7 +65,7 @@ impl<'a> Ledger<'a> {
         let Self { mut added, .. } = self;
         added.clear();
         added.facts.shrink_to(facts);
-        added.records.shrink_to(facts * USUAL_RECORD);
+        added.records.shrink_to(facts * RECORD_BYTES);
         added.newest.shrink_to(facts);
         added
     }

@@ -4,7 +4,7 @@ use crate::domain::Context;
 use crate::engine::event::{Event, ProfileSaved};
 use crate::engine::profile::AttributeTypes;
 use crate::service::Service;
-use crate::service::committer::Pending;
+use crate::service::committer::{Beside, Pending};
 use crate::service::error::ProfileError;
 use crate::store::record::profile::{MAX_PROFILE_BYTES, encode_profile};
 
@@ -45,6 +45,6 @@ impl Service {
         let encoded =
             encode_profile(profile).map_err(|bytes| ProfileError::TooLong { bytes, most: MAX_PROFILE_BYTES })?;
         let event = ProfileSaved { visitor: self.engine.token(visitor), at: self.clock.now() };
-        Ok(self.queue.submit_with(Event::ProfileSaved(event), Some(encoded))?)
+        Ok(self.queue.submit_with(Event::ProfileSaved(event), Some(Beside::Profile(encoded)))?)
     }
 }

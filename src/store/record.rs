@@ -3,7 +3,8 @@
 //! from the bytes on the way in, and every value that comes in is checked as if a stranger had sent it.
 //!
 //! Invariant: no bytes, however damaged, panic or allocate more than `RECORD_BYTES_MAX`. Fields and variants of a mirror
-//! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote.
+//! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote; rows of companions
+//! alone have another form since version 5 (`companion/row.rs`).
 
 mod additions;
 mod companion;

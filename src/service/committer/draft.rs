@@ -1,11 +1,12 @@
 //! A batch of events as it will be written: blocks, rows beside them, and what each event is judged to be.
 
-use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Position, judge};
+use crate::service::committer::queue::Beside;
 use crate::service::committer::{MAX_BATCH, Waiting};
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
 use crate::service::ledger::AddedFacts;
+use crate::store::record::EncodedCompanion;
 use crate::store::{Block, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
@@ -14,7 +15,7 @@ const BLOCK_BYTES: usize = 6_000;
 /// What one draft lends the next: empty, but for its memory. Pieces as large as these cost page faults each time they are taken anew.
 #[derive(Default)]
 pub(super) struct Memory {
-    pub(super) judgements: Vec<Result<Judgement, CommitError>>,
+    judgements: Vec<Result<Judgement, CommitError>>,
     facts: AddedFacts,
 }
 
@@ -43,9 +44,13 @@ impl Draft {
         let room = || Vec::with_capacity(BLOCK_BYTES + 512);
         let mut payload = room();
         let mut index = 0;
-        let mut companions: Vec<(u32, &[u8])> = Vec::new();
-        for Waiting { event, companion, .. } in batch {
-            let companion = companion.as_ref();
+        let mut companions: Vec<(u32, &EncodedCompanion)> = Vec::new();
+        for Waiting { event, beside, .. } in batch {
+            let (companion, profile) = match beside.as_ref() {
+                None => (None, None),
+                Some(Beside::Companion(companion)) => (Some(companion), None),
+                Some(Beside::Profile(profile)) => (None, Some(profile)),
+            };
             if payload.len() >= BLOCK_BYTES {
                 let block = Block::after(head, std::mem::replace(&mut payload, room()));
                 record::companion_rows(block.number(), &std::mem::take(&mut companions), &mut draft.rows);
@@ -56,7 +61,7 @@ impl Draft {
             let position = Position { block: head.number + 1, index };
             let known = fresh.complete(event).and_then(|()| {
                 let known = fresh.known(event)?;
-                fresh.change_profiles(event, position, companion)?;
+                fresh.change_profiles(event, position, profile)?;
                 Ok(known)
             });
             let known = match known {
@@ -74,8 +79,8 @@ impl Draft {
             event.leaves(position, &judgement, &mut left);
             fresh.keep(&mut left)?;
             // An assignment that came second is no decision, and its companion none.
-            if judgement.outcome == Outcome::Recorded && !matches!(event, Event::ProfileSaved(_)) {
-                companions.extend(companion.map(|companion| (index, &**companion)));
+            if judgement.outcome == Outcome::Recorded {
+                companions.extend(companion.map(|companion| (index, companion)));
             }
             draft.judgements.push(Ok(judgement));
             index += 1;

@@ -72,8 +72,12 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         Ok(last)
     }
 
-    /// The time of the first event that says one.
+    /// The time of the first event that says one. Retention may drop the very block that is being read: what is first by then is as good.
     fn oldest(&self) -> Result<Timestamp, StoreError> {
+        self.first_time().or_else(|_| self.first_time())
+    }
+
+    fn first_time(&self) -> Result<Timestamp, StoreError> {
         for block in self.store.blocks(self.store.base().number + 1) {
             for event in record::decode_events(block?.payload()) {
                 if let Some(time) = time_of(&event?) {

@@ -30,11 +30,7 @@ impl Script {
             self.receivers.borrow_mut().push(receiver);
             reply
         });
-        Waiting {
-            event: Event::ExperimentDeleted { experiment, at: Timestamp::from_millis(1) },
-            companion: None,
-            reply,
-        }
+        Waiting { event: Event::ExperimentDeleted { experiment, at: Timestamp::from_millis(1) }, beside: None, reply }
     }
 }
 

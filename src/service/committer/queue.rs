@@ -17,6 +17,7 @@ use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
 use crate::store::record::EncodedCompanion;
+use crate::store::record::profile::EncodedProfile;
 
 /// What whoever waited is told: no more of the judgement, which would be copied and freed by another thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +42,18 @@ impl Committed {
     }
 }
 
+/// What is kept beside an event and no replay looks at.
+pub(crate) enum Beside {
+    /// Who a decision was for, and what was known of the visitor.
+    Companion(EncodedCompanion),
+    /// What a profile says that was saved.
+    Profile(EncodedProfile),
+}
+
 /// An event on its way.
 pub(crate) struct Waiting {
     pub(super) event: Event,
-    /// Who it is about and what was known of the visitor, where that is kept; of a profile's event the profile.
-    pub(super) companion: Option<EncodedCompanion>,
+    pub(super) beside: Option<Beside>,
     /// Who waits until it is durable and applied.
     pub(super) reply: Option<oneshot::Sender<Result<Committed, CommitError>>>,
 }
@@ -236,8 +244,8 @@ impl<O: Outbox> Queue<O> {
     }
 
     /// Hands over an event that nobody waits for.
-    pub(crate) fn offer(&self, event: Event, companion: Option<EncodedCompanion>) -> Result<(), CommitError> {
-        self.send(Waiting { event, companion, reply: None })
+    pub(crate) fn offer(&self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
+        self.send(Waiting { event, beside, reply: None })
     }
 
     /// Hands over an event; the answer comes once it is durable and applied.
@@ -246,19 +254,15 @@ impl<O: Outbox> Queue<O> {
     }
 
     /// The same with who the event is about.
-    pub(crate) fn submit_with(
-        &self,
-        event: Event,
-        companion: Option<EncodedCompanion>,
-    ) -> Result<Pending, CommitError> {
+    pub(crate) fn submit_with(&self, event: Event, beside: Option<Beside>) -> Result<Pending, CommitError> {
         let (reply, pending) = oneshot::channel();
-        self.send(Waiting { event, companion, reply: Some(reply) })?;
+        self.send(Waiting { event, beside, reply: Some(reply) })?;
         Ok(Pending(pending))
     }
 
     /// Hands over an event from a background thread, waiting for room; `false` once the committer is gone or told to stop.
     pub(crate) fn push(&self, event: Event) -> bool {
-        self.events.load_full().is_some_and(|events| events.send(Waiting { event, companion: None, reply: None }))
+        self.events.load_full().is_some_and(|events| events.send(Waiting { event, beside: None, reply: None }))
     }
 
     /// Takes nothing more. The committer commits what was taken, and ends.

@@ -6,8 +6,8 @@ use crate::domain::{Context, VisitorToken};
 use crate::engine::event::{Event, ProfileJoined};
 use crate::engine::ledger::Position;
 use crate::service::judging::Fresh;
-use crate::store::record::profile::{decode_profile, encode_profile, profile_of, profile_value};
-use crate::store::{StoreError, record};
+use crate::store::StoreError;
+use crate::store::record::profile::{EncodedProfile, decode_profile, encode_profile, profile_of, profile_value};
 
 impl Fresh<'_> {
     /// Does what an event says to profiles, and fills in what that came to. Whom it is about must be filled in already.
@@ -15,9 +15,9 @@ impl Fresh<'_> {
         &mut self,
         event: &mut Event,
         position: Position,
-        beside: Option<&record::EncodedCompanion>,
+        profile: Option<&EncodedProfile>,
     ) -> Result<(), StoreError> {
-        if let (Event::ProfileSaved(saved), Some(profile)) = (&*event, beside) {
+        if let (Event::ProfileSaved(saved), Some(profile)) = (&*event, profile) {
             self.profiles.insert(saved.visitor, Some(profile_value(position, profile)));
         }
         if let Event::Aliased(aliased) = event {

@@ -7,12 +7,13 @@ use crate::service::ledger::AddedFacts;
 use crate::store::record::page::*;
 use crate::store::{Place, Row, Space, Store, StoreError};
 
-/// A page that would have more bytes is split. Some sixty facts: enough that facts in order of time cost next to nothing, few
-/// enough that one fact among old ones rewrites little.
-pub(super) const PAGE_BYTES: usize = 4_000;
+/// A page that would have more bytes is split. Some hundred facts: enough that facts in order of time cost next to nothing, few
+/// enough that one fact among old ones rewrites little. sled holds a whole segment of 512 KiB for each leaf of pages, until it
+/// comes to clean it: the longer the pages, the fewer leaves.
+pub(super) const PAGE_BYTES: usize = 6_800;
 
 /// Pages that a reader of the whole journal keeps in memory: some ten megabytes.
-const KEPT_PAGES: usize = 2_000;
+const KEPT_PAGES: usize = if cfg!(test) { 3 } else { 2_000 };
 
 /// Pages of a store that were asked for.
 pub(super) struct Pages<'a> {

@@ -36,6 +36,8 @@ fn check(store: &MemoryStore, mut entries: Vec<LedgerEntry>) {
     }
     let mut ledger = Ledger::of(store).expect("readable");
     for entry in &entries {
+        // Of more pages than a few it keeps none.
+        ledger.let_go();
         let known = ledger.known(entry.decision).expect("readable");
         let mut expected: Vec<_> = entries.iter().filter(|other| other.decision == entry.decision).cloned().collect();
         expected.sort_by_key(fact_key);
@@ -83,7 +85,7 @@ fn a_decision_with_as_many_facts_as_it_may_have_takes_several_pages() {
     let mut entries: Vec<_> = (1..=64).map(|block| entry(9, block, 0, 256)).collect();
     entries.extend([entry(8, 70, 0, 5), entry(10, 71, 0, 5)]);
     entries.chunks(7).for_each(|part| added(&store, part));
-    assert!(store.rows(Space::LedgerPage, &[], None, usize::MAX).expect("readable").len() > 3);
+    assert!(store.rows(Space::LedgerPage, &[], None, usize::MAX).expect("readable").len() >= 3);
     check(&store, entries);
 }
 

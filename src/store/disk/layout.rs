@@ -32,8 +32,8 @@ pub(super) const fn checkpoint_keys(kind: CheckpointKind) -> CheckpointKeys {
 /// sled splits a leaf when its seventeenth entry comes, and writes both halves anew: nine entries stay on the left, eight go to the
 /// right. Where a range of keys grows at its end, the halves are full of values, and each value is written 2.9 times: once as it
 /// comes, and 17/9 times as leaves are split. With seven empty entries behind the end of the range, the right half is one value and
-/// these seven, and it is 2.1 times. What sled moves besides, to free half-dead segments, shrinks with it: of three ranges of
-/// values of 6,900 bytes, 4.1 bytes were written for each byte, and are 2.8.
+/// these seven, and it is 2.1 times; somewhat more where a commit brings many values of a range, since sled applies a batch in no order.
+/// What sled moves besides, to free half-dead segments, shrinks with it.
 ///
 /// Three ranges grow: blocks, pages of the ledger and companions. Behind each stand its seven (behind the blocks six, and the mark of
 /// the checkpoint), and, since nine entries stay on the left, two or three more before them make a leaf end where the seven do.

@@ -230,7 +230,8 @@ fn drop_rest(db: &sled::Db, examined: &Examined, notes: &mut Vec<String>) -> Res
     if examined.checkpoint_flaw.is_some() || examined.checkpoint_block > whole {
         let keys = checkpoint_keys(CheckpointKind::Current);
         dropped += remove_range(db, &[keys.rows], &[keys.rows + 1])?;
-        dropped += remove_range(db, &[keys.mark], &[keys.mark + 1])?;
+        // No more than the mark: the first keys stand right behind it.
+        dropped += remove_range(db, &[keys.mark], &[keys.mark, 0])?;
         notes.push("dropped the checkpoint: the state is made anew from the journal".into());
     }
     if dropped > 0 {

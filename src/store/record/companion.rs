@@ -20,7 +20,15 @@ const HEADER: usize = 2;
 
 /// One companion, encoded where the request is: how long the names of its attributes are, in two bytes, the names, and the rest. The
 /// writer only joins them.
-pub type EncodedCompanion = Box<[u8]>;
+pub struct EncodedCompanion(Box<[u8]>);
+
+impl EncodedCompanion {
+    /// Its names and the rest.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let (names, rest) = self.0.split_first_chunk::<HEADER>().expect("it was made with them");
+        rest.split_at(u16::from_le_bytes(*names).into())
+    }
+}
 
 /// A companion as read back.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,10 +67,11 @@ pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_
     BYTES.with_borrow_mut(|bytes| {
         let whole = encode_into(bytes, (token.to_bytes(), visitor), Some(context));
         if !whole {
+            bytes.clear();
             bytes.shrink_to(MAX_CONTEXT_BYTES);
             encode_into(bytes, (token.to_bytes(), visitor), None);
         }
-        bytes.as_slice().into()
+        EncodedCompanion(bytes.as_slice().into())
     })
 }
 
@@ -88,14 +97,8 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     is_short
 }
 
-/// Its names and the rest.
-fn parts(companion: &[u8]) -> (&[u8], &[u8]) {
-    let (names, rest) = companion.split_first_chunk::<HEADER>().expect("every companion is encoded with it");
-    rest.split_at(u16::from_le_bytes(*names).into())
-}
-
 /// Rows of a block's companions, each with the index of its event: as few as hold them, but for some bytes.
-pub fn companion_rows(block: u64, companions: &[(u32, &[u8])], rows: &mut Vec<Row>) {
+pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows: &mut Vec<Row>) {
     if companions.is_empty() {
         return;
     }
@@ -107,11 +110,12 @@ pub fn companion_rows(block: u64, companions: &[(u32, &[u8])], rows: &mut Vec<Ro
     };
     let mut writer = RowWriter::new(MAX_VALUE_BYTES);
     for (index, companion) in companions {
-        let (names, rest) = parts(companion);
-        if writer.length_with(names, rest) > MAX_VALUE_BYTES && !writer.is_empty() {
+        let (names, rest) = companion.parts();
+        let entry = Entry::Named(names, rest);
+        if !writer.has_room(entry) {
             close(std::mem::replace(&mut writer, RowWriter::new(MAX_VALUE_BYTES)));
         }
-        writer.push(*index, Entry::Named(names, rest));
+        writer.push(*index, entry);
     }
     close(writer);
 }

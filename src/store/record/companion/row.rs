@@ -1,5 +1,5 @@
 //! A row of companions. Most visitors of a site bring the same attributes, and one visitor is often decided for several times at
-//! once: so a row says a list of names once, and a companion that is as the one before takes two bytes.
+//! once: so a row says a list of names once, and a companion that is as the one before takes two bytes, or a few more.
 //!
 //! Behind the version stand entries: the index of the event, then which companion. 0 is that of the entry before. Any other number is
 //! that of a list of names, as they came in this row; one that has not come yet follows, and then the rest of the companion. Before
@@ -7,12 +7,18 @@
 
 use bincode::{BorrowDecode, Encode};
 
+use crate::store::MAX_VALUE_BYTES;
 use crate::store::record::{Checked, FORM};
 
 /// Of rows that say each companion whole.
 const WHOLE: u8 = 4;
 /// Of rows that say names once.
 const NAMED: u8 = 5;
+
+/// Most lists of names in a row: their numbers are then of one byte, and a row without some of its entries is never longer.
+const MAX_LISTS: usize = 200;
+/// Most bytes of the numbers of an entry: four, of which each takes up to five.
+const NUMBERS: usize = 4 * 5;
 
 /// A companion as it stands in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +44,16 @@ impl<'c> RowWriter<'c> {
         Self { value, names: Vec::new(), last: None }
     }
 
-    /// How long the row will be with one more, or some bytes less: numbers take up to five of them.
-    pub(super) fn length_with(&self, names: &[u8], body: &[u8]) -> usize {
-        self.value.len() + 4 * 5 + names.len() + body.len()
+    /// Whether one more has room, but for some bytes. The first has: ids and contexts are bounded.
+    pub(super) fn has_room(&self, entry: Entry<'_>) -> bool {
+        let bytes = match entry {
+            _ if self.last == Some(entry) => 0,
+            Entry::Named(names, body) if self.names.contains(&names) => body.len(),
+            Entry::Named(_, _) if self.names.len() == MAX_LISTS => return false,
+            Entry::Named(names, body) => names.len() + body.len(),
+            Entry::Whole(companion) => companion.len(),
+        };
+        self.is_empty() || self.value.len() + NUMBERS + bytes <= MAX_VALUE_BYTES
     }
 
     pub(super) fn push(&mut self, index: u32, entry: Entry<'c>) {
@@ -91,6 +104,10 @@ impl<'r> RowReader<'r> {
     /// An error if it is none that this program reads.
     pub(super) fn new(value: &'r [u8]) -> Checked<Self> {
         let (form, rest) = value.split_first().ok_or("it is empty")?;
+        // What two bytes can say may be large: a longer row could claim more memory than any.
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(format!("it has {} bytes, and a row has at most {MAX_VALUE_BYTES}", value.len()));
+        }
         match *form {
             form @ (WHOLE | NAMED) => Ok(Self { form, rest, names: Vec::new(), last: None }),
             other => Err(format!("its version is {other}, this program reads {WHOLE} and {NAMED}")),
@@ -113,7 +130,7 @@ impl<'r> RowReader<'r> {
             return Ok((index, self.last.ok_or("the first entry is as the one before")?));
         }
         let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        if place == self.names.len() {
+        if place == self.names.len() && place < MAX_LISTS {
             let names = self.read()?;
             self.names.push(names);
         }

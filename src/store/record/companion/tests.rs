@@ -12,7 +12,13 @@ fn context() -> impl Strategy<Value = Context<'static>> {
         (-1e9..1e9_f64).prop_map(Value::Float),
         "\\PC{0,300}".prop_map(|text| Value::Text(text.into())),
     ];
-    proptest::collection::vec(("[a-z]{1,9}", value), 0..20).prop_map(|attributes| {
+    // Few lists of names, and now and then no more than one value: what a row says once.
+    let name = prop_oneof![3 => "[ab]", 1 => "[a-z]{1,9}"];
+    let attributes = prop_oneof![
+        proptest::collection::vec((name, value), 0..20),
+        (0..3_i64).prop_map(|visits| vec![("visits".to_owned(), Value::Int(visits / 2))]),
+    ];
+    attributes.prop_map(|attributes| {
         let mut context = Context::new();
         for (name, value) in attributes {
             assert!(context.insert(name.into(), value), "there is room for twenty");
@@ -41,7 +47,7 @@ proptest! {
             .map(|(index, (visitor, context))| (index, encode_companion(VisitorToken(*visitor), &visitor.to_string(), context)))
             .collect();
         let mut rows = Vec::new();
-        let borrowed: Vec<(u32, &[u8])> = encoded.iter().map(|(index, companion)| (*index, &**companion)).collect();
+        let borrowed: Vec<_> = encoded.iter().map(|(index, companion)| (*index, companion)).collect();
         companion_rows(block, &borrowed, &mut rows);
         prop_assert!(rows.iter().all(|row| row.value.as_ref().is_some_and(|value| value.len() <= MAX_VALUE_BYTES)));
         let all = read(&rows);
@@ -94,7 +100,7 @@ fn of(visitor: u128, attributes: &[(&'static str, Value<'static>)]) -> EncodedCo
 }
 
 fn row_of(companions: &[EncodedCompanion]) -> Row {
-    let companions: Vec<(u32, &[u8])> = (0..).zip(companions.iter().map(|companion| &**companion)).collect();
+    let companions: Vec<_> = (0..).zip(companions).collect();
     let mut rows = Vec::new();
     companion_rows(7, &companions, &mut rows);
     assert_eq!(rows.len(), 1, "one is enough");
@@ -106,7 +112,7 @@ fn names_are_said_once_in_a_row_and_what_is_as_before_is_not_said_again() {
     let at = |visitor, device: &'static str| {
         of(visitor, &[("device", Value::Text(device.into())), ("returning_customer", Value::Bool(true))])
     };
-    let other = of(3, &[("country", Value::Text("FR".into()))]);
+    let other = || of(3, &[("country", Value::Text("FR".into()))]);
     let length = |companions: &[EncodedCompanion]| row_of(companions).value.expect("a value").len();
     let one = length(&[at(1, "mobile")]);
     let names = "device".len() + "returning_customer".len();
@@ -114,7 +120,7 @@ fn names_are_said_once_in_a_row_and_what_is_as_before_is_not_said_again() {
     assert!(two - one < one - names, "{one} bytes, {two} with a second");
     assert_eq!(length(&[at(1, "mobile"), at(1, "mobile")]), one + 2);
     // Another list of names in between is no reason to say the first again.
-    let four = [at(1, "mobile"), other.clone(), at(2, "tablet"), other];
+    let four = [at(1, "mobile"), other(), at(2, "tablet"), other()];
     let read = read(&[row_of(&four)]);
     let names: Vec<Vec<&str>> = read
         .iter()
@@ -125,6 +131,48 @@ fn names_are_said_once_in_a_row_and_what_is_as_before_is_not_said_again() {
         [vec!["device", "returning_customer"], vec!["country"], vec!["device", "returning_customer"], vec!["country"]]
     );
     assert_eq!(read[2].visitor, "v-2");
+}
+
+#[test]
+fn who_brought_a_list_of_names_goes_and_the_list_stays_for_whoever_else_has_it() {
+    let visits = |visitor, count| of(visitor, &[("visits", Value::Int(count))]);
+    let alone = of(1, &[("known_to_one", Value::Bool(true))]);
+    let row = row_of(&[visits(1, 3), visits(2, 3), visits(2, 3), alone, visits(1, 3), visits(3, 3)]);
+    let all = read(std::slice::from_ref(&row));
+    let value = row.value.expect("a value");
+    let (left, gone) =
+        without_visitors(&row.key, &value, |token, _| token.0 == 1).expect("readable").expect("three go");
+    assert_eq!(gone, 3);
+    let left = left.value.expect("some stay");
+    assert!(!left.windows(12).any(|bytes| bytes == b"known_to_one"), "nobody else has it");
+    let kept: Vec<Companion> = all.into_iter().filter(|companion| companion.token.0 != 1).collect();
+    assert_eq!(decode_companions(&row.key, &left).expect("readable"), kept);
+    assert_eq!(kept.iter().map(|companion| companion.index).collect::<Vec<_>>(), [1, 2, 5]);
+}
+
+#[test]
+fn many_decisions_at_once_for_one_visitor_take_one_row() {
+    let text = Value::Text("x".repeat(3_600).into());
+    let same: Vec<EncodedCompanion> = (0..10).map(|_| of(1, &[("page", text.clone())])).collect();
+    assert_eq!(read(&[row_of(&same)]).len(), 10);
+}
+
+#[test]
+fn a_row_of_version_5_is_read() {
+    // Index 4, the first list, which follows: one name. Then the rest: whom, that a context is kept, one whole number.
+    let mut value = vec![5, 4, 1, 8, 1, 6];
+    value.extend(b"visits");
+    let rest = [&[0; 15][..], &[9, 3], b"v-9", &[1, 1, 6]].concat();
+    value.push(u8::try_from(rest.len()).expect("short"));
+    value.extend(rest);
+    // The same at 5.
+    value.extend([5, 0]);
+    let read = decode_companions(&companion_key(7), &value).expect("readable");
+    assert_eq!(read.iter().map(|companion| companion.index).collect::<Vec<_>>(), [4, 5]);
+    for companion in read {
+        assert_eq!((companion.visitor.as_str(), companion.block), ("v-9", 7));
+        assert_eq!(companion.context.expect("kept").get("visits"), Some(&Value::Int(3)));
+    }
 }
 
 /// A row of version 4: entries are an index, a length, and what stands for the visitor, its id, a mark, and names and values in turn.
@@ -171,4 +219,6 @@ fn a_row_of_another_version_and_one_that_begins_with_nothing_before_are_refused(
         assert!(error.contains(flaw), "{error}");
         assert!(without_visitors(&companion_key(7), value, |_, _| true).is_err());
     }
+    let long = vec![5; MAX_VALUE_BYTES + 1];
+    assert!(decode_companions(&companion_key(7), &long).is_err_and(|error| error.to_string().contains("7001 bytes")));
 }
