@@ -4,7 +4,7 @@ use crate::domain::{Span, Timestamp};
 use crate::service::committer::{Committer, Inbox, Jobs};
 use crate::service::retention::time_of;
 use crate::store::record::page::{decode_fact, decode_page};
-use crate::store::{Space, StoreError, record};
+use crate::store::{Space, Store, StoreError, record};
 
 /// Ledger entries are kept as long as any receipt can be valid: the longest window and 90 days.
 const LEDGER_SPAN: Span = Span::DAY.times(365 + 90);
@@ -19,7 +19,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     pub(super) fn forget(&mut self) {
         let newest = self.engine.experiments().iter().map(|experiment| experiment.active().newest()).max();
         let Some(newest) = newest else { return };
-        let needed = self.oldest().and_then(|oldest| {
+        let needed = oldest(&*self.store).and_then(|oldest| {
             let before = newest.min(oldest).minus(LEDGER_SPAN);
             Ok([(Space::Ledger, self.entries_from(before)?), (Space::LedgerPage, self.pages_from(before)?)])
         });
@@ -71,20 +71,48 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
         Ok(last)
     }
+}
 
-    /// The time of the first event that says one. Retention may drop the very block that is being read: what is first by then is as good.
-    fn oldest(&self) -> Result<Timestamp, StoreError> {
-        self.first_time().or_else(|_| self.first_time())
-    }
+/// The time of the first event that says one. Retention may drop the very block that is being read: what is first by then is as good.
+fn oldest(store: &dyn Store) -> Result<Timestamp, StoreError> {
+    first_time(store).or_else(|_| first_time(store))
+}
 
-    fn first_time(&self) -> Result<Timestamp, StoreError> {
-        for block in self.store.blocks(self.store.base().number + 1) {
-            for event in record::decode_events(block?.payload()) {
-                if let Some(time) = time_of(&event?) {
-                    return Ok(time);
-                }
+fn first_time(store: &dyn Store) -> Result<Timestamp, StoreError> {
+    for block in store.blocks(store.base().number + 1) {
+        for event in record::decode_events(block?.payload()) {
+            if let Some(time) = time_of(&event?) {
+                return Ok(time);
             }
         }
-        Ok(Timestamp::ZERO)
+    }
+    Ok(Timestamp::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    //! What is needed is known also while blocks go.
+
+    use std::sync::Arc;
+
+    use crate::domain::ExperimentKey;
+    use crate::engine::event::Event;
+    use crate::service::committer::forgetting::*;
+    use crate::store::Block;
+    use crate::store::faulty::{Fault, FaultyStore};
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_block_that_goes_while_it_is_read_is_no_damage_and_one_that_stays_away_is() {
+        let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+        let (experiment, at) = (ExperimentKey::new("hero").expect("a key"), Timestamp::from_millis(42));
+        let mut payload = Vec::new();
+        record::encode_event(&Event::ExperimentDeleted { experiment, at }, &mut payload);
+        store.append(&[Block::after(store.head(), payload)], &[]).expect("taken");
+        store.fail_call(store.calls() + 1, Fault::Before);
+        assert_eq!(oldest(&store).expect("read again"), at);
+        assert_eq!(store.faults_left(), 0);
+        (1..=2).for_each(|next| store.fail_call(store.calls() + next, Fault::Before));
+        assert!(oldest(&store).is_err());
     }
 }

@@ -288,6 +288,8 @@ fn missing_entries_are_noticed() {
             Checkpoint::default(),
             "{expected}"
         );
+        let tree = opened.store.tree("test").expect("open");
+        assert!(first_keys().all(|key| tree.contains_key(key).expect("read")), "leaves are split as before");
     }
 }
 

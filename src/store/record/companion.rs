@@ -7,7 +7,7 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::domain::context::Value;
 use crate::domain::{Context, VisitorToken};
-use crate::store::record::companion::row::{Entry, RowReader, RowWriter};
+use crate::store::record::companion::row::{Entry, Reading, RowReader, RowWriter};
 use crate::store::record::{Checked, FORM};
 use crate::store::{MAX_VALUE_BYTES, Row, Space, StoreError};
 
@@ -111,11 +111,10 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
     let mut writer = RowWriter::new(MAX_VALUE_BYTES);
     for (index, companion) in companions {
         let (names, rest) = companion.parts();
-        let entry = Entry::Named(names, rest);
-        if !writer.has_room(entry) {
+        if !writer.push_if_room(*index, names, rest) {
             close(std::mem::replace(&mut writer, RowWriter::new(MAX_VALUE_BYTES)));
+            writer.push_if_room(*index, names, rest);
         }
-        writer.push(*index, entry);
     }
     close(writer);
 }
@@ -144,7 +143,7 @@ pub fn without_visitors(
         if is_theirs(token, visitor) {
             gone += 1;
         } else {
-            left.push(index, entry);
+            left.push_again(index, entry);
         }
     }
     let value = (!left.is_empty()).then(|| left.into_value());
@@ -198,22 +197,6 @@ fn decode_entry(entry: Entry<'_>) -> Checked<(VisitorToken, &str, Option<Context
     }
     bytes.end()?;
     Ok((VisitorToken::from_bytes(token), visitor, context))
-}
-
-/// What is left to read.
-struct Reading<'a>(&'a [u8]);
-
-impl<'a> Reading<'a> {
-    fn read<T: BorrowDecode<'a, ()>>(&mut self) -> Checked<T> {
-        let read = bincode::borrow_decode_from_slice(self.0, FORM);
-        let (read, length) = read.map_err(|error| error.to_string())?;
-        self.0 = &self.0[length..];
-        Ok(read)
-    }
-
-    fn end(self) -> Checked<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes follow it", self.0.len())) }
-    }
 }
 
 fn damaged(key: &[u8], flaw: &str) -> StoreError {

@@ -21,7 +21,7 @@ const MAX_LISTS: usize = 200;
 const NUMBERS: usize = 4 * 5;
 
 /// A companion as it stands in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Entry<'r> {
     /// Names and values in turn.
     Whole(&'r [u8]),
@@ -29,11 +29,21 @@ pub(super) enum Entry<'r> {
     Named(&'r [u8], &'r [u8]),
 }
 
+/// What a row has of an entry already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// All of it.
+    AsBefore,
+    /// Its list of names, by its index.
+    Listed(usize),
+    New,
+}
+
 /// A row that is being written.
 pub(super) struct RowWriter<'c> {
     value: Vec<u8>,
     names: Vec<&'c [u8]>,
-    last: Option<Entry<'c>>,
+    last: Option<(&'c [u8], &'c [u8])>,
 }
 
 impl<'c> RowWriter<'c> {
@@ -44,38 +54,52 @@ impl<'c> RowWriter<'c> {
         Self { value, names: Vec::new(), last: None }
     }
 
-    /// Whether one more has room, but for some bytes. The first has: ids and contexts are bounded.
-    pub(super) fn has_room(&self, entry: Entry<'_>) -> bool {
-        let bytes = match entry {
-            _ if self.last == Some(entry) => 0,
-            Entry::Named(names, body) if self.names.contains(&names) => body.len(),
-            Entry::Named(_, _) if self.names.len() == MAX_LISTS => return false,
-            Entry::Named(names, body) => names.len() + body.len(),
-            Entry::Whole(companion) => companion.len(),
+    /// Adds an entry if it has room, but for some bytes; says whether it had. The first has: ids and contexts are bounded.
+    pub(super) fn push_if_room(&mut self, index: u32, names: &'c [u8], body: &'c [u8]) -> bool {
+        let place = self.place(names, body);
+        let bytes = match place {
+            Place::AsBefore => 0,
+            Place::Listed(_) => body.len(),
+            Place::New => names.len() + body.len(),
         };
-        self.is_empty() || self.value.len() + NUMBERS + bytes <= MAX_VALUE_BYTES
+        let lists = self.names.len() + usize::from(place == Place::New);
+        let has_room = self.value.len() + NUMBERS + bytes <= MAX_VALUE_BYTES && lists <= MAX_LISTS;
+        let takes_it = has_room || self.is_empty();
+        if takes_it {
+            self.push_named(index, names, body, place);
+        }
+        takes_it
     }
 
-    pub(super) fn push(&mut self, index: u32, entry: Entry<'c>) {
+    /// Adds an entry of a row from which some have gone: it has room.
+    pub(super) fn push_again(&mut self, index: u32, entry: Entry<'c>) {
         match entry {
-            _ if self.last == Some(entry) => self.write((index, 0_u32)),
-            Entry::Named(names, body) => {
-                let known = self.names.iter().position(|known| *known == names);
-                let number = known.unwrap_or(self.names.len());
-                self.write((index, number as u64 + 1));
-                if known.is_none() {
-                    self.write(names);
-                    self.names.push(names);
-                }
-                self.write(body);
-            }
+            Entry::Named(names, body) => self.push_named(index, names, body, self.place(names, body)),
             Entry::Whole(companion) => {
-                // What is left of a row of the former form.
                 self.value[0] = WHOLE;
                 self.write((index, companion));
             }
         }
-        self.last = matches!(entry, Entry::Named(..)).then_some(entry);
+    }
+
+    fn push_named(&mut self, index: u32, names: &'c [u8], body: &'c [u8], place: Place) {
+        match place {
+            Place::AsBefore => return self.write((index, 0_u64)),
+            Place::Listed(list) => self.write((index, list as u64 + 1)),
+            Place::New => {
+                self.names.push(names);
+                self.write((index, self.names.len() as u64, names));
+            }
+        }
+        self.write(body);
+        self.last = Some((names, body));
+    }
+
+    fn place(&self, names: &[u8], body: &[u8]) -> Place {
+        if self.last == Some((names, body)) {
+            return Place::AsBefore;
+        }
+        self.names.iter().position(|known| *known == names).map_or(Place::New, Place::Listed)
     }
 
     fn write(&mut self, what: impl Encode) {
@@ -95,9 +119,25 @@ impl<'c> RowWriter<'c> {
 /// Index and companion of each entry of a row, up to the first that is none.
 pub(super) struct RowReader<'r> {
     form: u8,
-    rest: &'r [u8],
+    rest: Reading<'r>,
     names: Vec<&'r [u8]>,
     last: Option<Entry<'r>>,
+}
+
+/// What is left to read.
+pub(super) struct Reading<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reading<'a> {
+    pub(super) fn read<T: BorrowDecode<'a, ()>>(&mut self) -> Checked<T> {
+        let read = bincode::borrow_decode_from_slice(self.0, FORM);
+        let (read, length) = read.map_err(|error| error.to_string())?;
+        self.0 = &self.0[length..];
+        Ok(read)
+    }
+
+    pub(super) fn end(self) -> Checked<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes follow it", self.0.len())) }
+    }
 }
 
 impl<'r> RowReader<'r> {
@@ -109,33 +149,26 @@ impl<'r> RowReader<'r> {
             return Err(format!("it has {} bytes, and a row has at most {MAX_VALUE_BYTES}", value.len()));
         }
         match *form {
-            form @ (WHOLE | NAMED) => Ok(Self { form, rest, names: Vec::new(), last: None }),
+            form @ (WHOLE | NAMED) => Ok(Self { form, rest: Reading(rest), names: Vec::new(), last: None }),
             other => Err(format!("its version is {other}, this program reads {WHOLE} and {NAMED}")),
         }
     }
 
-    fn read<T: BorrowDecode<'r, ()>>(&mut self) -> Checked<T> {
-        let read = bincode::borrow_decode_from_slice(self.rest, FORM);
-        let (read, length) = read.map_err(|error| error.to_string())?;
-        self.rest = &self.rest[length..];
-        Ok(read)
-    }
-
     fn entry(&mut self) -> Checked<(u32, Entry<'r>)> {
         if self.form == WHOLE {
-            return self.read().map(|(index, companion)| (index, Entry::Whole(companion)));
+            return self.rest.read().map(|(index, companion)| (index, Entry::Whole(companion)));
         }
-        let (index, number): (u32, u64) = self.read()?;
+        let (index, number): (u32, u64) = self.rest.read()?;
         if number == 0 {
             return Ok((index, self.last.ok_or("the first entry is as the one before")?));
         }
         let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
         if place == self.names.len() && place < MAX_LISTS {
-            let names = self.read()?;
+            let names = self.rest.read()?;
             self.names.push(names);
         }
         let names = self.names.get(place).copied().ok_or_else(|| format!("there is no list {number} of names"))?;
-        let entry = Entry::Named(names, self.read()?);
+        let entry = Entry::Named(names, self.rest.read()?);
         self.last = Some(entry);
         Ok((index, entry))
     }
@@ -145,12 +178,12 @@ impl<'r> Iterator for RowReader<'r> {
     type Item = Checked<(u32, Entry<'r>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
+        if self.rest.0.is_empty() {
             return None;
         }
         let entry = self.entry();
         if entry.is_err() {
-            self.rest = &[];
+            self.rest = Reading(&[]);
         }
         Some(entry)
     }
