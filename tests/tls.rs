@@ -156,7 +156,7 @@ fn what_is_no_tls_is_hung_up_on_and_others_are_served() {
     let directory = tempfile::tempdir().expect("a directory");
     let (files, pair) = (files(directory.path()), Pair::new());
     pair.write(&files);
-    let site = serve(&files, Limits { handshake: Duration::from_secs(2), ..Limits::default() });
+    let site = serve(&files, Limits { handshake: Duration::from_secs(6), ..Limits::default() });
     // More than the library lets shake hands at once, were it not told otherwise; all of them silent.
     let mut silent: Vec<TcpStream> = (0..260).map(|_| connect(&site)).collect();
     is_answered(&mut secure(&site, &[&pair], BOTH));
