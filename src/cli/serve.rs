@@ -12,6 +12,7 @@ use mabel::http;
 use mabel::http::tls::Certificate;
 use mabel::service::Service;
 use mabel::service::clock::SystemClock;
+use mabel::service::lost::forget_lost;
 use mabel::store::DiskOptions;
 
 use crate::cli::exit::Failure;
@@ -74,6 +75,10 @@ impl Server {
             Failure::new(format_args!("data = {:?}: {error}", data.as_deref().unwrap_or(Path::new("memory"))))
         };
         let store = mabel::store::open(&location, options).map_err(|error| at(&error))?;
+        if configuration.accept_loss {
+            let forgotten = forget_lost(&*store).map_err(|error| at(&error))?;
+            tracing::warn!(rows = forgotten, "took out what stood beside blocks that are lost");
+        }
         let found = secret::find(configuration.secret, data.as_deref()).map_err(Failure::new)?;
         let seed = u64::from_le_bytes(secret::random_bytes().map_err(Failure::new)?);
         let options = mabel::service::Options {

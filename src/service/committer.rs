@@ -162,10 +162,13 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     /// Whoever was answered last is about to come again, and a commit costs nearly the same for one as for all of them: gives them as
-    /// long as the last commit took. Whoever was alone is not waited for. Where more is written than is waited for, others who will
-    /// wait come all the while, and each commit for a few of them keeps all from being answered: it takes a third of the time at most.
+    /// long as the last commit took, or until half of them are there. Half, since with all of them in one commit nobody would be left
+    /// whose request could be worked on while it is synced. Whoever was alone is not waited for. Where more is written than is waited
+    /// for, others who will wait come all the while, and each commit for a few of them keeps all from being answered: it takes a third
+    /// of the time at most.
     fn linger(&self, taken: usize) {
-        let (patience, enough) = if self.flowing { (self.took * 2, MAX_BATCH) } else { (self.took, self.answered) };
+        let (patience, enough) =
+            if self.flowing { (self.took * 2, MAX_BATCH) } else { (self.took, self.answered.div_ceil(2)) };
         if self.answered > 1 {
             let until = moment() + patience.min(self.options.commit_interval);
             self.events.linger(until, enough.saturating_sub(taken));

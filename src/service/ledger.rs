@@ -34,6 +34,8 @@ pub(crate) struct AddedFacts {
     records: Vec<u8>,
     /// The last one about each decision. Whoever could choose the ids of decisions could not foresee their hashes.
     newest: HashMap<DecisionId, usize, RandomState>,
+    /// Whether the store was asked for rows of single facts and has none: none are added any more.
+    no_single: bool,
 }
 
 struct Added {
@@ -55,9 +57,10 @@ impl<'a> Ledger<'a> {
 
     /// Of a store, in the memory of one that had nothing left to write: a piece as large as a commit needs costs page faults each
     /// time it is taken anew.
-    pub(crate) fn with_memory(store: &'a dyn Store, memory: AddedFacts) -> Result<Self, StoreError> {
-        let single = !store.rows(Space::Ledger, &[], None, 1)?.is_empty();
-        Ok(Self { store, single, pages: Pages::of(store), added: memory })
+    pub(crate) fn with_memory(store: &'a dyn Store, mut added: AddedFacts) -> Result<Self, StoreError> {
+        let single = !added.no_single && !store.rows(Space::Ledger, &[], None, 1)?.is_empty();
+        added.no_single = !single;
+        Ok(Self { store, single, pages: Pages::of(store), added })
     }
 
     /// Its memory, of which no more is kept than so many facts need.

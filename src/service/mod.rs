@@ -17,6 +17,7 @@ pub mod health;
 pub mod inspect;
 mod judging;
 pub mod ledger;
+pub mod lost;
 pub mod prefetch;
 pub mod profiles;
 pub mod rebuild;

@@ -6,6 +6,7 @@ use crate::engine::ledger::{Position, judge};
 use crate::engine::secret::Secret;
 use crate::service::error::StartError;
 use crate::service::judging::Fresh;
+use crate::service::lost::forget_lost;
 use crate::service::replay::{apply_block, restore};
 use crate::store::{CheckpointKind, StateRow, Store, StoreError, record};
 
@@ -26,8 +27,8 @@ pub struct Rebuilt {
 }
 
 /// Makes the current checkpoint anew from the journal's beginning, or from the sealed checkpoint where older blocks were
-/// dropped, and writes every row that the journal's events leave. What the journal knows nothing of stays. Stopped in the
-/// middle, it can be begun again.
+/// dropped, and writes every row that the journal's events leave. What stands beside blocks that are lost goes; what the journal
+/// knows nothing of stays. Stopped in the middle, it can be begun again.
 ///
 /// # Errors
 /// If the store cannot be read or written, or its journal is damaged.
@@ -37,6 +38,7 @@ pub fn rebuild(store: &dyn Store, progress: &mut dyn FnMut(u64)) -> Result<Rebui
     if store.base().number > 0 {
         rebuilt.from = restore(&engine, store, CheckpointKind::Sealed)?.0;
     }
+    forget_lost(store)?;
     rebuilt.entries = remake_rows(store, rebuilt.from, progress)?;
     let mut known = Fresh::of(store)?;
     for block in store.blocks(rebuilt.from + 1) {

@@ -209,7 +209,7 @@ fn begin(frame: &[u8]) -> Option<(Head, u64)> {
 fn row(frame: &[u8]) -> Option<Row> {
     let ([space, length], rest) = frame.split_first_chunk::<2>()?;
     let (key, value) = rest.split_at_checked(usize::from(*length))?;
-    let space = *Space::ALL.get(usize::from(*space))?;
+    let space = Space::from_number(*space)?;
     let fits = key.len() <= crate::store::MAX_KEY_BYTES && value.len() <= crate::store::MAX_VALUE_BYTES;
     fits.then(|| Row { space, key: key.to_vec(), value: Some(value.to_vec()) })
 }
@@ -235,15 +235,13 @@ struct FrameWriter<'a> {
 impl FrameWriter<'_> {
     /// All rows of a space below a key; says how many.
     fn rows(&mut self, store: &dyn Store, space: Space, below: &[u8]) -> Result<u64, ArchiveError> {
-        let number = Space::ALL.iter().position(|known| *known == space).and_then(|index| u8::try_from(index).ok());
-        let number = number.expect("there are few spaces");
         let mut count = 0;
         let mut after: Option<Vec<u8>> = None;
         loop {
             let rows = store.rows(space, &[], after.as_deref(), AT_ONCE)?;
             for (key, value) in rows.iter().filter(|(key, _)| **key < *below) {
                 let length = u8::try_from(key.len()).expect("keys have at most 64 bytes");
-                self.frame(Tag::Row, &[&[number, length], key, value])?;
+                self.frame(Tag::Row, &[&[space.number(), length], key, value])?;
                 count += 1;
             }
             match rows.last() {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::store::disk::DiskStore;
 use crate::store::faulty::FaultyStore;
+use crate::store::journaled::JournaledStore;
 use crate::store::memory::MemoryStore;
 use crate::store::redb::RedbStore;
 use crate::store::*;
@@ -22,10 +23,14 @@ pub(super) enum Kind {
     Redb,
     /// Around memory, told nothing.
     Faulty,
+    /// A journal in files, before sled and before redb.
+    Journaled,
+    JournaledRedb,
 }
 
 /// Every store there is.
-pub(super) const KINDS: [Kind; 4] = [Kind::Memory, Kind::Disk, Kind::Redb, Kind::Faulty];
+pub(super) const KINDS: [Kind; 6] =
+    [Kind::Memory, Kind::Disk, Kind::Redb, Kind::Faulty, Kind::Journaled, Kind::JournaledRedb];
 
 /// A store and what it takes to restart it.
 pub(super) struct Bench {
@@ -47,7 +52,7 @@ impl Bench {
     }
 
     fn survives(&self) -> bool {
-        matches!(self.kind, Kind::Disk | Kind::Redb)
+        !matches!(self.kind, Kind::Memory | Kind::Faulty)
     }
 
     /// Closes and opens again, as a new process would. Memory does not survive that and is left alone.
@@ -74,6 +79,16 @@ impl Bench {
                 let opened = RedbStore::open(path, options).expect("it opens");
                 (Arc::new(opened.store), opened.notes)
             }
+            Kind::Journaled => {
+                let database = DiskStore::open(path, options).expect("it opens").store;
+                let opened = JournaledStore::open(path, options, Box::new(database)).expect("it opens");
+                (Arc::new(opened.store), opened.notes)
+            }
+            Kind::JournaledRedb => {
+                let database = RedbStore::open(path, options).expect("it opens").store;
+                let opened = JournaledStore::open(path, options, Box::new(database)).expect("it opens");
+                (Arc::new(opened.store), opened.notes)
+            }
         };
         assert_eq!(notes, Vec::<String>::new());
         store
@@ -85,7 +100,7 @@ fn check(part: impl Fn(&mut Bench)) {
     for kind in KINDS {
         let mut bench = Bench::new(kind);
         part(&mut bench);
-        if kind == Kind::Disk {
+        if matches!(kind, Kind::Disk | Kind::Journaled) {
             let blobs = bench.directory.path().join("sled/blobs");
             let blobs = std::fs::read_dir(blobs).expect("sled's directory");
             assert_eq!(blobs.count(), 0, "pages that are never synced");

@@ -160,6 +160,9 @@ impl Store for DiskStore {
                 Some(value) => batch.insert(space_key(*space, key), value.as_slice()),
                 None => batch.remove(space_key(*space, key)),
             }
+            if *space == Space::Journal {
+                batch.insert(LAYOUT_KEY, &[JOURNALED_VERSION]);
+            }
         }
         if blocks.is_empty() && rows.is_empty() {
             batch.insert(PROBE_KEY, vec![0; MAX_VALUE_BYTES - PROBE_KEY.len()]);

@@ -113,13 +113,15 @@ struct Shared {
 struct Wanted {
     head: Head,
     written: Option<Head>,
+    /// Whether the thread waits for a head to write: else it looks by itself, and waking it for each commit costs more than the lock.
+    idle: bool,
     stop: bool,
 }
 
 impl HeadWriter {
     /// Starts with what the file says now.
     pub(super) fn start(directory: &Path, head: Head, written: Option<Head>) -> Result<Self, StoreError> {
-        let wanted = Mutex::new(Wanted { head, written, stop: false });
+        let wanted = Mutex::new(Wanted { head, written, idle: false, stop: false });
         let shared = Arc::new(Shared { wanted, changed: Condvar::new() });
         let (directory, theirs) = (directory.to_path_buf(), Arc::clone(&shared));
         let thread = std::thread::Builder::new()
@@ -131,8 +133,11 @@ impl HeadWriter {
 
     /// Says that blocks up to this one are on disk.
     pub(super) fn committed(&self, head: Head) {
-        self.shared.lock().head = head;
-        self.shared.changed.notify_one();
+        let mut wanted = self.shared.lock();
+        wanted.head = head;
+        if wanted.idle {
+            self.shared.changed.notify_one();
+        }
     }
 
     /// Writes the last head and ends the thread. The second call does nothing.
@@ -152,10 +157,11 @@ impl Shared {
 
     fn run(&self, directory: &Path) -> Result<(), StoreError> {
         loop {
-            let wanted = self
-                .changed
-                .wait_while(self.lock(), |wanted| !wanted.stop && wanted.written == Some(wanted.head))
-                .unwrap_or_else(PoisonError::into_inner);
+            let waits = |wanted: &mut Wanted| {
+                wanted.idle = !wanted.stop && wanted.written == Some(wanted.head);
+                wanted.idle
+            };
+            let wanted = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
             let (head, stop, due) = (wanted.head, wanted.stop, wanted.written != Some(wanted.head));
             drop(wanted);
             let result = if due { write(directory, head) } else { Ok(()) };

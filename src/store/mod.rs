@@ -8,6 +8,7 @@ pub mod disk;
 pub mod faulty;
 mod guard;
 mod head_file;
+pub mod journaled;
 pub mod memory;
 pub mod record;
 pub mod redb;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::store::disk::DiskStore;
+use crate::store::journaled::JournaledStore;
 use crate::store::memory::MemoryStore;
 use crate::store::redb::RedbStore;
 
@@ -85,12 +87,23 @@ pub enum Space {
     LedgerPage,
     /// What is known of visitors ahead of their requests, by visitor.
     Profile,
+    /// How far the files of a journal have got into a database, which [`journaled::JournaledStore`] keeps there and shows nobody.
+    Journal,
 }
 
 impl Space {
-    /// Every space there is.
+    /// Every space there is for users of a store.
     pub const ALL: [Self; 7] =
         [Self::Ledger, Self::Assignment, Self::Alias, Self::Erased, Self::Companion, Self::LedgerPage, Self::Profile];
+
+    /// Its number in stored bytes: the place in [`Self::ALL`].
+    const fn number(self) -> u8 {
+        self as u8
+    }
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
 }
 
 /// A change of one row beside the journal.
@@ -253,9 +266,9 @@ pub const MAX_KEY_BYTES: usize = 64;
 pub enum Location {
     /// In memory, gone with the process.
     Memory,
-    /// In a directory on disk, in sled.
+    /// In a directory on disk: a journal in files, and sled.
     Directory(PathBuf),
-    /// In a directory on disk, in redb.
+    /// In a directory on disk: a journal in files, and redb.
     Redb(PathBuf),
 }
 
@@ -289,13 +302,14 @@ impl Default for DiskOptions {
 /// Opens the store of a location, new if there is none. Whatever a recovery did is logged as a warning.
 ///
 /// # Errors
-/// As [`DiskStore::open`] and [`RedbStore::open`] say.
+/// As [`DiskStore::open`], [`RedbStore::open`] and [`JournaledStore::open`] say.
 pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match location {
-        Location::Memory => Arc::new(MemoryStore::new()),
-        Location::Directory(directory) => Arc::new(DiskStore::open(directory, options)?.store_with_notes_logged()),
-        Location::Redb(directory) => Arc::new(RedbStore::open(directory, options)?.store_with_notes_logged()),
-    })
+    let (at, database): (_, Box<dyn Store>) = match location {
+        Location::Memory => return Ok(Arc::new(MemoryStore::new())),
+        Location::Directory(at) => (at, Box::new(DiskStore::open(at, options)?.store_with_notes_logged())),
+        Location::Redb(at) => (at, Box::new(RedbStore::open(at, options)?.store_with_notes_logged())),
+    };
+    Ok(Arc::new(JournaledStore::open(at, options, database)?.store_with_notes_logged()))
 }
 
 impl Block {

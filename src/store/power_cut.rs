@@ -1,13 +1,15 @@
-//! Power cuts, without cutting the power: what a data file was told is noted, and images of it are made as a cut could have
-//! left it. Everything before the last sync is there; of what was written since, nothing, a beginning, or any of its sectors,
-//! in any order.
+//! Power cuts, without cutting the power: what the files of a store were told is noted, and images of them are made as a cut could
+//! have left them. Of each file everything before its last sync is there; of what was written since, nothing, a beginning, or any of
+//! its sectors, in any order.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Seed;
 use crate::store::head_file;
+use crate::store::journaled::HEADER_BYTES;
 use crate::store::{
     Block, Blocks, Checkpoint, CheckpointKind, Head, Place, Row, Rows, Space, StateRow, Store, StoreError,
 };
@@ -17,12 +19,24 @@ const SECTOR_BYTES: usize = 512;
 /// What a system writes at once.
 const PAGE_BYTES: usize = 4_096;
 
-/// One thing that a data file was told.
+/// One thing that a file was told.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
     Write { at: usize, bytes: Vec<u8> },
     Length(usize),
     Synced,
+    Removed,
+}
+
+/// Contents by name within the directory.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// Tells a file, which comes to be with the first thing that it is told.
+fn apply(name: &str, told: &Told, files: &mut Files) {
+    match told {
+        Told::Removed => drop(files.remove(name)),
+        Told::Write { .. } | Told::Length(_) | Told::Synced => told.apply(files.entry(name.to_owned()).or_default()),
+    }
 }
 
 impl Told {
@@ -33,7 +47,7 @@ impl Told {
                 content[*at..at + bytes.len()].copy_from_slice(bytes);
             }
             Self::Length(length) => content.resize(*length, 0),
-            Self::Synced => {}
+            Self::Synced | Self::Removed => {}
         }
     }
 }
@@ -41,82 +55,142 @@ impl Told {
 /// A promise of the store: from here on, blocks up to this one are there.
 #[derive(Debug, Clone, Copy)]
 struct Promise {
-    /// How much the file had been told.
+    /// How much the files had been told.
     told: usize,
     head: Head,
 }
 
-/// A data file's life from one opening on.
-#[derive(Debug, Default)]
-pub(crate) struct Recording(Mutex<Recorded>);
+/// The life of a store's files from one opening on.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    directory: PathBuf,
+    recorded: Mutex<Recorded>,
+}
 
 #[derive(Debug, Default)]
 struct Recorded {
-    begin: Vec<u8>,
-    told: Vec<Told>,
+    begin: Files,
+    told: Vec<(String, Told)>,
     promises: Vec<Promise>,
-    content: Vec<u8>,
+    content: Files,
+}
+
+impl Recorded {
+    fn tell(&mut self, name: &str, told: Told) {
+        apply(name, &told, &mut self.content);
+        self.told.push((name.to_owned(), told));
+    }
+
+    /// A file as it is at a sync: what differs from the sync before was written in between.
+    fn copied(&mut self, name: &str, content: &[u8]) {
+        let before = self.content.get(name).cloned().unwrap_or_default();
+        if before == content {
+            return;
+        }
+        if content.len() != before.len() {
+            self.tell(name, Told::Length(content.len()));
+        }
+        let before = self.content.get(name).cloned().unwrap_or_default();
+        let pairs = content.chunks(SECTOR_BYTES).zip(before.chunks(SECTOR_BYTES)).enumerate();
+        for (place, (after, _)) in pairs.filter(|(_, (after, before))| after != before) {
+            self.tell(name, Told::Write { at: place * SECTOR_BYTES, bytes: after.to_vec() });
+        }
+        self.tell(name, Told::Synced);
+    }
+
+    /// The journal's files, each of which is synced before anything else is told; a new one with nothing but its header first.
+    fn copy_journal(&mut self, directory: &Path) {
+        let Ok(entries) = fs::read_dir(directory.join("journal")) else { return };
+        let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
+        let names: Vec<_> =
+            names.filter(|name| name.ends_with(".journal")).map(|name| format!("journal/{name}")).collect();
+        for name in names {
+            let content = fs::read(directory.join(&name)).expect("readable");
+            if !self.content.contains_key(&name) {
+                self.copied(&name, &content[..content.len().min(HEADER_BYTES)]);
+            }
+            self.copied(&name, &content);
+        }
+    }
+
+    /// Files of the journal that are gone; before they went, the database was synced.
+    fn remove_journal(&mut self, directory: &Path) {
+        let names = self.content.keys().filter(|name| name.starts_with("journal/") && !directory.join(name).exists());
+        for name in names.cloned().collect::<Vec<_>>() {
+            self.tell(&name, Told::Removed);
+        }
+    }
 }
 
 impl Recording {
-    /// From a file that is on the medium.
-    pub(crate) fn over(begin: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Recorded { content: begin.clone(), begin, ..Recorded::default() })))
+    /// From a directory that is on the medium, and in it a data file with this content.
+    pub(crate) fn over(directory: &Path, data_file: &str, content: Vec<u8>) -> Arc<Self> {
+        let mut recorded = Recorded::default();
+        recorded.copy_journal(directory);
+        recorded.copied(data_file, &content);
+        let begin = std::mem::take(&mut recorded.content);
+        let recorded = Recorded { content: begin.clone(), begin, ..Recorded::default() };
+        Arc::new(Self { directory: directory.to_owned(), recorded: Mutex::new(recorded) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Recorded> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn tell(&self, told: Told) {
+    /// What the data file is told, after all that the journal's files were told before.
+    pub(crate) fn tell(&self, name: &str, told: Told) {
         let mut recorded = self.lock();
-        told.apply(&mut recorded.content);
-        recorded.told.push(told);
+        recorded.copy_journal(&self.directory);
+        recorded.tell(name, told);
     }
 
-    /// The file as it is at a sync: what differs from the sync before was written in between.
-    fn copied(&self, content: Vec<u8>) {
+    /// A file as it is now.
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
+        self.lock().content[name].clone()
+    }
+
+    fn promise(&self, head: Head, copied: Option<&str>) {
         let mut recorded = self.lock();
-        if content.len() != recorded.content.len() {
-            recorded.told.push(Told::Length(content.len()));
-            recorded.content.resize(content.len(), 0);
+        recorded.copy_journal(&self.directory);
+        if let Some(name) = copied {
+            let content = fs::read(self.directory.join(name)).expect("the data file can be read");
+            recorded.copied(name, &content);
         }
-        let pairs = content.chunks(SECTOR_BYTES).zip(recorded.content.chunks(SECTOR_BYTES)).enumerate();
-        let changed = pairs.filter(|(_, (after, before))| after != before);
-        let writes: Vec<_> =
-            changed.map(|(i, (after, _))| Told::Write { at: i * SECTOR_BYTES, bytes: after.to_vec() }).collect();
-        recorded.told.extend(writes);
-        recorded.told.push(Told::Synced);
-        recorded.content = content;
-    }
-
-    /// The file as it is now.
-    pub(crate) fn content(&self) -> Vec<u8> {
-        self.lock().content.clone()
-    }
-
-    fn promise(&self, head: Head) {
-        let mut recorded = self.lock();
+        recorded.remove_journal(&self.directory);
         let told = recorded.told.len();
         recorded.promises.push(Promise { told, head });
     }
 
-    /// The file as a cut at some moment of its life could have left it, how, and the head that had been promised by then.
-    pub(crate) fn image(&self, seed: Seed) -> (Vec<u8>, Head, String) {
+    /// The files as a cut at some moment of their life could have left them, how, and the head that had been promised by then.
+    pub(crate) fn image(&self, seed: Seed) -> (Files, Head, String) {
         let recorded = self.lock();
         let first = recorded.promises.first().expect("something was promised").told;
-        let is_sync = |at: usize| matches!(recorded.told.get(at), Some(Told::Synced));
+        let is_sync = |at: usize| matches!(recorded.told.get(at), Some((_, Told::Synced)));
         let moments: Vec<usize> = (first..recorded.told.len()).filter(|at| !is_sync(*at)).collect();
         // Every second cut is just before a sync, when most is written and nothing of it need be there.
         let befores: Vec<usize> = moments.iter().copied().filter(|at| is_sync(at + 1)).collect();
         let among = if seed.child(2).0.is_multiple_of(2) && !befores.is_empty() { &befores } else { &moments };
         let cut = among[pick(seed.child(0), among.len())] + 1;
         let promise = recorded.promises.iter().rfind(|promise| promise.told <= cut).expect("the first is before");
-        let synced = recorded.told[..cut].iter().rposition(|told| matches!(told, Told::Synced)).map_or(0, |at| at + 1);
-        let mut content = recorded.begin.clone();
-        recorded.told[..synced].iter().for_each(|told| told.apply(&mut content));
-        let how = survive(&mut content, &recorded.told[synced..cut], seed.child(1));
-        (content, promise.head, format!("cut after {cut} of {}, synced {synced}: {how}", recorded.told.len()))
+        let mut files = recorded.begin.clone();
+        let mut unsynced: BTreeMap<&str, Vec<Told>> = BTreeMap::new();
+        for (name, told) in &recorded.told[..cut] {
+            let waiting = unsynced.entry(name).or_default();
+            match told {
+                Told::Synced => waiting.drain(..).for_each(|told| apply(name, &told, &mut files)),
+                Told::Removed => {
+                    waiting.clear();
+                    apply(name, told, &mut files);
+                }
+                Told::Write { .. } | Told::Length(_) => waiting.push(told.clone()),
+            }
+        }
+        let mut how = format!("cut after {cut} of {}", recorded.told.len());
+        for (name, told) in unsynced.iter().filter(|(_, told)| !told.is_empty()) {
+            let content = files.entry((*name).to_owned()).or_default();
+            how += &format!(", {name}: {}", survive(content, told, seed.child(1)));
+        }
+        (files, promise.head, how)
     }
 }
 
@@ -172,7 +246,7 @@ impl Told {
     fn end(&self) -> usize {
         match self {
             Self::Write { at, bytes } => at + bytes.len(),
-            Self::Length(_) | Self::Synced => 0,
+            Self::Length(_) | Self::Synced | Self::Removed => 0,
         }
     }
 }
@@ -195,21 +269,18 @@ pub(crate) struct Watched {
     inner: Arc<dyn Store>,
     recording: Arc<Recording>,
     /// The data file, where it must be copied to know what it was told.
-    copied: Option<PathBuf>,
+    copied: Option<&'static str>,
 }
 
 impl Watched {
-    pub(crate) fn new(inner: Arc<dyn Store>, recording: Arc<Recording>, copied: Option<PathBuf>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Store>, recording: Arc<Recording>, copied: Option<&'static str>) -> Self {
         let watched = Self { inner, recording, copied };
         watched.promise();
         watched
     }
 
     fn promise(&self) {
-        if let Some(path) = &self.copied {
-            self.recording.copied(fs::read(path).expect("the data file can be read"));
-        }
-        self.recording.promise(self.inner.head());
+        self.recording.promise(self.inner.head(), self.copied);
     }
 
     fn promised<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -289,16 +360,19 @@ mod tests {
 
     #[test]
     fn an_image_keeps_what_was_synced_and_invents_nothing() {
-        let recording = Recording::over(vec![1; 5_000]);
+        let recording = Recording::over(Path::new("nowhere"), "file", vec![1; 5_000]);
         let promised = Head { number: 3, hash: [3; 32] };
-        recording.tell(Told::Write { at: 100, bytes: vec![2; 3_000] });
-        recording.tell(Told::Synced);
-        recording.promise(promised);
-        recording.tell(Told::Write { at: 2_000, bytes: vec![3; 6_000] });
-        recording.tell(Told::Write { at: 2_000, bytes: vec![4; 700] });
+        recording.tell("file", Told::Write { at: 100, bytes: vec![2; 3_000] });
+        recording.tell("file", Told::Synced);
+        recording.promise(promised, None);
+        recording.tell("file", Told::Write { at: 2_000, bytes: vec![3; 6_000] });
+        // A sync of another one makes nothing certain.
+        recording.tell("other", Told::Synced);
+        recording.tell("file", Told::Write { at: 2_000, bytes: vec![4; 700] });
         let (mut olds, mut news, mut mixed) = (0, 0, 0);
         for seed in 0..200 {
-            let (content, head, how) = recording.image(Seed(seed));
+            let (files, head, how) = recording.image(Seed(seed));
+            let content = &files["file"];
             assert_eq!(head, promised);
             assert!(
                 content[..100].iter().all(|byte| *byte == 1) && content[100..2_000].iter().all(|b| *b == 2),

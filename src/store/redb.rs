@@ -138,7 +138,7 @@ impl Store for RedbStore {
             for (block, head) in blocks.iter().zip(&heads) {
                 table.insert(block.number(), block_value(&head.hash, block.previous(), block.payload()).as_slice())?;
             }
-            for space in Space::ALL {
+            for space in Space::ALL.into_iter().chain([Space::Journal]) {
                 let mut changed = rows.iter().filter(|row| row.space == space).peekable();
                 if changed.peek().is_none() {
                     continue;
@@ -150,6 +150,9 @@ impl Store for RedbStore {
                         None => table.remove(key.as_slice())?,
                     };
                 }
+            }
+            if rows.iter().any(|row| row.space == Space::Journal) {
+                write.open_table(SINGLE)?.insert(LAYOUT, [JOURNALED_VERSION].as_slice())?;
             }
             if blocks.is_empty() && rows.is_empty() {
                 write.open_table(SINGLE)?.insert(PROBE, [0; MAX_VALUE_BYTES].as_slice())?;

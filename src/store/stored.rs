@@ -14,7 +14,7 @@ pub(super) const EXAMINED_BLOCKS: u64 = 10_000;
 const MARK_VERSION: u8 = 1;
 
 /// Bytes before a block's payload: its hash and the hash of the block before.
-const BLOCK_HEADER_BYTES: usize = 64;
+pub(super) const BLOCK_HEADER_BYTES: usize = 64;
 
 /// A block's bytes.
 pub(super) fn block_value(hash: &BlockHash, previous: &BlockHash, payload: &[u8]) -> Vec<u8> {

@@ -16,6 +16,7 @@ use crate::service::retention::{Keeper, Retention};
 use crate::service::reward::Subject;
 use crate::service::verify::verify;
 use crate::store::disk::DiskStore;
+use crate::store::journaled::JournaledStore;
 use crate::store::power_cut::{Recording, Watched, copy_directory, write_head};
 use crate::store::redb::RedbStore;
 use crate::store::{Block, DiskOptions, Head, Store};
@@ -35,34 +36,42 @@ impl Kind {
         }
     }
 
-    /// A store whose data file's life is noted.
+    /// A store whose files' life is noted.
     fn watched(self, directory: &Path) -> (Arc<dyn Store>, Arc<Recording>) {
-        let path = directory.join(self.data_file());
+        let name = self.data_file();
+        let options = DiskOptions::default();
+        let journaled = |database: Box<dyn Store>| {
+            Arc::new(JournaledStore::open(directory, options, database).expect("it opens").store)
+        };
+        let content = || fs::read(directory.join(name)).unwrap_or_default();
         if self == Self::Sled {
-            let store = Arc::new(DiskStore::open(directory, DiskOptions::default()).expect("it opens").store);
-            let recording = Recording::over(fs::read(&path).expect("readable"));
-            return (Arc::new(Watched::new(store, Arc::clone(&recording), Some(path))), recording);
+            let store = journaled(Box::new(DiskStore::open(directory, options).expect("it opens").store));
+            let recording = Recording::over(directory, name, content());
+            return (Arc::new(Watched::new(store, Arc::clone(&recording), Some(name))), recording);
         }
-        let file = fs::read(&path).unwrap_or_default();
-        let recording = Recording::over(file.clone());
-        let store = RedbStore::recorded(directory, &file, Arc::clone(&recording)).expect("it opens");
-        (Arc::new(Watched::new(Arc::new(store), Arc::clone(&recording), None)), recording)
+        let recording = Recording::over(directory, name, content());
+        let database = RedbStore::recorded(directory, &content(), Arc::clone(&recording)).expect("it opens");
+        let store = journaled(Box::new(database));
+        (Arc::new(Watched::new(store, Arc::clone(&recording), None)), recording)
     }
 
     /// The store of an image, and how many things were out of order.
     fn open(self, directory: &Path, name: &str) -> (Arc<dyn Store>, usize) {
         let options = DiskOptions::default();
-        let (store, notes): (Arc<dyn Store>, _) = match self {
+        let (database, mut notes): (Box<dyn Store>, _) = match self {
             Self::Sled => {
                 let opened = DiskStore::open(directory, options).unwrap_or_else(|error| panic!("{name}: {error}"));
-                (Arc::new(opened.store), opened.notes)
+                (Box::new(opened.store), opened.notes)
             }
             Self::Redb => {
                 let opened = RedbStore::open(directory, options).unwrap_or_else(|error| panic!("{name}: {error}"));
-                (Arc::new(opened.store), opened.notes)
+                (Box::new(opened.store), opened.notes)
             }
         };
-        (store, notes.iter().filter(|note| !note.contains("no head file")).count())
+        let opened =
+            JournaledStore::open(directory, options, database).unwrap_or_else(|error| panic!("{name}: {error}"));
+        notes.extend(opened.notes);
+        (Arc::new(opened.store), notes.iter().filter(|note| !note.contains("no head file")).count())
     }
 }
 
@@ -114,7 +123,8 @@ fn lives(kind: Kind) -> (Vec<Life>, Journal) {
         now = site.now() + Span::SECOND;
         site.service.stop();
         if kind == Kind::Redb {
-            fs::write(directory.path().join(kind.data_file()), recording.content()).expect("written");
+            let content = recording.content(kind.data_file());
+            fs::write(directory.path().join(kind.data_file()), content).expect("written");
         }
         lives.push(Life { began, recording, rewarded: rewarded.clone(), ended: now });
     }
@@ -153,17 +163,26 @@ struct Fates {
 }
 
 /// One image: opened, compared, verified, served from, and verified once more.
-fn check(kind: Kind, life: &Life, journal: &Journal, seed: Seed, name: &str, fates: &mut Fates) {
+fn check(kind: Kind, life: &Life, blocks: &Journal, seed: Seed, name: &str, fates: &mut Fates) {
     let directory = scratch();
     copy_directory(life.began.path(), directory.path());
-    let (content, promised, how) = life.recording.image(seed);
+    let (files, promised, how) = life.recording.image(seed);
     let name = format!("{name}: {how}, blocks up to {} promised", promised.number);
-    fs::write(directory.path().join(kind.data_file()), content).expect("written");
+    let journal = directory.path().join("journal");
+    for entry in fs::read_dir(&journal).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|extension| extension == "journal") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    for (file, content) in files {
+        fs::write(directory.path().join(file), content).expect("written");
+    }
     if seed.child(9).0.is_multiple_of(2) && promised.number > 0 {
-        write_head(directory.path(), promised);
+        write_head(&journal, promised);
     }
     let (store, notes) = kind.open(directory.path(), &name);
-    check_blocks(&*store, journal, promised, &name);
+    check_blocks(&*store, blocks, promised, &name);
     fates.repaired += u64::from(notes > 0);
     let ahead = store.head().number > promised.number;
     *(if ahead { &mut fates.ahead } else { &mut fates.promised }) += 1;

@@ -152,7 +152,7 @@ fn erased_at(space: Space, key: &[u8], value: &[u8]) -> Option<Position> {
     match space {
         Space::Assignment => record::decode_assignment(key, value).ok()?.erased,
         Space::Alias => record::decode_alias(key, value).ok()?.erased,
-        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile => None,
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile | Space::Journal => None,
     }
 }
 
@@ -161,7 +161,9 @@ fn position(space: Space, key: &[u8], value: &[u8]) -> Result<Position, StoreErr
     Ok(match space {
         Space::Assignment => record::decode_assignment(key, value)?.position,
         Space::Alias => record::decode_alias(key, value)?.position,
-        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile => Position::default(),
+        Space::Ledger | Space::LedgerPage | Space::Erased | Space::Companion | Space::Profile | Space::Journal => {
+            Position::default()
+        }
     })
 }
 

@@ -5,6 +5,8 @@ use crate::store::{CheckpointKind, MAX_VALUE_BYTES, Space};
 
 /// The version of this layout, under [`LAYOUT_KEY`].
 pub(super) const LAYOUT_VERSION: u8 = 1;
+/// The same once there is a row in [`Space::Journal`]: the journal goes on in files of its own, which earlier builds do not look for.
+pub(super) const JOURNALED_VERSION: u8 = 2;
 pub(super) const LAYOUT_KEY: &[u8] = b"v";
 /// The last block that was dropped, see [`crate::store::stored::base_value`].
 pub(super) const BASE_KEY: &[u8] = b"f";
@@ -51,6 +53,7 @@ const fn space_prefix(space: Space) -> u8 {
         Space::Companion => b'w',
         Space::LedgerPage => b'g',
         Space::Profile => b'k',
+        Space::Journal => b'j',
     }
 }
 

@@ -143,9 +143,9 @@ fn no_blobs(path: &Path) -> Result<(), StoreError> {
 fn check_layout(db: &sled::Db) -> Result<(), StoreError> {
     let found = guarded("read its version", || db.get(LAYOUT_KEY))?;
     match found.as_deref() {
-        Some([LAYOUT_VERSION]) => Ok(()),
+        Some([LAYOUT_VERSION | JOURNALED_VERSION]) => Ok(()),
         Some(other) => Err(StoreError::Damaged(format!(
-            "its layout is version {other:?}, and this program reads version {LAYOUT_VERSION}"
+            "its layout is version {other:?}, and this program reads versions up to {JOURNALED_VERSION}"
         ))),
         None if guarded("read the database", || db.first())?.is_none() => guarded("begin the database", || {
             db.insert(LAYOUT_KEY, &[LAYOUT_VERSION])?;

@@ -36,6 +36,13 @@ fn filled(directory: &Path, blocks: u64) -> Vec<Block> {
     all
 }
 
+impl DiskStore {
+    /// What earlier builds look at before anything else.
+    pub(crate) fn layout_version(&self) -> Vec<u8> {
+        self.tree("test").expect("open").get(LAYOUT_KEY).expect("readable").expect("marked").to_vec()
+    }
+}
+
 fn row_of(store: &DiskStore, number: u64) -> Vec<u8> {
     let mut rows = store.rows(Space::Ledger, &number.to_be_bytes(), None, 2).expect("readable");
     assert_eq!(rows.len(), 1);

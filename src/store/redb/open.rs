@@ -107,14 +107,14 @@ fn check_layout(db: &Database) -> Result<(), StoreError> {
     let read = guarded("read its version", || Ok(db.begin_read()?))?;
     match single(&read, "read its version", LAYOUT)?.as_deref() {
         // Spaces that came since it was made.
-        Some([LAYOUT_VERSION]) if tables < TABLES => guarded("make its tables", || {
+        Some([LAYOUT_VERSION | JOURNALED_VERSION]) if tables < TABLES => guarded("make its tables", || {
             let write = db.begin_write()?;
             create(&write)?;
             Ok(write.commit()?)
         }),
-        Some([LAYOUT_VERSION]) => Ok(()),
+        Some([LAYOUT_VERSION | JOURNALED_VERSION]) => Ok(()),
         Some(other) => Err(StoreError::Damaged(format!(
-            "its layout is version {other:?}, and this program reads version {LAYOUT_VERSION}"
+            "its layout is version {other:?}, and this program reads versions up to {JOURNALED_VERSION}"
         ))),
         None => Err(StoreError::Damaged("it has tables and no layout version".into())),
     }

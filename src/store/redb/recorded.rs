@@ -33,17 +33,17 @@ impl StorageBackend for Medium {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.recording.tell(Told::Length(place(length)));
+        self.recording.tell(open::FILE, Told::Length(place(length)));
         self.content.set_len(length)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.recording.tell(Told::Synced);
+        self.recording.tell(open::FILE, Told::Synced);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.recording.tell(Told::Write { at: place(offset), bytes: data.to_vec() });
+        self.recording.tell(open::FILE, Told::Write { at: place(offset), bytes: data.to_vec() });
         StorageBackend::write(&self.content, offset, data)
     }
 }

@@ -17,6 +17,8 @@ pub(super) const SINGLE: TableDefinition<&str, &[u8]> = TableDefinition::new("si
 
 pub(super) const LAYOUT: &str = "layout";
 pub(super) const LAYOUT_VERSION: u8 = 1;
+/// The same once there is a row in [`Space::Journal`]: the journal goes on in files of its own, which earlier builds do not look for.
+pub(super) const JOURNALED_VERSION: u8 = 2;
 /// Written where nothing else is, to see whether the medium takes it.
 pub(super) const PROBE: &str = "probe";
 /// The last block that was dropped.
@@ -32,6 +34,7 @@ pub(super) const fn space_table(space: Space) -> Bytes {
         Space::Companion => "companion",
         Space::LedgerPage => "ledger page",
         Space::Profile => "profile",
+        Space::Journal => "journal",
     })
 }
 
@@ -48,19 +51,22 @@ pub(super) const fn mark_key(kind: CheckpointKind) -> &'static str {
     }
 }
 
-/// How many tables there are: blocks, what there is one of, two checkpoints, and the spaces.
-pub(super) const TABLES: usize = 4 + Space::ALL.len();
+/// How many tables there are: blocks, what there is one of, two checkpoints, how far a journal has got, and the spaces.
+pub(super) const TABLES: usize = 5 + Space::ALL.len();
 
 /// Makes every table, so that readers find each of them, and marks the layout.
 pub(super) fn create(write: &WriteTransaction) -> Result<(), redb::Error> {
     write.open_table(BLOCKS)?;
-    for space in Space::ALL {
+    for space in Space::ALL.into_iter().chain([Space::Journal]) {
         write.open_table(space_table(space))?;
     }
     for kind in [CheckpointKind::Current, CheckpointKind::Sealed] {
         write.open_table(checkpoint_table(kind))?;
     }
-    write.open_table(SINGLE)?.insert(LAYOUT, [LAYOUT_VERSION].as_slice())?;
+    let mut single = write.open_table(SINGLE)?;
+    if single.get(LAYOUT)?.is_none() {
+        single.insert(LAYOUT, [LAYOUT_VERSION].as_slice())?;
+    }
     Ok(())
 }
 

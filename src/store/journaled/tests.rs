@@ -1,0 +1,351 @@
+//! What a crash, a damaged file, a database in trouble and an earlier build can leave. The database is in memory here, so that it can
+//! be kept while the journal before it is killed; the contract battery has the real ones.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::store::DiskOptions;
+use crate::store::contract::{append, chain, noise, read};
+use crate::store::disk::DiskStore;
+use crate::store::faulty::{Fault, FaultyStore};
+use crate::store::journaled::*;
+use crate::store::memory::MemoryStore;
+
+/// A directory, a database, and the journal before it.
+struct Bench {
+    directory: tempfile::TempDir,
+    database: Arc<MemoryStore>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), database: Arc::default() }
+    }
+
+    fn try_open(&self, accept_loss: bool) -> Result<(Opened, Arc<FaultyStore>), StoreError> {
+        let faulty = Arc::new(FaultyStore::new(self.database.clone()));
+        let options = DiskOptions { accept_loss, ..DiskOptions::default() };
+        let opened = JournaledStore::open(self.directory.path(), options, Box::new(FaultyStore::new(faulty.clone())))?;
+        Ok((opened, faulty))
+    }
+
+    fn open(&self) -> (JournaledStore, Arc<FaultyStore>) {
+        let (opened, faulty) = self.try_open(false).expect("it opens");
+        assert_eq!(opened.notes, Vec::<String>::new());
+        (opened.store, faulty)
+    }
+
+    fn refusal(&self) -> String {
+        self.try_open(false).expect_err("refused").to_string()
+    }
+
+    fn file(&self, number: u64) -> PathBuf {
+        files::path(&self.directory.path().join("journal"), number)
+    }
+
+    fn files(&self) -> usize {
+        let names = fs::read_dir(self.directory.path().join("journal")).expect("readable");
+        names
+            .filter(|name| name.as_ref().expect("readable").file_name().to_string_lossy().ends_with(".journal"))
+            .count()
+    }
+}
+
+/// Ends a store as a kill does: the database gets nothing more.
+fn kill((store, database): (JournaledStore, Arc<FaultyStore>)) {
+    database.refuse(true);
+    drop(store);
+}
+
+fn row(number: u64) -> Row {
+    Row { space: Space::Companion, key: number.to_be_bytes().to_vec(), value: Some(noise(300, number)) }
+}
+
+/// A block with a row for each number, a change each.
+fn fill(store: &JournaledStore, numbers: std::ops::Range<u64>) -> Vec<Block> {
+    let fill = |number| {
+        let blocks = chain(store.head(), [noise(700, number)]);
+        store.append(&blocks, &[row(number)]).expect("appended");
+        blocks
+    };
+    numbers.flat_map(fill).collect()
+}
+
+fn all(store: &JournaledStore) -> (Vec<Block>, Rows) {
+    (read(store, 1), store.rows(Space::Companion, &[], None, usize::MAX).expect("readable"))
+}
+
+fn flip(path: &Path, at: usize, bit: u8) {
+    let mut bytes = fs::read(path).expect("readable");
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn what_a_kill_kept_from_the_database_is_read_again() {
+    let bench = Bench::new();
+    let mut blocks = Vec::new();
+    for life in 0..5 {
+        let open = bench.open();
+        // More than stays in memory, over several files.
+        blocks.extend(fill(&open.0, life * 100..life * 100 + 100));
+        let rows = (0..life * 100 + 100).map(row).map(|row| (row.key, row.value.expect("a value"))).collect::<Rows>();
+        assert_eq!(all(&open.0), (blocks.clone(), rows.clone()));
+        kill(open);
+        let again = bench.open();
+        assert_eq!(all(&again.0), (blocks.clone(), rows));
+        kill(again);
+    }
+    assert!(bench.files() > 6, "{} files", bench.files());
+}
+
+#[test]
+fn wherever_a_record_breaks_off_it_is_left_out_and_the_journal_goes_on() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let blocks = fill(&open.0, 0..3);
+    kill(open);
+    fs::remove_file(bench.directory.path().join("journal/head")).expect("removed");
+    let whole = fs::read(bench.file(1)).expect("readable");
+    let (length, record) = (whole.len(), (whole.len() - HEADER_BYTES) / 3);
+    for (kept, zeros) in (1..record).step_by(97).flat_map(|kept| [(kept, 0), (kept, record - kept), (kept, 5_000)]) {
+        let torn = [&whole[..length - record + kept], &vec![0; zeros]].concat();
+        let bench = Bench::new();
+        fs::create_dir(bench.directory.path().join("journal")).expect("made");
+        fs::write(bench.file(1), &torn).expect("written");
+        for round in 0..3 {
+            let (opened, database) = bench.try_open(false).expect("it opens");
+            assert_eq!(opened.store.head().number, 2 + round, "{kept} bytes and {zeros} zeros");
+            assert_eq!(
+                opened.notes.iter().any(|note| note.contains("never acknowledged")),
+                round == 0,
+                "{:?}",
+                opened.notes
+            );
+            assert_eq!(read(&opened.store, 1)[..2], blocks[..2]);
+            fill(&opened.store, 9 + round..10 + round);
+            kill((opened.store, database));
+            assert_eq!(fs::read(bench.file(1)).expect("readable"), torn, "what was found stays as it is");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_wherever_it_is() {
+    let whole = Bench::new();
+    let open = whole.open();
+    let blocks = fill(&open.0, 0..50);
+    drop(open);
+    let open = whole.open();
+    let blocks = [blocks, fill(&open.0, 50..60)].concat();
+    drop(open);
+    assert!(whole.files() == 2, "{} files", whole.files());
+    for (file, step) in [(1, 1_931), (2, 401)] {
+        let content = fs::read(whole.file(file)).expect("readable");
+        for at in (0..content.len()).step_by(step).chain([8, 16, HEADER_BYTES, HEADER_BYTES + 4, content.len() - 1]) {
+            flip(&whole.file(file), at, u8::try_from(at % 8).expect("small"));
+            for _ in 0..2 {
+                let said = whole.refusal();
+                assert!(said.contains("--accept-loss"), "byte {at} of file {file}: {said}");
+            }
+            fs::write(whole.file(file), &content).expect("written");
+        }
+    }
+    assert_eq!(all(&whole.open().0).0, blocks);
+}
+
+#[test]
+fn what_is_whole_before_a_flaw_can_be_had_and_the_rest_is_kept() {
+    for (file, at) in [(1, 30_000), (1, 3), (2, HEADER_BYTES + 5_000), (2, 3)] {
+        let bench = Bench::new();
+        let open = bench.open();
+        let mut blocks = fill(&open.0, 0..100);
+        drop(open);
+        let files = bench.files();
+        assert!(files > 1, "{files} files");
+        flip(&bench.file(file), at, 1);
+        bench.refusal();
+        let (opened, _) = bench.try_open(true).expect("accepted");
+        let kept = read(&opened.store, 1);
+        assert!(kept.len() < 100 && kept == blocks[..kept.len()], "{}", kept.len());
+        let aside = fs::read_dir(bench.directory.path().join("journal")).expect("readable");
+        let aside = aside
+            .filter(|name| name.as_ref().expect("one").file_name().to_string_lossy().contains("set-aside"))
+            .count();
+        // The file with the flaw itself where its header cannot be read, and all that come after it.
+        assert_eq!(
+            aside,
+            files - usize::try_from(file).expect("small") + usize::from(at == 3),
+            "file {file}, byte {at}"
+        );
+        blocks.truncate(kept.len());
+        blocks.extend(fill(&opened.store, 200..203));
+        drop(opened);
+        assert_eq!(all(&bench.open().0).0, blocks, "the loss is not reported again");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_another_is_noticed() {
+    type Change = fn(&Bench);
+    let changes: [(&str, Change); 5] = [
+        ("the first", |bench| fs::remove_file(bench.file(1)).expect("removed")),
+        ("one between", |bench| fs::remove_file(bench.file(2)).expect("removed")),
+        ("the last", |bench| fs::remove_file(bench.file(3)).expect("removed")),
+        ("all", |bench| fs::remove_dir_all(bench.directory.path().join("journal")).expect("removed")),
+        ("another in its place", |bench| {
+            fs::copy(bench.file(2), bench.file(3)).expect("copied");
+        }),
+    ];
+    for (name, change) in changes {
+        let bench = Bench::new();
+        for life in 0..3 {
+            let open = bench.open();
+            fill(&open.0, life * 10..life * 10 + 10);
+            // Also without what the head file says.
+            drop(open);
+        }
+        fs::remove_file(bench.directory.path().join("journal/head")).expect("removed");
+        change(&bench);
+        let said = bench.refusal();
+        assert!(said.contains("--accept-loss"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn an_older_or_another_database_is_caught_up_or_refused() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let blocks = fill(&open.0, 0..30);
+    drop(open);
+    // All records are still there: a database that is gone is made anew.
+    let anew = Bench { database: Arc::default(), ..bench };
+    let open = anew.open();
+    let (found, rows) = all(&open.0);
+    assert_eq!((found, rows.len()), (blocks, 30));
+    open.0.save_checkpoint(CheckpointKind::Sealed, 30, &[]).expect("sealed");
+    open.0.save_checkpoint(CheckpointKind::Current, 30, &[]).expect("saved");
+    fill(&open.0, 30..130);
+    open.0.drop_blocks(30, 100).expect("dropped");
+    drop(open);
+    assert!(!anew.file(1).exists(), "the first file was dropped");
+    let gone = Bench { database: Arc::default(), ..anew };
+    let said = gone.refusal();
+    assert!(said.contains("are missing"), "{said}");
+}
+
+#[test]
+fn a_database_in_trouble_keeps_nobody_from_the_journal_and_catches_up() {
+    let mut calls = 0;
+    for call in 1.. {
+        let mut came = true;
+        for fault in [Fault::Before, Fault::After] {
+            let bench = Bench::new();
+            let (store, database) = bench.open();
+            database.fail_call(database.calls() + call, fault);
+            let (mut refused, mut number) = (0, 0);
+            while number < 100 {
+                let blocks = chain(store.head(), [noise(200, number)]);
+                let done = store.append(&blocks, &[row(number)]);
+                number += u64::from(done.is_ok());
+                let saved = number % 25 != 24
+                    || store.save_checkpoint(CheckpointKind::Current, store.head().number, &[]).is_ok();
+                if done.is_err() || !saved {
+                    refused += 1;
+                    assert!(refused < 4, "call {call}, {fault:?}");
+                    store.recover().expect("recovered");
+                }
+            }
+            came &= database.faults_left() == 0;
+            if !came {
+                break;
+            }
+            assert_eq!((all(&store).0.len(), all(&store).1.len()), (100, 100), "call {call}, {fault:?}");
+            kill((store, database));
+            let again = bench.open();
+            assert_eq!((all(&again.0).0.len(), all(&again.0).1.len()), (100, 100), "call {call}, {fault:?}");
+        }
+        if !came {
+            break;
+        }
+        calls = call;
+    }
+    assert!(calls > 5, "the database was called {calls} times");
+}
+
+#[test]
+fn old_files_go_with_the_blocks_that_are_in_them() {
+    let bench = Bench::new();
+    let (store, _) = bench.open();
+    fill(&store, 0..300);
+    let before = bench.files();
+    store.save_checkpoint(CheckpointKind::Sealed, 250, &[]).expect("sealed");
+    store.save_checkpoint(CheckpointKind::Current, 300, &[]).expect("saved");
+    let mut dropped = 0;
+    while dropped < 250 {
+        dropped += store.drop_blocks(250, 17).expect("dropped");
+        assert_eq!(read(&store, 1).len(), 300 - dropped);
+    }
+    assert!(before > 5 && bench.files() < 3, "{before} files, then {}", bench.files());
+    drop(store);
+    let (store, _) = bench.open();
+    assert_eq!((store.base().number, read(&store, 1).len(), all(&store).1.len()), (250, 50, 300));
+}
+
+#[test]
+fn blocks_that_an_earlier_build_left_in_the_database_are_read_and_dropped_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = DiskOptions::default();
+    let older = DiskStore::open(directory.path(), options).expect("it opens").store;
+    let mut blocks = append(&older, (0..40).map(|seed| noise(500, seed)));
+    older.append(&[], &[row(7)]).expect("a row");
+    let state = [StateRow { key: b"state".to_vec(), value: Some(vec![1]) }];
+    older.save_checkpoint(CheckpointKind::Current, 30, &state).expect("saved");
+    older.save_checkpoint(CheckpointKind::Sealed, 20, &state).expect("sealed");
+    older.drop_blocks(5, 100).expect("dropped");
+    drop(older);
+    let open = || {
+        let database = DiskStore::open(directory.path(), options).expect("it opens").store;
+        JournaledStore::open(directory.path(), options, Box::new(database)).expect("it opens").store
+    };
+    let store = open();
+    assert_eq!(store.load_checkpoint(CheckpointKind::Current).expect("whole").block, 30);
+    assert_eq!((store.base().number, store.head().number), (5, 40));
+    blocks.extend(fill(&store, 100..140));
+    drop(store);
+    let store = open();
+    for from in [1, 6, 39, 40, 41, 42, 80] {
+        assert_eq!(read(&store, from), blocks[from.max(6) as usize - 1..], "from {from}");
+    }
+    assert_eq!(store.drop_blocks(20, 100).expect("dropped"), 15);
+    for kind in [CheckpointKind::Sealed, CheckpointKind::Current] {
+        store.save_checkpoint(kind, 60, &state).expect("saved");
+    }
+    while store.drop_blocks(60, 100).expect("dropped") > 0 {}
+    drop(store);
+    let store = open();
+    assert_eq!((store.base(), read(&store, 1)), (blocks[59].head(), blocks[60..].to_vec()));
+    assert_eq!(
+        store.rows(Space::Companion, &[], None, 1).expect("readable"),
+        [(row(7).key, row(7).value.expect("a value"))]
+    );
+    drop(store);
+    // An earlier build must not take what is left there for all there is.
+    let database = DiskStore::open(directory.path(), options).expect("it opens").store;
+    assert_eq!(database.layout_version(), [2]);
+}
+
+#[test]
+fn a_reader_follows_the_journal_from_any_block_while_it_grows() {
+    let bench = Bench::new();
+    let (store, _) = bench.open();
+    for round in 0..60 {
+        let blocks = chain(store.head(), (0..round % 4).map(|seed| noise(400, seed)));
+        store.append(&blocks, &[row(round)]).expect("appended");
+        let head = store.head().number;
+        for from in 1..=head + 1 {
+            let numbers = read(&store, from).iter().map(Block::number).collect::<Vec<_>>();
+            assert!(numbers.into_iter().eq(from..=head), "from {from} of {head}");
+        }
+    }
+}

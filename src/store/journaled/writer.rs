@@ -1,0 +1,164 @@
+//! Changing: a record behind the last one, the next file, rows on their way to the database, files that go.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, PoisonError};
+
+use crate::store::guard::refused;
+use crate::store::journaled::files::{self, Piece};
+use crate::store::journaled::marker::Marker;
+use crate::store::journaled::record::{HEADER_BYTES, Header};
+use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
+use crate::store::stored::sync_directory;
+use crate::store::{CheckpointKind, Head, StoreError};
+
+/// Zeros that are written ahead at once: a sync of bytes that the file has already takes half as long as one of a file that grows.
+const ROOM_BYTES: u64 = if cfg!(test) { 8_000 } else { 256 << 10 };
+/// Memory that is kept from one change to the next.
+const KEPT_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// The last file, where this process began it, and up to where it was given room.
+    pub(super) file: Option<File>,
+    pub(super) room: u64,
+    /// Number of the last record, and of the last one whose rows are in the database.
+    pub(super) records: u64,
+    pub(super) flushed: u64,
+    /// Where the journal begins, as the database says.
+    pub(super) flushed_base: Head,
+    /// The blocks that the checkpoints include, as far as anybody has asked.
+    pub(super) current: Option<u64>,
+    pub(super) sealed: Option<u64>,
+    pub(super) buffer: Vec<u8>,
+    /// A change failed and nobody knows how much of it is there.
+    pub(super) uncertain: bool,
+}
+
+impl JournaledStore {
+    /// Writes a record and syncs it. A failure leaves the writer uncertain, and what it wrote behind the end.
+    pub(super) fn write(&self, action: &'static str, writer: &mut Writer, head: Head) -> Result<(), StoreError> {
+        writer.uncertain = true;
+        if writer.file.is_none() || self.ends().extent.end() >= FILE_BYTES {
+            self.trim(action, writer)?;
+            writer.file = Some(self.begin_file(writer)?);
+            writer.room = 0;
+        }
+        let (at, first_block) = {
+            let Ends { extent, .. } = &*self.ends();
+            (extent.end(), extent.head.number + 1)
+        };
+        let end = at + writer.buffer.len() as u64;
+        let file = writer.file.as_ref().expect("a file was begun");
+        if end > writer.room {
+            let room = end.next_multiple_of(ROOM_BYTES);
+            let zeros = vec![0; usize::try_from(room - at).expect("a record and some room")];
+            // Where there is too little room, the write itself is what counts.
+            let _ = file.write_all_at(&zeros, at);
+            writer.room = room;
+        }
+        let done = file.write_all_at(&writer.buffer, at).and_then(|()| file.sync_data());
+        done.map_err(|error| refused(action, &error))?;
+        writer.uncertain = false;
+        writer.records += 1;
+        let mut ends = self.ends();
+        ends.extent.grew(writer.records, first_block, end);
+        ends.extent.head = head;
+        drop(ends);
+        writer.buffer.clear();
+        writer.buffer.shrink_to(KEPT_BYTES);
+        Ok(())
+    }
+
+    /// Takes back what the last file has behind its end: room that was not used, or what a failed change left, of which nobody knows
+    /// whether it is on the medium.
+    pub(super) fn trim(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.room = 0;
+        let Some(file) = &writer.file else { return Ok(()) };
+        let trimmed = file.set_len(self.ends().extent.end()).and_then(|()| file.sync_all());
+        trimmed.map_err(|error| refused(action, &error))
+    }
+
+    /// The next file, with nothing but its header, on the medium.
+    fn begin_file(&self, writer: &Writer) -> Result<File, StoreError> {
+        let header = {
+            let Ends { extent, .. } = &*self.ends();
+            let file = extent.pieces.last().map_or(0, |piece| piece.header.file) + 1;
+            Header { file, first: writer.records + 1, before: extent.head, end_before: extent.end() }
+        };
+        let path = files::path(&self.directory, header.file);
+        let begin = || {
+            // What an attempt before this one may have left has no record.
+            let mut file = File::create(&path)?;
+            file.write_all(&header.to_bytes())?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        let file = begin().map_err(|error: std::io::Error| refused("begin a file of the journal", &error))?;
+        sync_directory(&self.directory)?;
+        self.ends().extent.begin(Piece { header, end: HEADER_BYTES as u64 });
+        Ok(file)
+    }
+
+    /// Brings to the database what it does not hold yet. A failure leaves the writer uncertain.
+    pub(super) fn flush(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let (head, base) = {
+            let ends = self.ends();
+            (ends.extent.head, ends.base)
+        };
+        let mut rows = self.overlay().to_rows();
+        if rows.is_empty() && writer.flushed == writer.records && writer.flushed_base == base {
+            return Ok(());
+        }
+        let marker = Marker { records: writer.records, older: self.older, head, base };
+        rows.push(marker.to_row());
+        writer.uncertain = true;
+        self.inner.append(&[], &rows)?;
+        writer.uncertain = false;
+        self.rows.write().unwrap_or_else(PoisonError::into_inner).clear();
+        (writer.flushed, writer.flushed_base) = (writer.records, base);
+        Ok(())
+    }
+
+    /// The number of the block that a checkpoint includes.
+    pub(super) fn checkpoint_block(&self, writer: &mut Writer, kind: CheckpointKind) -> Result<u64, StoreError> {
+        let known = writer.checkpoint(kind);
+        if let Some(block) = *known {
+            return Ok(block);
+        }
+        let block = of_journal(self.inner.load_checkpoint(kind)?)?.block;
+        *known = Some(block);
+        Ok(block)
+    }
+
+    /// Deletes the oldest files, as long as retention has dropped all that is in them.
+    pub(super) fn delete_files(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let (base, pieces) = {
+            let Ends { base, extent, .. } = &*self.ends();
+            (*base, Arc::clone(&extent.pieces))
+        };
+        let dropped = |pair: &&[Piece]| pair[1].header.before.number <= base.number;
+        let count = pieces.windows(2).take_while(dropped).count();
+        if count == 0 {
+            return Ok(());
+        }
+        // Not before the database holds their rows, and says where the journal begins.
+        self.flush(writer)?;
+        for piece in &pieces[..count] {
+            fs::remove_file(files::path(&self.directory, piece.header.file))
+                .map_err(|error| refused("delete a file of the journal", &error))?;
+            Arc::make_mut(&mut self.ends().extent.pieces).remove(0);
+        }
+        sync_directory(&self.directory)
+    }
+}
+
+impl Writer {
+    pub(super) fn checkpoint(&mut self, kind: CheckpointKind) -> &mut Option<u64> {
+        match kind {
+            CheckpointKind::Current => &mut self.current,
+            CheckpointKind::Sealed => &mut self.sealed,
+        }
+    }
+}
