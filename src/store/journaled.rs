@@ -12,6 +12,7 @@ mod files;
 mod marker;
 mod open;
 mod overlay;
+mod patch;
 mod record;
 mod writer;
 
@@ -115,7 +116,7 @@ impl Store for JournaledStore {
         let before = self.head();
         let head = heads_after(before, blocks).last().copied().unwrap_or(before);
         let number = writer.records + 1;
-        record::encode(number, before.number + 1, blocks, rows, &mut writer.buffer);
+        record::encode(number, before.number + 1, blocks, &self.changes(rows)?, &mut writer.buffer);
         self.write(action, &mut writer, head)?;
         let full = {
             let mut overlay = self.rows.write().unwrap_or_else(PoisonError::into_inner);

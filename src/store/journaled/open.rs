@@ -11,7 +11,7 @@ use crate::store::head_file::{self, HeadWriter};
 use crate::store::journaled::files::{self, Extent, Listed, Next, Piece, Records};
 use crate::store::journaled::marker::Marker;
 use crate::store::journaled::overlay::Overlay;
-use crate::store::journaled::record::{Record, next_whole};
+use crate::store::journaled::record::{Change, Record, Value, next_whole};
 use crate::store::journaled::writer::Writer;
 use crate::store::journaled::{Ends, FLUSH_BYTES, JournaledStore};
 use crate::store::stored::{checked_block, create_directory, loss, sync_directory};
@@ -344,8 +344,19 @@ fn redo(directory: &Path, inner: &dyn Store, read: &Read, mut marker: Marker) ->
             if record.number <= marker.records {
                 continue;
             }
-            for row in record.parts().into_iter().flat_map(|(_, rows)| rows) {
-                overlay.put(row.space, row.key, row.value);
+            for Change { space, key, value } in record.parts().into_iter().flat_map(|(_, changes)| changes) {
+                let value = match value {
+                    Value::Removed => None,
+                    Value::Whole(value) => Some(value.to_vec()),
+                    Value::Patched(patch) => {
+                        let before = overlay.value(inner, space, key)?;
+                        let value = before.and_then(|before| patch.over(&before));
+                        Some(value.ok_or_else(|| {
+                            records.damaged(&format!("record {} changes a row that is another", record.number))
+                        })?)
+                    }
+                };
+                overlay.put(space, key.to_vec(), value);
             }
             if overlay.bytes() > FLUSH_BYTES {
                 (marker.records, marker.head) = (record.number, head);

@@ -28,6 +28,15 @@ impl Overlay {
         self.bytes
     }
 
+    /// The value of a row, here or in the database.
+    pub(super) fn value(&self, store: &dyn Store, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(value) = self.rows.get(&(space, key.to_vec())) {
+            return Ok(value.clone());
+        }
+        let row = store.rows(space, key, None, 1)?.pop();
+        Ok(row.filter(|(found, _)| found == key).map(|(_, value)| value))
+    }
+
     pub(super) fn put(&mut self, space: Space, key: Vec<u8>, value: Option<Vec<u8>>) {
         let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
         let (name, added) = (key.len() + ROW_BYTES, size(&value));

@@ -1,7 +1,8 @@
 //! The bytes of the journal's files: a header, then records, each of which is one change: blocks, and rows beside them.
 
+use crate::store::journaled::patch::Patch;
 use crate::store::stored::BLOCK_HEADER_BYTES;
-use crate::store::{Block, Head, MAX_KEY_BYTES, Row, Space};
+use crate::store::{Block, Head, MAX_KEY_BYTES, Space};
 
 /// What a file begins with, and the version of these bytes.
 const FILE_MAGIC: &[u8; 8] = b"mabel-j1";
@@ -13,8 +14,9 @@ const RECORD_MAGIC: &[u8; 4] = b"\xf1mjr";
 /// Magic, length of the body, digest of all that follows it, number, number of the first block.
 pub(super) const PREFIX_BYTES: usize = 4 + 4 + 32 + 8 + 8;
 
-/// In the place of a value's length: the row is removed.
+/// In the place of a value's length: the row is removed, or its value is told by what stands in its row.
 const REMOVED: u32 = u32::MAX;
+const PATCHED: u32 = u32::MAX - 1;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,22 @@ pub(super) struct Record {
     /// Number of its first block, or of the one that comes next where it has none.
     pub(super) first_block: u64,
     body: Vec<u8>,
+}
+
+/// What a record says of a row.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) space: Space,
+    pub(super) key: &'a [u8],
+    pub(super) value: Value<'a>,
+}
+
+#[derive(Debug)]
+pub(super) enum Value<'a> {
+    Removed,
+    Whole(&'a [u8]),
+    /// The value before, with something else in its midst.
+    Patched(Patch<'a>),
 }
 
 /// The beginning of a record.
@@ -98,8 +116,8 @@ impl Prefix {
     }
 }
 
-/// Appends the bytes of a change to some.
-pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], rows: &[Row], out: &mut Vec<u8>) {
+/// Appends a record's bytes to some.
+pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], changes: &[Change<'_>], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + PREFIX_BYTES, 0);
     out.extend(length(blocks.len()));
@@ -109,16 +127,20 @@ pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], rows: &[Ro
             out.extend_from_slice(part);
         }
     }
-    for Row { space, key, value } in rows {
+    for Change { space, key, value } in changes {
         out.push(space.number());
         out.push(u8::try_from(key.len()).expect("keys have at most 64 bytes"));
         out.extend_from_slice(key);
         match value {
-            Some(value) => {
+            Value::Removed => out.extend(REMOVED.to_le_bytes()),
+            Value::Whole(value) => {
                 out.extend(length(value.len()));
                 out.extend_from_slice(value);
             }
-            None => out.extend(REMOVED.to_le_bytes()),
+            Value::Patched(patch) => {
+                out.extend(PATCHED.to_le_bytes());
+                patch.write(out);
+            }
         }
     }
     let (prefix, body) = out[start..].split_at_mut(PREFIX_BYTES);
@@ -133,25 +155,26 @@ pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], rows: &[Ro
 }
 
 impl Record {
-    /// Its blocks' bytes, as `stored::checked_block` reads them, and its rows; `None` if it is not what [`encode`] writes.
-    pub(super) fn parts(&self) -> Option<(Vec<&[u8]>, Vec<Row>)> {
+    /// Its blocks' bytes, as `stored::checked_block` reads them, and what it says of rows; `None` if it is not what [`encode`] writes.
+    pub(super) fn parts(&self) -> Option<(Vec<&[u8]>, Vec<Change<'_>>)> {
         let mut rest = &self.body[..];
         let mut blocks = Vec::new();
         for _ in 0..take_length(&mut rest)? {
             let length = usize::try_from(take_length(&mut rest)?).ok()?;
             blocks.push(take(&mut rest, length)?);
         }
-        let mut rows = Vec::new();
+        let mut changes = Vec::new();
         while !rest.is_empty() {
             let [space, length] = *take(&mut rest, 2)? else { return None };
-            let key = take(&mut rest, usize::from(length))?.to_vec();
+            let key = take(&mut rest, usize::from(length)).filter(|key| key.len() <= MAX_KEY_BYTES)?;
             let value = match take_length(&mut rest)? {
-                REMOVED => None,
-                length => Some(take(&mut rest, usize::try_from(length).ok()?)?.to_vec()),
+                REMOVED => Value::Removed,
+                PATCHED => Value::Patched(Patch::read(&mut rest)?),
+                length => Value::Whole(take(&mut rest, usize::try_from(length).ok()?)?),
             };
-            rows.push(Row { space: Space::from_number(space).filter(|_| key.len() <= MAX_KEY_BYTES)?, key, value });
+            changes.push(Change { space: Space::from_number(space)?, key, value });
         }
-        Some((blocks, rows))
+        Some((blocks, changes))
     }
 }
 
@@ -180,7 +203,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*number), rest))
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+pub(super) fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(taken)

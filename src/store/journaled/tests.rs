@@ -99,6 +99,33 @@ fn what_a_kill_kept_from_the_database_is_read_again() {
     assert!(bench.files() > 6, "{} files", bench.files());
 }
 
+/// A page of the ledger is written whole for each commit that adds to it; the journal's files hold what was added.
+#[test]
+fn of_a_value_that_grows_the_files_hold_what_is_new_in_it() {
+    let bench = Bench::new();
+    let mut value = noise(3_000, 1);
+    let grown = |value: &[u8]| Row { space: Space::LedgerPage, key: vec![7], value: Some(value.to_vec()) };
+    for life in 0..3 {
+        let (store, database) = bench.open();
+        for round in 0..20 {
+            value.splice(100..100, noise(50, 1_000 * life + round));
+            // The last of several changes of one row counts, whatever stood before them.
+            let other = Row { value: Some(noise(2_000, round)), ..grown(&value) };
+            let rows = [other, grown(&value)];
+            store.append(&[], &rows[usize::from(round % 5 > 0)..]).expect("appended");
+            assert_eq!(store.rows(Space::LedgerPage, &[7], None, 1).expect("readable")[0].1, value);
+            if round == 7 {
+                store.forget(Space::LedgerPage, &[8], 1).expect("forgotten");
+            }
+        }
+        kill((store, database));
+    }
+    let (store, _) = bench.open();
+    assert_eq!(store.rows(Space::LedgerPage, &[7], None, 1).expect("readable")[0].1, value);
+    let bytes: u64 = (1..=3).map(|file| fs::metadata(bench.file(file)).expect("there").len()).sum();
+    assert!(bytes < 150_000, "{bytes} bytes for sixty changes of 4,500 bytes");
+}
+
 #[test]
 fn wherever_a_record_breaks_off_it_is_left_out_and_the_journal_goes_on() {
     let bench = Bench::new();

@@ -1,5 +1,6 @@
 //! Changing: a record behind the last one, the next file, rows on their way to the database, files that go.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -8,10 +9,11 @@ use std::sync::{Arc, PoisonError};
 use crate::store::guard::refused;
 use crate::store::journaled::files::{self, Piece};
 use crate::store::journaled::marker::Marker;
-use crate::store::journaled::record::{HEADER_BYTES, Header};
+use crate::store::journaled::patch::{self, Patch};
+use crate::store::journaled::record::{Change, HEADER_BYTES, Header, Value};
 use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
 use crate::store::stored::sync_directory;
-use crate::store::{CheckpointKind, Head, StoreError};
+use crate::store::{CheckpointKind, Head, Row, Space, StoreError};
 
 /// Zeros that are written ahead at once: a sync of bytes that the file has already takes half as long as one of a file that grows.
 const ROOM_BYTES: u64 = if cfg!(test) { 8_000 } else { 256 << 10 };
@@ -37,6 +39,27 @@ pub(super) struct Writer {
 }
 
 impl JournaledStore {
+    /// What a record says of rows that change: of a long value only what is new in it.
+    pub(super) fn changes<'r>(&self, rows: &'r [Row]) -> Result<Vec<Change<'r>>, StoreError> {
+        let overlay = self.overlay();
+        let mut seen: HashSet<(Space, &[u8])> = HashSet::with_capacity(rows.len());
+        let change = |Row { space, key, value }: &'r Row| {
+            // Of several changes of one row the first alone is laid over what is there.
+            let first = seen.insert((*space, key));
+            let value = match value {
+                None => Value::Removed,
+                Some(value) if first && value.len() >= patch::LEAST_BYTES => {
+                    let before = overlay.value(&*self.inner, *space, key)?;
+                    let patch = before.and_then(|before| Patch::of(&before, value));
+                    patch.map_or(Value::Whole(value), Value::Patched)
+                }
+                Some(value) => Value::Whole(value),
+            };
+            Ok(Change { space: *space, key, value })
+        };
+        rows.iter().map(change).collect()
+    }
+
     /// Writes a record and syncs it. A failure leaves the writer uncertain, and what it wrote behind the end.
     pub(super) fn write(&self, action: &'static str, writer: &mut Writer, head: Head) -> Result<(), StoreError> {
         writer.uncertain = true;
