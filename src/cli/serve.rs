@@ -12,7 +12,7 @@ use mabel::http;
 use mabel::http::tls::Certificate;
 use mabel::service::Service;
 use mabel::service::clock::SystemClock;
-use mabel::service::lost::forget_lost;
+use mabel::service::rebuild::rebuild;
 use mabel::store::DiskOptions;
 
 use crate::cli::exit::Failure;
@@ -76,8 +76,9 @@ impl Server {
         };
         let store = mabel::store::open(&location, options).map_err(|error| at(&error))?;
         if configuration.accept_loss {
-            let forgotten = forget_lost(&*store).map_err(|error| at(&error))?;
-            tracing::warn!(rows = forgotten, "took out what stood beside blocks that are lost");
+            // What stood beside lost blocks would be taken for that of new ones, and rows that are lost would be missed.
+            let rebuilt = rebuild(&*store, &mut |_| {}).map_err(|error| at(&error))?;
+            tracing::warn!(entries = rebuilt.entries, "made the state and what stands beside the journal anew");
         }
         let found = secret::find(configuration.secret, data.as_deref()).map_err(Failure::new)?;
         let seed = u64::from_le_bytes(secret::random_bytes().map_err(Failure::new)?);

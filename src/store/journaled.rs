@@ -9,11 +9,13 @@
 //! and the file `head`, see `head_file`) beside what the database keeps there.
 
 mod files;
+mod key;
 mod marker;
 mod open;
 mod overlay;
 mod patch;
 mod record;
+mod redo;
 mod writer;
 
 use std::path::Path;
@@ -116,7 +118,12 @@ impl Store for JournaledStore {
         let before = self.head();
         let head = heads_after(before, blocks).last().copied().unwrap_or(before);
         let number = writer.records + 1;
-        record::encode(number, before.number + 1, blocks, &self.changes(rows)?, &mut writer.buffer);
+        let erases = self.erases(blocks, rows)?;
+        let changes = self.changes(rows)?;
+        self.turn(action, &mut writer)?;
+        let Writer { file, buffer, .. } = &mut *writer;
+        let (_, key) = file.as_ref().expect("a file was begun");
+        record::encode(number, before.number + 1, blocks, &changes, key, buffer);
         self.write(action, &mut writer, head)?;
         let full = {
             let mut overlay = self.rows.write().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +133,12 @@ impl Store for JournaledStore {
             overlay.bytes() > FLUSH_BYTES
         };
         self.head_writer.committed(head);
-        if full && let Err(error) = self.flush(&mut writer) {
+        let told = match (erases, full) {
+            (true, _) => self.shred(action, &mut writer),
+            (false, true) => self.flush(&mut writer),
+            (false, false) => Ok(()),
+        };
+        if let Err(error) = told {
             // The change itself is on disk; the next one is refused.
             tracing::warn!(%error, "the database behind the journal does not take its rows");
         }
@@ -244,6 +256,8 @@ impl Store for JournaledStore {
             self.inner.recover()?;
             self.trim(action, &mut writer)?;
             writer.buffer.clear();
+            // No two records of one number are hidden with one key.
+            writer.turn = true;
             writer.uncertain = false;
         }
         Ok(self.head())

@@ -98,15 +98,17 @@ impl Recorded {
         self.tell(name, Told::Synced);
     }
 
-    /// The journal's files, each of which is synced before anything else is told; a new one with nothing but its header first.
+    /// The journal's files, each of which is synced before anything else is told; a new one after its key, and with nothing but its
+    /// header first.
     fn copy_journal(&mut self, directory: &Path) {
         let Ok(entries) = fs::read_dir(directory.join("journal")) else { return };
         let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
-        let names: Vec<_> =
-            names.filter(|name| name.ends_with(".journal")).map(|name| format!("journal/{name}")).collect();
+        let of_journal = |name: &String| name.ends_with(".journal") || name.ends_with(".key");
+        let mut names: Vec<_> = names.filter(of_journal).map(|name| format!("journal/{name}")).collect();
+        names.sort_unstable_by_key(|name| (!name.ends_with(".key"), name.clone()));
         for name in names {
             let content = fs::read(directory.join(&name)).expect("readable");
-            if !self.content.contains_key(&name) {
+            if name.ends_with(".journal") && !self.content.contains_key(&name) {
                 self.copied(&name, &content[..content.len().min(HEADER_BYTES)]);
             }
             self.copied(&name, &content);

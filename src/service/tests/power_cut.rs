@@ -171,7 +171,7 @@ fn check(kind: Kind, life: &Life, blocks: &Journal, seed: Seed, name: &str, fate
     let journal = directory.path().join("journal");
     for entry in fs::read_dir(&journal).expect("readable") {
         let path = entry.expect("readable").path();
-        if path.extension().is_some_and(|extension| extension == "journal") {
+        if path.extension().is_some_and(|extension| extension == "journal" || extension == "key") {
             fs::remove_file(path).expect("removed");
         }
     }

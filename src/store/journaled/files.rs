@@ -276,7 +276,7 @@ impl BlockReader {
         self.piece = place + 1;
         self.records = Some(records);
         let record = self.record()?.ok_or_else(|| missing(from))?;
-        let (blocks, _) = record.parts().ok_or_else(|| missing(from))?;
+        let blocks = record.blocks().ok_or_else(|| missing(from))?;
         let skipped = from.checked_sub(record.first_block).and_then(|skipped| usize::try_from(skipped).ok());
         let blocks = skipped.and_then(|skipped| blocks.get(skipped..)).unwrap_or(&[]);
         let [first, ..] = blocks else { return Err(missing(from)) };
@@ -319,7 +319,7 @@ impl BlockReader {
                 return if block.number() == number { Ok(block) } else { Err(missing(number)) };
             }
             let record = self.record()?.ok_or_else(|| missing(number))?;
-            let (blocks, _) = record.parts().ok_or_else(|| missing(number))?;
+            let blocks = record.blocks().ok_or_else(|| missing(number))?;
             self.waiting = self.checked(&blocks, record.first_block)?;
         }
     }

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::store::guard::refused;
 use crate::store::head_file::{self, HeadWriter};
 use crate::store::journaled::files::{self, Extent, Listed, Next, Piece, Records};
+use crate::store::journaled::key::RowKey;
 use crate::store::journaled::marker::Marker;
-use crate::store::journaled::overlay::Overlay;
-use crate::store::journaled::record::{Change, Record, Value, next_whole};
+use crate::store::journaled::record::{Record, next_whole};
+use crate::store::journaled::redo::Redoing;
 use crate::store::journaled::writer::Writer;
-use crate::store::journaled::{Ends, FLUSH_BYTES, JournaledStore};
+use crate::store::journaled::{Ends, JournaledStore};
 use crate::store::stored::{checked_block, create_directory, loss, sync_directory};
 use crate::store::{CheckpointKind, DiskOptions, Head, StateRow, Store, StoreError};
 
@@ -82,7 +83,9 @@ impl JournaledStore {
             File::open(&path).and_then(|file| file.sync_all()).map_err(|error| refused("sync the journal", &error))?;
         }
         sync_directory(&directory)?;
-        let (overlay, flushed) = redo(&directory, &*inner, &read, marker)?;
+        let redoing = Redoing { directory: &directory, inner: &*inner, accept_loss: options.accept_loss, lost: 0 };
+        let redone = redoing.redo(&read.pieces, marker, &mut notes);
+        let (overlay, flushed) = redone.map_err(|error| with_way_out(error, &directory))?;
         let base = later(marker.base, inner.base());
         if written.is_none() && read.head.number > base.number {
             notes.push(format!("no head file says how long the journal was; it ends at block {}", read.head.number));
@@ -95,6 +98,9 @@ impl JournaledStore {
             writer: Mutex::new(Writer {
                 file: None,
                 room: 0,
+                turn: false,
+                keys: RowKey::all(&directory)?,
+                told_before: 0,
                 records: read.records,
                 flushed,
                 flushed_base: marker.base,
@@ -258,8 +264,8 @@ impl Read {
 }
 
 /// The head after a record, or what is wrong with it.
-fn continued(record: &Record, mut head: Head) -> Result<Head, String> {
-    let (blocks, _) = record.parts().ok_or_else(|| format!("record {} cannot be read", record.number))?;
+pub(super) fn continued(record: &Record, mut head: Head) -> Result<Head, String> {
+    let blocks = record.blocks().ok_or_else(|| format!("record {} cannot be read", record.number))?;
     if record.first_block != head.number + 1 {
         return Err(format!(
             "record {} begins with block {} after block {}",
@@ -329,43 +335,4 @@ fn accept(
         inner.append(&[], &[marker.to_row()])?;
     }
     Ok(())
-}
-
-/// Reads into memory the rows of the records that the database does not hold, and where they are many, hands them over; says up to which
-/// it then holds them.
-fn redo(directory: &Path, inner: &dyn Store, read: &Read, mut marker: Marker) -> Result<(Overlay, u64), StoreError> {
-    let mut overlay = Overlay::default();
-    let from = read.pieces.iter().rposition(|piece| piece.header.first <= marker.records + 1).unwrap_or(0);
-    let mut head = read.pieces.get(from).map_or(read.head, |piece| piece.header.before);
-    for piece in &read.pieces[from.min(read.pieces.len())..] {
-        let mut records = Records::of(directory, piece)?;
-        while let Some(record) = records.whole()? {
-            head = continued(&record, head).map_err(StoreError::Damaged)?;
-            if record.number <= marker.records {
-                continue;
-            }
-            for Change { space, key, value } in record.parts().into_iter().flat_map(|(_, changes)| changes) {
-                let value = match value {
-                    Value::Removed => None,
-                    Value::Whole(value) => Some(value.to_vec()),
-                    Value::Patched(patch) => {
-                        let before = overlay.value(inner, space, key)?;
-                        let value = before.and_then(|before| patch.over(&before));
-                        Some(value.ok_or_else(|| {
-                            records.damaged(&format!("record {} changes a row that is another", record.number))
-                        })?)
-                    }
-                };
-                overlay.put(space, key.to_vec(), value);
-            }
-            if overlay.bytes() > FLUSH_BYTES {
-                (marker.records, marker.head) = (record.number, head);
-                let mut rows = overlay.to_rows();
-                rows.push(marker.to_row());
-                inner.append(&[], &rows)?;
-                overlay.clear();
-            }
-        }
-    }
-    Ok((overlay, marker.records))
 }

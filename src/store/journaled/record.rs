@@ -1,5 +1,6 @@
 //! The bytes of the journal's files: a header, then records, each of which is one change: blocks, and rows beside them.
 
+use crate::store::journaled::key::RowKey;
 use crate::store::journaled::patch::Patch;
 use crate::store::stored::BLOCK_HEADER_BYTES;
 use crate::store::{Block, Head, MAX_KEY_BYTES, Space};
@@ -116,8 +117,15 @@ impl Prefix {
     }
 }
 
-/// Appends a record's bytes to some.
-pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], changes: &[Change<'_>], out: &mut Vec<u8>) {
+/// Appends a record's bytes to some; what it says of rows is hidden with the key.
+pub(super) fn encode(
+    number: u64,
+    first_block: u64,
+    blocks: &[Block],
+    changes: &[Change<'_>],
+    key: &RowKey,
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     out.resize(start + PREFIX_BYTES, 0);
     out.extend(length(blocks.len()));
@@ -127,6 +135,7 @@ pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], changes: &
             out.extend_from_slice(part);
         }
     }
+    let rows = out.len();
     for Change { space, key, value } in changes {
         out.push(space.number());
         out.push(u8::try_from(key.len()).expect("keys have at most 64 bytes"));
@@ -143,6 +152,7 @@ pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], changes: &
             }
         }
     }
+    key.hide(number, &mut out[rows..]);
     let (prefix, body) = out[start..].split_at_mut(PREFIX_BYTES);
     let fields: [&[u8]; 5] = [
         RECORD_MAGIC,
@@ -155,27 +165,47 @@ pub(super) fn encode(number: u64, first_block: u64, blocks: &[Block], changes: &
 }
 
 impl Record {
-    /// Its blocks' bytes, as `stored::checked_block` reads them, and what it says of rows; `None` if it is not what [`encode`] writes.
-    pub(super) fn parts(&self) -> Option<(Vec<&[u8]>, Vec<Change<'_>>)> {
+    /// Its blocks' bytes, as `stored::checked_block` reads them; `None` if it is not what [`encode`] writes.
+    pub(super) fn blocks(&self) -> Option<Vec<&[u8]>> {
+        self.parts().map(|(blocks, _)| blocks)
+    }
+
+    fn parts(&self) -> Option<(Vec<&[u8]>, &[u8])> {
         let mut rest = &self.body[..];
         let mut blocks = Vec::new();
         for _ in 0..take_length(&mut rest)? {
             let length = usize::try_from(take_length(&mut rest)?).ok()?;
             blocks.push(take(&mut rest, length)?);
         }
-        let mut changes = Vec::new();
-        while !rest.is_empty() {
-            let [space, length] = *take(&mut rest, 2)? else { return None };
-            let key = take(&mut rest, usize::from(length)).filter(|key| key.len() <= MAX_KEY_BYTES)?;
-            let value = match take_length(&mut rest)? {
-                REMOVED => Value::Removed,
-                PATCHED => Value::Patched(Patch::read(&mut rest)?),
-                length => Value::Whole(take(&mut rest, usize::try_from(length).ok()?)?),
-            };
-            changes.push(Change { space: Space::from_number(space)?, key, value });
-        }
-        Some((blocks, changes))
+        Some((blocks, rest))
     }
+
+    pub(super) fn says_nothing_of_rows(&self) -> bool {
+        self.parts().is_some_and(|(_, rows)| rows.is_empty())
+    }
+
+    /// The bytes of what it says of rows, for [`changes`].
+    pub(super) fn shown(&self, key: &RowKey) -> Option<Vec<u8>> {
+        let mut rows = self.parts()?.1.to_vec();
+        key.hide(self.number, &mut rows);
+        Some(rows)
+    }
+}
+
+/// What a record says of rows, as it is shown; `None` if it is not what [`encode`] writes, or the key is another.
+pub(super) fn changes(mut rest: &[u8]) -> Option<Vec<Change<'_>>> {
+    let mut changes = Vec::new();
+    while !rest.is_empty() {
+        let [space, length] = *take(&mut rest, 2)? else { return None };
+        let key = take(&mut rest, usize::from(length)).filter(|key| key.len() <= MAX_KEY_BYTES)?;
+        let value = match take_length(&mut rest)? {
+            REMOVED => Value::Removed,
+            PATCHED => Value::Patched(Patch::read(&mut rest)?),
+            length => Value::Whole(take(&mut rest, usize::try_from(length).ok()?)?),
+        };
+        changes.push(Change { space: Space::from_number(space)?, key, value });
+    }
+    Some(changes)
 }
 
 /// Where the next record begins, of which nothing is damaged.

@@ -126,6 +126,48 @@ fn of_a_value_that_grows_the_files_hold_what_is_new_in_it() {
     assert!(bytes < 150_000, "{bytes} bytes for sixty changes of 4,500 bytes");
 }
 
+/// What a file says of a visitor can be read as long as the database may have to be told again, and no longer.
+#[test]
+fn what_was_erased_can_not_be_read_in_the_files_either() {
+    let bench = Bench::new();
+    let key = |file: u64| bench.directory.path().join(format!("journal/{file:010}.key")).exists();
+    let (store, database) = bench.open();
+    let companion = |id: &[u8]| Row { space: Space::Companion, key: vec![1; 9], value: Some(id.to_vec()) };
+    let name = b"visitor whose name is in no file";
+    store.append(&chain(store.head(), [vec![1]]), &[companion(name)]).expect("appended");
+    let mentioned = |file| fs::read(bench.file(file)).expect("readable").windows(9).any(|part| part == &name[..9]);
+    assert!(key(1) && !mentioned(1));
+    kill((store, database));
+    let (store, database) = bench.open();
+    assert_eq!(store.rows(Space::Companion, &[], None, 9).expect("readable")[0].1, name);
+    store.append(&chain(store.head(), [vec![2]]), &[]).expect("appended");
+    assert!(key(1) && key(2), "the database does not hold them yet");
+    // As an erasure rewrites it.
+    store.append(&[], &[companion(b"nobody")]).expect("erased");
+    assert_eq!([1, 2, 3].map(key), [false, false, true]);
+    let profile = |value| Row { space: Space::Profile, key: vec![2; 16], value };
+    store.append(&[], &[profile(Some(vec![1]))]).expect("saved");
+    assert!(key(3), "nothing was erased");
+    store.append(&chain(store.head(), [vec![4]]), &[profile(None)]).expect("erased");
+    assert_eq!([3, 4].map(key), [false, true]);
+    store.append(&chain(store.head(), [vec![3]]), &[row(9)]).expect("appended");
+    assert_eq!(read(&store, 1).len(), 4, "blocks are there all the same");
+    kill((store, database));
+    let (store, _) = bench.open();
+    assert_eq!(store.rows(Space::Companion, &[1], None, 9).expect("readable")[0].1, b"nobody");
+    drop(store);
+    assert!((1..4).all(|file| !mentioned(file)));
+    // Without an erasure the keys go as the database is told more.
+    let (store, _) = bench.open();
+    for part in 1..4 {
+        fill(&store, part * 100..part * 100 + 70);
+        store.save_checkpoint(CheckpointKind::Current, 3, &[]).expect("saved");
+    }
+    let keys = fs::read_dir(bench.directory.path().join("journal")).expect("readable");
+    let keys = keys.filter(|name| name.as_ref().expect("one").file_name().to_string_lossy().ends_with(".key")).count();
+    assert!(keys < 3 && bench.files() > 5, "{keys} keys of {} files", bench.files());
+}
+
 #[test]
 fn wherever_a_record_breaks_off_it_is_left_out_and_the_journal_goes_on() {
     let bench = Bench::new();
@@ -134,12 +176,15 @@ fn wherever_a_record_breaks_off_it_is_left_out_and_the_journal_goes_on() {
     kill(open);
     fs::remove_file(bench.directory.path().join("journal/head")).expect("removed");
     let whole = fs::read(bench.file(1)).expect("readable");
+    let whole_directory = bench.directory;
     let (length, record) = (whole.len(), (whole.len() - HEADER_BYTES) / 3);
     for (kept, zeros) in (1..record).step_by(97).flat_map(|kept| [(kept, 0), (kept, record - kept), (kept, 5_000)]) {
         let torn = [&whole[..length - record + kept], &vec![0; zeros]].concat();
         let bench = Bench::new();
         fs::create_dir(bench.directory.path().join("journal")).expect("made");
         fs::write(bench.file(1), &torn).expect("written");
+        let key = "journal/0000000001.key";
+        fs::copy(whole_directory.path().join(key), bench.directory.path().join(key)).expect("copied");
         for round in 0..3 {
             let (opened, database) = bench.try_open(false).expect("it opens");
             assert_eq!(opened.store.head().number, 2 + round, "{kept} bytes and {zeros} zeros");
@@ -245,16 +290,26 @@ fn an_older_or_another_database_is_caught_up_or_refused() {
     let open = bench.open();
     let blocks = fill(&open.0, 0..30);
     drop(open);
-    // All records are still there: a database that is gone is made anew.
+    // All records are still there, with the key of their file: a database that is gone is made anew.
     let anew = Bench { database: Arc::default(), ..bench };
     let open = anew.open();
     let (found, rows) = all(&open.0);
     assert_eq!((found, rows.len()), (blocks, 30));
-    open.0.save_checkpoint(CheckpointKind::Sealed, 30, &[]).expect("sealed");
-    open.0.save_checkpoint(CheckpointKind::Current, 30, &[]).expect("saved");
-    fill(&open.0, 30..130);
-    open.0.drop_blocks(30, 100).expect("dropped");
+    fill(&open.0, 30..230);
+    let blocks = read(&open.0, 1);
     drop(open);
+    // Once keys are deleted, only blocks can be had.
+    let late = Bench { database: Arc::default(), ..anew };
+    let said = late.refusal();
+    assert!(said.contains("cannot be read any more") && said.contains("--accept-loss"), "{said}");
+    let (opened, _) = late.try_open(true).expect("accepted");
+    assert_eq!(read(&opened.store, 1), blocks);
+    assert!(opened.notes.iter().any(|note| note.contains("are lost")), "{:?}", opened.notes);
+    opened.store.save_checkpoint(CheckpointKind::Sealed, 30, &[]).expect("sealed");
+    opened.store.save_checkpoint(CheckpointKind::Current, 230, &[]).expect("saved");
+    while opened.store.drop_blocks(30, 100).expect("dropped") > 0 {}
+    drop(opened);
+    let anew = late;
     assert!(!anew.file(1).exists(), "the first file was dropped");
     let gone = Bench { database: Arc::default(), ..anew };
     let said = gone.refusal();

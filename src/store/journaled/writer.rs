@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError};
 
 use crate::store::guard::refused;
 use crate::store::journaled::files::{self, Piece};
+use crate::store::journaled::key::RowKey;
 use crate::store::journaled::marker::Marker;
 use crate::store::journaled::patch::{self, Patch};
 use crate::store::journaled::record::{Change, HEADER_BYTES, Header, Value};
 use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
 use crate::store::stored::sync_directory;
-use crate::store::{CheckpointKind, Head, Row, Space, StoreError};
+use crate::store::{Block, CheckpointKind, Head, Row, Space, StoreError};
 
 /// Zeros that are written ahead at once: a sync of bytes that the file has already takes half as long as one of a file that grows.
 const ROOM_BYTES: u64 = if cfg!(test) { 8_000 } else { 256 << 10 };
@@ -22,9 +23,14 @@ const KEPT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// The last file, where this process began it, and up to where it was given room.
-    pub(super) file: Option<File>,
+    /// The last file, where this process began it, with the key of its rows, and up to where it was given room.
+    pub(super) file: Option<(File, RowKey)>,
     pub(super) room: u64,
+    /// Whether the next record begins the next file.
+    pub(super) turn: bool,
+    /// Files whose keys are there, and the last file when the database was told something last.
+    pub(super) keys: Vec<u64>,
+    pub(super) told_before: u64,
     /// Number of the last record, and of the last one whose rows are in the database.
     pub(super) records: u64,
     pub(super) flushed: u64,
@@ -60,20 +66,27 @@ impl JournaledStore {
         rows.iter().map(change).collect()
     }
 
-    /// Writes a record and syncs it. A failure leaves the writer uncertain, and what it wrote behind the end.
+    /// Begins the next file where the last one is full, or there is none of this process. A failure leaves the writer uncertain.
+    pub(super) fn turn(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
+        if writer.file.is_some() && !writer.turn && self.ends().extent.end() < FILE_BYTES {
+            return Ok(());
+        }
+        writer.uncertain = true;
+        self.trim(action, writer)?;
+        writer.file = Some(self.begin_file(writer)?);
+        (writer.turn, writer.uncertain) = (false, false);
+        Ok(())
+    }
+
+    /// Writes a record behind the last one and syncs it. A failure leaves the writer uncertain, and what it wrote behind the end.
     pub(super) fn write(&self, action: &'static str, writer: &mut Writer, head: Head) -> Result<(), StoreError> {
         writer.uncertain = true;
-        if writer.file.is_none() || self.ends().extent.end() >= FILE_BYTES {
-            self.trim(action, writer)?;
-            writer.file = Some(self.begin_file(writer)?);
-            writer.room = 0;
-        }
         let (at, first_block) = {
             let Ends { extent, .. } = &*self.ends();
             (extent.end(), extent.head.number + 1)
         };
         let end = at + writer.buffer.len() as u64;
-        let file = writer.file.as_ref().expect("a file was begun");
+        let (file, _) = writer.file.as_ref().expect("a file was begun");
         if end > writer.room {
             let room = end.next_multiple_of(ROOM_BYTES);
             let zeros = vec![0; usize::try_from(room - at).expect("a record and some room")];
@@ -98,18 +111,20 @@ impl JournaledStore {
     /// whether it is on the medium.
     pub(super) fn trim(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
         writer.room = 0;
-        let Some(file) = &writer.file else { return Ok(()) };
+        let Some((file, _)) = &writer.file else { return Ok(()) };
         let trimmed = file.set_len(self.ends().extent.end()).and_then(|()| file.sync_all());
         trimmed.map_err(|error| refused(action, &error))
     }
 
     /// The next file, with nothing but its header, on the medium.
-    fn begin_file(&self, writer: &Writer) -> Result<File, StoreError> {
+    fn begin_file(&self, writer: &mut Writer) -> Result<(File, RowKey), StoreError> {
         let header = {
             let Ends { extent, .. } = &*self.ends();
             let file = extent.pieces.last().map_or(0, |piece| piece.header.file) + 1;
             Header { file, first: writer.records + 1, before: extent.head, end_before: extent.end() }
         };
+        writer.keys.push(header.file);
+        let key = RowKey::make(&self.directory, header.file)?;
         let path = files::path(&self.directory, header.file);
         let begin = || {
             // What an attempt before this one may have left has no record.
@@ -121,7 +136,7 @@ impl JournaledStore {
         let file = begin().map_err(|error: std::io::Error| refused("begin a file of the journal", &error))?;
         sync_directory(&self.directory)?;
         self.ends().extent.begin(Piece { header, end: HEADER_BYTES as u64 });
-        Ok(file)
+        Ok((file, key))
     }
 
     /// Brings to the database what it does not hold yet. A failure leaves the writer uncertain.
@@ -141,7 +156,53 @@ impl JournaledStore {
         writer.uncertain = false;
         self.rows.write().unwrap_or_else(PoisonError::into_inner).clear();
         (writer.flushed, writer.flushed_base) = (writer.records, base);
+        // Not those that were in use since the time before: where the database loses what it was told last, it can be told again.
+        self.delete_keys(writer, writer.told_before);
+        writer.told_before = self.last_file();
         Ok(())
+    }
+
+    fn last_file(&self) -> u64 {
+        self.ends().extent.pieces.last().map_or(0, |piece| piece.header.file)
+    }
+
+    /// After an erasure: the database takes over all rows, the next file begins, and no key of an older one is left.
+    pub(super) fn shred(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
+        self.flush(writer)?;
+        writer.turn = true;
+        self.turn(action, writer)?;
+        writer.told_before = self.last_file();
+        self.delete_keys(writer, writer.told_before);
+        Ok(())
+    }
+
+    /// Deletes the keys of files before one.
+    fn delete_keys(&self, writer: &mut Writer, before: u64) {
+        writer.keys.retain(|file| {
+            let deleted = if *file < before { RowKey::delete(&self.directory, *file) } else { return true };
+            if let Err(error) = &deleted {
+                tracing::warn!(%error, file, "a key of the journal could not be deleted; trying again");
+            }
+            deleted.is_err()
+        });
+    }
+
+    /// Whether rows change what was said of visitors before: an erasure, which is to take effect in the files as well.
+    pub(super) fn erases(&self, blocks: &[Block], rows: &[Row]) -> Result<bool, StoreError> {
+        for Row { space, key, value } in rows {
+            let known = match (space, value) {
+                (Space::Companion | Space::Profile, None) => true,
+                // Those that come with blocks are new.
+                (Space::Companion, Some(_)) if blocks.is_empty() => {
+                    self.overlay().value(&*self.inner, *space, key)?.is_some()
+                }
+                _ => false,
+            };
+            if known {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The number of the block that a checkpoint includes.
