@@ -256,8 +256,6 @@ impl Store for JournaledStore {
             self.inner.recover()?;
             self.trim(action, &mut writer)?;
             writer.buffer.clear();
-            // No two records of one number are hidden with one key.
-            writer.turn = true;
             writer.uncertain = false;
         }
         Ok(self.head())

@@ -16,7 +16,8 @@ const BYTES: usize = 32;
 const CHUNK: usize = 4_096;
 
 /// What a file's rows are hidden with: the stream that BLAKE3, keyed, makes of a record's number (J. O'Connor et al., "BLAKE3", §2.6
-/// and §6.1). Each record has a number of its own, and each file a key.
+/// and §6.1). Each record has a number of its own, and each file a key; what failed to be written of a record is overwritten by the next
+/// one of its number.
 #[derive(Clone)]
 pub(super) struct RowKey([u8; BYTES]);
 
