@@ -160,18 +160,30 @@ impl Records {
         Ok(())
     }
 
+    /// Reads bytes that the file is said to have; `false` where it has not.
+    fn filled(&mut self, bytes: &mut [u8]) -> Result<bool, StoreError> {
+        match self.file.read_exact(bytes) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(refused(READ, &error)),
+        }
+    }
+
     /// The next one's beginning; `None` at the end.
     fn prefix(&mut self) -> Result<Result<Option<Prefix>, String>, StoreError> {
         if self.at == self.end {
             return Ok(Ok(None));
         }
-        let flaw = |what: &str| Ok(Err(format!("at byte {} {what}", self.at)));
+        let at = self.at;
+        let flaw = |what: &str| Ok(Err(format!("at byte {at} {what}")));
         let room = self.end - self.at;
         if room < PREFIX_BYTES as u64 {
             return flaw("a record breaks off");
         }
         let mut bytes = [0; PREFIX_BYTES];
-        self.file.read_exact(&mut bytes).map_err(|error| refused(READ, &error))?;
+        if !self.filled(&mut bytes)? {
+            return Ok(Err(format!("the file ends before byte {}", self.end)));
+        }
         match Prefix::from_bytes(&bytes) {
             None => flaw("no record begins"),
             Some(prefix) if prefix.body as u64 > room - PREFIX_BYTES as u64 => flaw("a record breaks off"),
@@ -187,7 +199,9 @@ impl Records {
             Err(flaw) => return Ok(Next::Flaw(flaw)),
         };
         let mut body = vec![0; prefix.body];
-        self.file.read_exact(&mut body).map_err(|error| refused(READ, &error))?;
+        if !self.filled(&mut body)? {
+            return Ok(Next::Flaw(format!("the file ends before byte {}", self.end)));
+        }
         let Some(record) = prefix.with(body) else {
             return Ok(Next::Flaw(format!("at byte {} a record is not what was written", self.at)));
         };

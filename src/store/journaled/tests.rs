@@ -431,3 +431,50 @@ fn a_reader_follows_the_journal_from_any_block_while_it_grows() {
         }
     }
 }
+
+/// Whatever stands in the files, an opening panics at nothing, takes nothing for what was written, and keeps what is whole where it may.
+#[test]
+fn damage_of_any_kind_is_refused_and_can_be_accepted() {
+    let whole = Bench::new();
+    for life in 0..2 {
+        let open = whole.open();
+        fill(&open.0, life * 40..life * 40 + 40);
+        kill(open);
+    }
+    let (mut opened, mut refused, mut accepted) = (0, 0, 0);
+    for seed in 0..300_u64 {
+        let dice = noise(64, 9_000 + seed);
+        let die =
+            |at: usize, among: usize| u32::from_le_bytes([dice[at], dice[at + 1], dice[at + 2], 0]) as usize % among;
+        let bench = Bench::new();
+        crate::store::power_cut::copy_directory(whole.directory.path(), bench.directory.path());
+        let names = ["0000000001.journal", "0000000002.journal", "0000000001.key", "0000000002.key", "head"];
+        let path = bench.directory.path().join("journal").join(names[die(0, 8) % names.len()]);
+        let mut bytes = fs::read(&path).expect("readable");
+        let (from, length) = (die(3, bytes.len()), 1 + die(6, 200));
+        let to = (from + length).min(bytes.len());
+        match die(9, 4) {
+            0 => bytes[from..to].copy_from_slice(&noise(to - from, seed)),
+            1 => bytes.truncate(from),
+            2 => drop(bytes.drain(from..to)),
+            _ => drop(bytes.splice(from..from, noise(length, seed))),
+        }
+        fs::write(&path, bytes).expect("written");
+        for accept_loss in [false, true] {
+            match bench.try_open(accept_loss) {
+                Ok((store, database)) => {
+                    *(if accept_loss { &mut accepted } else { &mut opened }) += 1;
+                    read(&store.store, 1);
+                    fill(&store.store, 500..502);
+                    kill((store.store, database));
+                    break;
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(!matches!(error, StoreError::Unavailable { .. }), "seed {seed}: {error}");
+                }
+            }
+        }
+    }
+    assert!(refused > 250 && accepted == refused, "{opened} opened, {refused} refused, {accepted} accepted");
+}
