@@ -18,20 +18,12 @@ use crate::store::disk::guard::guarded;
 use crate::store::disk::layout::*;
 use crate::store::guard::{not_open, refused, uncertain};
 use crate::store::head_file::HeadWriter;
+use crate::store::opened::Opened;
 use crate::store::stored::{base_value, block_value};
 use crate::store::{
     Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Place, Row, Rows, Space, StateRow,
     Store, StoreError, check_rows, heads_after,
 };
-
-/// What opening gives.
-#[derive(Debug)]
-pub struct Opened {
-    /// The store, whole.
-    pub store: DiskStore,
-    /// What was out of order and what was done about it, one sentence each; nearly always empty.
-    pub notes: Vec<String>,
-}
 
 /// A store in one directory. Locks, in order: `writer` for the length of a change, then `head` or `db` for a moment.
 pub struct DiskStore {
@@ -61,7 +53,7 @@ impl DiskStore {
     /// [`StoreError::Unavailable`] if the file system refuses, or another process has it open. [`StoreError::Damaged`] if
     /// no repair helped, [`StoreError::Loss`] if blocks are missing: then everything is left as sled left it, and the
     /// message says the way out.
-    pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
+    pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened<Self>, StoreError> {
         let open::Opened { db, head, written, mut notes } = open::open(directory, options, None)?;
         if written.is_none() && head.number > 0 {
             notes.push(format!("no head file says how long the journal was; it ends at block {}", head.number));
@@ -124,17 +116,6 @@ impl DiskStore {
         guarded(action, || tree.apply_batch(batch))?;
         writer.uncertain = false;
         Ok(keys.len())
-    }
-}
-
-impl Opened {
-    /// The store; what opening did is logged.
-    #[must_use]
-    pub fn store_with_notes_logged(self) -> DiskStore {
-        for note in &self.notes {
-            tracing::warn!("{note}");
-        }
-        self.store
     }
 }
 

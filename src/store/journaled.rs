@@ -32,7 +32,6 @@ use crate::store::{
     heads_after,
 };
 
-pub use crate::store::journaled::open::Opened;
 #[cfg(test)]
 pub(super) use crate::store::journaled::record::HEADER_BYTES;
 

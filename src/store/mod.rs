@@ -10,6 +10,7 @@ mod guard;
 mod head_file;
 pub mod journaled;
 pub mod memory;
+pub mod opened;
 pub mod record;
 pub mod redb;
 mod stored;

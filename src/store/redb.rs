@@ -16,6 +16,7 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTabl
 
 use crate::store::guard::{not_open, uncertain};
 use crate::store::head_file::HeadWriter;
+use crate::store::opened::Opened;
 use crate::store::redb::guard::guarded;
 use crate::store::redb::tables::*;
 use crate::store::stored::{base_value, block_value};
@@ -23,15 +24,6 @@ use crate::store::{
     Block, Blocks, Checkpoint, CheckpointKind, DiskOptions, Head, MAX_VALUE_BYTES, Place, Row, Rows, Space, StateRow,
     Store, StoreError, check_rows, heads_after,
 };
-
-/// What opening gives.
-#[derive(Debug)]
-pub struct Opened {
-    /// The store, whole.
-    pub store: RedbStore,
-    /// What was out of order and what was done about it, one sentence each; nearly always empty.
-    pub notes: Vec<String>,
-}
 
 /// A store in one file of a directory. Locks, in order: `writer` for the length of a change, then `db` for the same length to
 /// read, then `head` or `base` for a moment.
@@ -59,7 +51,7 @@ impl RedbStore {
     /// [`StoreError::Unavailable`] if the file system refuses, or another process has it open. [`StoreError::Damaged`] if
     /// what is there is not whole, [`StoreError::Loss`] if blocks are missing: then everything is left as redb left it, and
     /// the message says the way out.
-    pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened, StoreError> {
+    pub fn open(directory: &Path, options: DiskOptions) -> Result<Opened<Self>, StoreError> {
         let open::Opened { db, head, base, written, notes } = open::open(directory, options, None)?;
         let store = Self {
             directory: directory.to_path_buf(),
@@ -109,17 +101,6 @@ impl RedbStore {
         })?;
         writer.uncertain = false;
         Ok(done)
-    }
-}
-
-impl Opened {
-    /// The store; what opening did is logged.
-    #[must_use]
-    pub fn store_with_notes_logged(self) -> RedbStore {
-        for note in &self.notes {
-            tracing::warn!("{note}");
-        }
-        self.store
     }
 }
 

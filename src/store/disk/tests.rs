@@ -10,11 +10,11 @@ use crate::store::contract::{append, chain, noise, read};
 use crate::store::disk::*;
 use crate::store::head_file;
 
-fn open(directory: &Path) -> Result<Opened, StoreError> {
+fn open(directory: &Path) -> Result<Opened<DiskStore>, StoreError> {
     DiskStore::open(directory, DiskOptions::default())
 }
 
-fn open_accepting_loss(directory: &Path) -> Result<Opened, StoreError> {
+fn open_accepting_loss(directory: &Path) -> Result<Opened<DiskStore>, StoreError> {
     DiskStore::open(directory, DiskOptions { accept_loss: true, ..DiskOptions::default() })
 }
 

@@ -15,6 +15,7 @@ use crate::store::journaled::record::{Record, next_whole};
 use crate::store::journaled::redo::Redoing;
 use crate::store::journaled::writer::Writer;
 use crate::store::journaled::{Ends, JournaledStore};
+use crate::store::opened::Opened;
 use crate::store::stored::{checked_block, create_directory, loss, sync_directory};
 use crate::store::{CheckpointKind, DiskOptions, Head, StateRow, Store, StoreError};
 
@@ -23,15 +24,6 @@ const DIRECTORY: &str = "journal";
 
 /// Blocks that are read at every opening. Older ones are checked when they are read: nothing writes to their files any more.
 const EXAMINED_BLOCKS: u64 = 1_000;
-
-/// What opening gives.
-#[derive(Debug)]
-pub struct Opened {
-    /// The store, whole.
-    pub store: JournaledStore,
-    /// What was out of order and what was done about it, one sentence each; nearly always empty.
-    pub notes: Vec<String>,
-}
 
 /// What was read of the files.
 struct Read {
@@ -52,7 +44,7 @@ impl JournaledStore {
     /// # Errors
     /// [`StoreError::Unavailable`] if the file system refuses. [`StoreError::Damaged`] if what is there is not whole,
     /// [`StoreError::Loss`] if blocks are missing: then everything is left as it was found, and the message says the way out.
-    pub fn open(directory: &Path, options: DiskOptions, inner: Box<dyn Store>) -> Result<Opened, StoreError> {
+    pub fn open(directory: &Path, options: DiskOptions, inner: Box<dyn Store>) -> Result<Opened<Self>, StoreError> {
         let directory: Arc<Path> = directory.join(DIRECTORY).into();
         create_directory(&directory)?;
         let mut notes = Vec::new();
@@ -118,17 +110,6 @@ impl JournaledStore {
             directory,
         };
         Ok(Opened { store, notes })
-    }
-}
-
-impl Opened {
-    /// The store; what opening did is logged.
-    #[must_use]
-    pub fn store_with_notes_logged(self) -> JournaledStore {
-        for note in &self.notes {
-            tracing::warn!("{note}");
-        }
-        self.store
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::disk::DiskStore;
 use crate::store::faulty::{Fault, FaultyStore};
 use crate::store::journaled::*;
 use crate::store::memory::MemoryStore;
+use crate::store::opened::Opened;
 
 /// A directory, a database, and the journal before it.
 struct Bench {
@@ -22,7 +23,7 @@ impl Bench {
         Self { directory: tempfile::tempdir().expect("a directory"), database: Arc::default() }
     }
 
-    fn try_open(&self, accept_loss: bool) -> Result<(Opened, Arc<FaultyStore>), StoreError> {
+    fn try_open(&self, accept_loss: bool) -> Result<(Opened<JournaledStore>, Arc<FaultyStore>), StoreError> {
         let faulty = Arc::new(FaultyStore::new(self.database.clone()));
         let options = DiskOptions { accept_loss, ..DiskOptions::default() };
         let opened = JournaledStore::open(self.directory.path(), options, Box::new(FaultyStore::new(faulty.clone())))?;
@@ -44,10 +45,13 @@ impl Bench {
     }
 
     fn files(&self) -> usize {
+        self.named(".journal")
+    }
+
+    /// How many names of the directory have this in them.
+    fn named(&self, part: &str) -> usize {
         let names = fs::read_dir(self.directory.path().join("journal")).expect("readable");
-        names
-            .filter(|name| name.as_ref().expect("readable").file_name().to_string_lossy().ends_with(".journal"))
-            .count()
+        names.filter(|name| name.as_ref().expect("readable").file_name().to_string_lossy().contains(part)).count()
     }
 }
 
@@ -163,8 +167,7 @@ fn what_was_erased_can_not_be_read_in_the_files_either() {
         fill(&store, part * 100..part * 100 + 70);
         store.save_checkpoint(CheckpointKind::Current, 3, &[]).expect("saved");
     }
-    let keys = fs::read_dir(bench.directory.path().join("journal")).expect("readable");
-    let keys = keys.filter(|name| name.as_ref().expect("one").file_name().to_string_lossy().ends_with(".key")).count();
+    let keys = bench.named(".key");
     assert!(keys < 3 && bench.files() > 5, "{keys} keys of {} files", bench.files());
 }
 
@@ -240,10 +243,7 @@ fn what_is_whole_before_a_flaw_can_be_had_and_the_rest_is_kept() {
         let (opened, _) = bench.try_open(true).expect("accepted");
         let kept = read(&opened.store, 1);
         assert!(kept.len() < 100 && kept == blocks[..kept.len()], "{}", kept.len());
-        let aside = fs::read_dir(bench.directory.path().join("journal")).expect("readable");
-        let aside = aside
-            .filter(|name| name.as_ref().expect("one").file_name().to_string_lossy().contains("set-aside"))
-            .count();
+        let aside = bench.named("set-aside");
         // The file with the flaw itself where its header cannot be read, and all that come after it.
         assert_eq!(
             aside,

@@ -16,7 +16,7 @@ use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
 use crate::store::stored::sync_directory;
 use crate::store::{Block, CheckpointKind, Head, Row, Space, StoreError};
 
-/// Zeros that are written ahead at once: a sync of bytes that the file has already takes half as long as one of a file that grows.
+/// Zeros that are written ahead at once: a sync of bytes that the file has already is cheaper than one of a file that grows.
 const ROOM_BYTES: u64 = if cfg!(test) { 8_000 } else { 256 << 10 };
 /// Memory that is kept from one change to the next.
 const KEPT_BYTES: usize = 1 << 20;
@@ -168,8 +168,9 @@ impl JournaledStore {
 
     /// After an erasure: the database takes over all rows, the next file begins, and no key of an older one is left.
     pub(super) fn shred(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
-        self.flush(writer)?;
+        // Before anything can fail: what was erased then goes with the keys that are deleted as the database is told more.
         writer.turn = true;
+        self.flush(writer)?;
         self.turn(action, writer)?;
         writer.told_before = self.last_file();
         self.delete_keys(writer, writer.told_before);

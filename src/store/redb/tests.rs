@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::store::contract::{append, chain, noise, read};
 use crate::store::redb::*;
 
-fn open(directory: &Path) -> Result<Opened, StoreError> {
+fn open(directory: &Path) -> Result<Opened<RedbStore>, StoreError> {
     RedbStore::open(directory, DiskOptions::default())
 }
 
-fn open_accepting_loss(directory: &Path) -> Result<Opened, StoreError> {
+fn open_accepting_loss(directory: &Path) -> Result<Opened<RedbStore>, StoreError> {
     RedbStore::open(directory, DiskOptions { accept_loss: true, ..DiskOptions::default() })
 }
 
