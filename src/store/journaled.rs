@@ -123,14 +123,9 @@ impl Store for JournaledStore {
         let Writer { file, buffer, .. } = &mut *writer;
         let (_, key) = file.as_ref().expect("a file was begun");
         record::encode(number, before.number + 1, blocks, &changes, key, buffer);
-        self.write(action, &mut writer, head)?;
-        let full = {
-            let mut overlay = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-            for Row { space, key, value } in rows {
-                overlay.put(*space, key.clone(), value.clone());
-            }
-            overlay.bytes() > FLUSH_BYTES
-        };
+        let end = self.write(action, &mut writer)?;
+        self.show(&writer, rows, head, end);
+        let full = self.overlay().bytes() > FLUSH_BYTES;
         self.head_writer.committed(head);
         let told = match (erases, full) {
             (true, _) => self.shred(action, &mut writer),

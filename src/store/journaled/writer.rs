@@ -78,13 +78,11 @@ impl JournaledStore {
         Ok(())
     }
 
-    /// Writes a record behind the last one and syncs it. A failure leaves the writer uncertain, and what it wrote behind the end.
-    pub(super) fn write(&self, action: &'static str, writer: &mut Writer, head: Head) -> Result<(), StoreError> {
+    /// Writes a record behind the last one and syncs it; nobody sees it yet. Returns where it ends. A failure leaves the writer
+    /// uncertain, and what it wrote behind the end.
+    pub(super) fn write(&self, action: &'static str, writer: &mut Writer) -> Result<u64, StoreError> {
         writer.uncertain = true;
-        let (at, first_block) = {
-            let Ends { extent, .. } = &*self.ends();
-            (extent.end(), extent.head.number + 1)
-        };
+        let at = self.ends().extent.end();
         let end = at + writer.buffer.len() as u64;
         let (file, _) = writer.file.as_ref().expect("a file was begun");
         if end > writer.room {
@@ -98,13 +96,21 @@ impl JournaledStore {
         done.map_err(|error| refused(action, &error))?;
         writer.uncertain = false;
         writer.records += 1;
-        let mut ends = self.ends();
-        ends.extent.grew(writer.records, first_block, end);
-        ends.extent.head = head;
-        drop(ends);
         writer.buffer.clear();
         writer.buffer.shrink_to(KEPT_BYTES);
-        Ok(())
+        Ok(end)
+    }
+
+    /// Shows the last record to readers: its rows before its blocks, for whoever sees a block may ask for the rows that came with it.
+    pub(super) fn show(&self, writer: &Writer, rows: &[Row], head: Head, end: u64) {
+        let mut overlay = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        for Row { space, key, value } in rows {
+            overlay.put(*space, key.clone(), value.clone());
+        }
+        drop(overlay);
+        let extent = &mut self.ends().extent;
+        extent.grew(writer.records, extent.head.number + 1, end);
+        extent.head = head;
     }
 
     /// Takes back what the last file has behind its end: room that was not used, or what a failed change left, of which nobody knows
