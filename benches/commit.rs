@@ -57,7 +57,7 @@ fn main() {
 }
 
 fn open(store: &str, directory: &str) -> Arc<dyn Store> {
-    let location = if store == "redb" { format!("redb:{directory}") } else { directory.to_owned() };
+    let location = if directory == "memory" { directory.to_owned() } else { format!("{store}:{directory}") };
     mabel::store::open(&Location::from(location.as_str()), DiskOptions::default()).expect("it opens")
 }
 

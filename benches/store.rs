@@ -52,12 +52,12 @@ fn blocks(head: Head, events: &[Event]) -> Vec<Block> {
     blocks
 }
 
-/// The stores on disk, each with what stands before a directory to name it.
-const STORES: [(&str, &str); 2] = [("sled", ""), ("redb", "redb:")];
+/// The stores on disk, as they stand before a directory to name it.
+const STORES: [&str; 2] = ["sled", "redb"];
 
-fn open(prefix: &str, directory: &Path) -> Arc<dyn Store> {
+fn open(database: &str, directory: &Path) -> Arc<dyn Store> {
     let options = DiskOptions { cache_bytes: 512 << 20, ..DiskOptions::default() };
-    let location = format!("{prefix}{}", directory.display());
+    let location = format!("{database}:{}", directory.display());
     mabel::store::open(&Location::from(location.as_str()), options).expect("it opens")
 }
 
@@ -104,8 +104,8 @@ fn append(criterion: &mut Criterion) {
                 file.sync_data().expect("synced");
             });
         });
-        for (name, prefix) in STORES {
-            let store = open(prefix, &directory.path().join(name));
+        for name in STORES {
+            let store = open(name, &directory.path().join(name));
             group.bench_function(format!("encode and append to {name}, {count} events"), |bencher| {
                 bencher.iter(|| store.append(&blocks(store.head(), &events), &[]).expect("appended"));
             });
@@ -116,13 +116,13 @@ fn append(criterion: &mut Criterion) {
 }
 
 fn ledger(criterion: &mut Criterion) {
-    STORES.iter().for_each(|(name, prefix)| full_ledger(criterion, name, prefix));
+    STORES.iter().for_each(|name| full_ledger(criterion, name));
 }
 
-fn full_ledger(criterion: &mut Criterion, name: &str, prefix: &str) {
+fn full_ledger(criterion: &mut Criterion, name: &str) {
     const ENTRIES: u64 = 1_000_000;
     let directory = tempfile::tempdir().expect("a directory");
-    let store = open(prefix, directory.path());
+    let store = open(name, directory.path());
     let row = |number| {
         let key = [decision(number).to_bytes(), [7; 16]].concat();
         Row { space: Space::Ledger, key, value: Some(vec![1; 24]) }

@@ -1,10 +1,11 @@
 //! How many visitors can stay with their variations: assigns so many through the service on a store on disk, asks for them again,
 //! and prints rates, size on disk and memory.
 //!
-//! `cargo run --release --example assignments -- STORE VISITORS`, where `STORE` is a directory or `redb:DIRECTORY`, new or not.
+//! `cargo run --release --example assignments -- STORE VISITORS`, where `STORE` is a directory, new or not, or `sled:DIRECTORY` for one in sled.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal: its figures are what it is for")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ fn main() -> Result<(), Failure> {
     let began = begin();
     let service = start(&location)?;
     let opened = began.elapsed();
-    let directory = store.strip_prefix("redb:").unwrap_or(&store);
+    let directory = location.directory().ok_or("memory keeps nothing on disk: name a directory")?;
     println!(
         "{:>22}  {} MB, {} bytes a visitor",
         "on disk",
@@ -128,13 +129,13 @@ fn resident() -> Result<u64, Failure> {
 }
 
 /// Bytes of all files under a directory.
-fn size(directory: &str) -> Result<u64, Failure> {
+fn size(directory: &Path) -> Result<u64, Failure> {
     let mut total = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         let path = entry.path();
-        total += if kind.is_dir() { size(&path.to_string_lossy())? } else { entry.metadata()?.len() };
+        total += if kind.is_dir() { size(&path)? } else { entry.metadata()?.len() };
     }
     Ok(total)
 }

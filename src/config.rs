@@ -9,7 +9,7 @@ mod values;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mabel::domain::{Probability, Span};
@@ -39,7 +39,8 @@ const DATA: Field = Field { name: "data", default: "./mabel-data", allowed: "the
 const STORE: Field = Field {
     name: "store",
     default: "disk",
-    allowed: "disk (sled, in DATA), redb:DIRECTORY (redb, with everything in that directory), or memory (gone with the process)",
+    allowed: "disk (in DATA: redb, or sled where an earlier build made it), redb:DIRECTORY or sled:DIRECTORY (with everything in that \
+              directory), or memory (gone with the process)",
 };
 const COMMIT_INTERVAL: Field =
     Field { name: "commit_interval", default: "20ms", allowed: "1ms to 10s, a whole number with ms or s" };
@@ -115,7 +116,7 @@ pub(crate) struct Flags {
     /// Directory that keeps everything [env: MABEL_DATA] [default: ./mabel-data]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<String>,
-    /// `disk`, `redb:DIRECTORY` for redb in that directory, or `memory` to keep nothing [env: MABEL_STORE] [default: disk]
+    /// `disk` for DATA, `redb:DIRECTORY` or `sled:DIRECTORY` for that directory, `memory` to keep nothing [env: MABEL_STORE] [default: disk]
     #[arg(long, value_name = "KIND")]
     store: Option<String>,
     /// Longest time an answered exposure waits for its sync [env: MABEL_COMMIT_INTERVAL] [default: 20ms]
@@ -174,22 +175,11 @@ pub(crate) enum SecretSource {
     Data,
 }
 
-/// Where events are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StoreKind {
-    /// In sled, in the data directory.
-    Disk,
-    /// In redb, in this directory, which is the data directory then.
-    Redb(PathBuf),
-    Memory,
-}
-
 /// Everything checked.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) data: PathBuf,
-    pub(crate) store: StoreKind,
+    pub(crate) store: Location,
     pub(crate) commit_interval: Duration,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) workers: Option<NonZeroUsize>,
@@ -255,33 +245,22 @@ impl Configuration {
     /// # Errors
     /// Never, as the defaults are allowed.
     pub(crate) fn local(listen: Vec<SocketAddr>, data: PathBuf) -> Result<Self, ConfigError> {
-        Ok(Self { listen, data, ..Self::check(&Layer::new(), None)? })
-    }
-
-    /// Where the store is, and the directory that keeps everything, if anything is kept.
-    pub(crate) fn location(&self) -> (Location, Option<&Path>) {
-        match &self.store {
-            StoreKind::Disk => (Location::Directory(self.data.clone()), Some(&self.data)),
-            StoreKind::Redb(directory) => (Location::Redb(directory.clone()), Some(directory)),
-            StoreKind::Memory => (Location::Memory, None),
-        }
+        Ok(Self { listen, store: Location::Directory(data), ..Self::check(&Layer::new(), None)? })
     }
 
     fn check(values: &Layer, secret: Option<Secret>) -> Result<Self, ConfigError> {
         let listen = parsed(values, &LISTEN, |text| Some(text.to_socket_addrs().ok()?.collect::<Vec<_>>()))?;
         let secret_file = given(values, &SECRET_FILE).text;
+        let data = parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?;
         Ok(Self {
             access: access::Settings::read(values, &listen)?,
             tls: tls::Settings::read(values)?,
             otlp: parsed(values, &OTLP, values::collector)?,
             listen,
-            data: parsed(values, &DATA, |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
             store: parsed(values, &STORE, |text| match text {
-                "disk" => Some(StoreKind::Disk),
-                "memory" => Some(StoreKind::Memory),
-                text => {
-                    text.strip_prefix("redb:").filter(|path| !path.is_empty()).map(|path| StoreKind::Redb(path.into()))
-                }
+                "disk" => Some(Location::Directory(data.clone())),
+                "memory" => Some(Location::Memory),
+                text => Location::with_database(text),
             })?,
             commit_interval: parsed(values, &COMMIT_INTERVAL, |text| span(text, Span::from_millis(1), "10s"))?,
             checkpoint_interval: parsed(values, &CHECKPOINT_INTERVAL, |t| span(t, Span::from_millis(100), "1h"))?,

@@ -60,10 +60,7 @@ fn run(program: &str, arguments: &[&str], path: &Path) {
 
 fn arguments(store: &str, data: &Path) -> [String; 2] {
     let data = data.to_str().expect("a path that is text");
-    match store {
-        "redb" => ["--store".into(), format!("redb:{data}")],
-        _ => ["--data".into(), data.into()],
-    }
+    ["--store".into(), format!("{store}:{data}")]
 }
 
 fn start(store: &str, data: &Path) -> Server {
@@ -167,8 +164,8 @@ fn check(store: &str) {
 
 #[test]
 #[ignore = "needs root to mount a small tmpfs; scripts/test runs it"]
-fn a_full_disk_costs_no_answer_and_recovers_without_a_restart() {
-    check("disk");
+fn a_full_disk_under_sled_costs_no_answer_and_recovers_without_a_restart() {
+    check("sled");
 }
 
 #[test]
@@ -181,7 +178,7 @@ fn a_full_disk_under_redb_costs_no_answer_and_recovers_without_a_restart() {
 #[test]
 #[ignore = "needs root to mount a small tmpfs; scripts/test runs it"]
 fn a_read_only_directory_is_refused_in_plain_words_and_harms_nothing() {
-    for store in ["disk", "redb"] {
+    for store in ["sled", "redb"] {
         let disk = Disk::mount();
         let server = start(store, &disk.data());
         let definition = json!({"variations": [{"key": "a"}, {"key": "b"}], "goals": [{"key": "purchase"}]});

@@ -26,16 +26,12 @@ fn now() -> Instant {
 
 fn start(store: &str, data: &Path) -> Server {
     let data = data.to_str().expect("a path that is text");
-    let place = match store {
-        "redb" => ["--store".to_owned(), place(store, data)],
-        _ => ["--data".to_owned(), place(store, data)],
-    };
-    Server::start(&["--commit-interval", "20ms", "--checkpoint-interval", "150ms", &place[0], &place[1]])
+    Server::start(&["--commit-interval", "20ms", "--checkpoint-interval", "150ms", "--store", &place(store, data)])
 }
 
-/// How commands on a store name it.
+/// How a store is named.
 fn place(store: &str, data: &str) -> String {
-    if store == "redb" { format!("redb:{data}") } else { data.to_owned() }
+    format!("{store}:{data}")
 }
 
 /// What a kill left is what its journal says, bit for bit.
@@ -213,8 +209,8 @@ fn check(client: &Client, acknowledged: &Acknowledged, killed: Instant, name: &s
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    check_store("disk");
+fn nothing_acknowledged_is_lost_in_sled_when_the_server_is_killed() {
+    check_store("sled");
 }
 
 #[test]

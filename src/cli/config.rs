@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = Configuration::settings(flags, &variable).map_err(Failure::new)?;
     let configuration = Configuration::read(flags, &variable).map_err(Failure::new)?;
     print(&settings)?;
-    let data = configuration.location().1.map(Path::to_path_buf);
+    let data = configuration.store.directory().map(Path::to_path_buf);
     if let Some(data) = data.as_deref().filter(|data| data.exists() && !data.is_dir()) {
         return Err(Failure::new(format_args!("data = {data:?} is refused; allowed: the path of a directory")));
     }

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 /// Whose keys.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// Data directory of the server, `redb:DIRECTORY` with redb
+    /// Data directory of the server
     #[arg(long, env = "MABEL_DATA", value_name = "DATA", default_value = "./mabel-data", global = true)]
     data: String,
     /// Key file of the server [default: DATA/keys.json]
@@ -106,10 +106,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn in_data(data: &str) -> Result<PathBuf, Failure> {
-    match Location::from(data) {
-        Location::Directory(directory) | Location::Redb(directory) => Ok(directory.join(NAME)),
-        Location::Memory => Err(Failure::new("memory keeps nothing: name a file with --keys")),
-    }
+    let directory = Location::from(data).directory().map(|directory| directory.join(NAME));
+    directory.ok_or_else(|| Failure::new("memory keeps nothing: name a file with --keys"))
 }
 
 fn in_file(keys: &Keys, action: &Action) -> Result<(), Failure> {

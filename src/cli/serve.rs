@@ -60,8 +60,7 @@ impl Server {
     /// # Errors
     /// If the address, the store, the secret, the keys or the certificate are not to be had.
     pub(crate) fn prepare(configuration: Configuration) -> Result<Self, Failure> {
-        let (location, data) = configuration.location();
-        let data = data.map(Path::to_path_buf);
+        let data = configuration.store.directory().map(Path::to_path_buf);
         let access = Arc::new(configuration.access.open(data.as_deref()).map_err(Failure::new)?);
         let certificate = configuration.tls.open().map_err(Failure::new)?;
         let otlp = configuration.otlp.as_deref().map(collector).transpose()?;
@@ -74,7 +73,7 @@ impl Server {
         let at = |error: &dyn std::fmt::Display| {
             Failure::new(format_args!("data = {:?}: {error}", data.as_deref().unwrap_or(Path::new("memory"))))
         };
-        let store = mabel::store::open(&location, options).map_err(|error| at(&error))?;
+        let store = mabel::store::open(&configuration.store, options).map_err(|error| at(&error))?;
         if configuration.accept_loss {
             // What stood beside lost blocks would be taken for that of new ones, and rows that are lost would be missed.
             let rebuilt = rebuild(&*store, &mut |_| {}).map_err(|error| at(&error))?;

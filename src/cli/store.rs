@@ -19,7 +19,7 @@ use crate::cli::exit::Failure;
 /// Compares what a store holds with a replay of its journal, bit for bit; no server may have it open
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArguments {
-    /// Directory of the store, `redb:DIRECTORY` of one in redb
+    /// Directory of the store
     #[arg(value_name = "DATA", default_value = "./mabel-data")]
     data: String,
 }
@@ -27,7 +27,7 @@ pub(crate) struct VerifyArguments {
 /// Makes the state of a store anew from its journal; no server may have it open
 #[derive(Debug, clap::Args)]
 pub(crate) struct RebuildArguments {
-    /// Directory of the store, `redb:DIRECTORY` of one in redb
+    /// Directory of the store
     #[arg(value_name = "DATA", default_value = "./mabel-data")]
     data: String,
     /// Go on without committed blocks that are missing from the store
@@ -56,7 +56,7 @@ pub(crate) struct RestoreArguments {
     /// File that `mabel backup` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Directory of a store that is new, `redb:DIRECTORY` for one in redb
+    /// Directory of a store that is new; `sled:DIRECTORY` for sled instead of redb
     #[arg(value_name = "DATA")]
     data: String,
 }
@@ -179,14 +179,11 @@ pub(crate) fn run_restore(arguments: &RestoreArguments) -> Result<(), Failure> {
 
 /// A store that must be there already.
 pub(super) fn existing(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {
-    let store = match Location::from(data) {
-        Location::Directory(directory) | Location::Redb(directory) if !directory.exists() => {
-            return Err(Failure::new(format_args!("{data}: there is no such directory")));
-        }
-        Location::Memory => return Err(Failure::new("memory keeps nothing: name the directory of a store")),
-        Location::Directory(_) | Location::Redb(_) => open(data, accept_loss)?,
-    };
-    Ok(store)
+    match Location::from(data).directory() {
+        None => Err(Failure::new("memory keeps nothing: name the directory of a store")),
+        Some(directory) if !directory.exists() => Err(Failure::new(format_args!("{data}: there is no such directory"))),
+        Some(_) => open(data, accept_loss),
+    }
 }
 
 fn open(data: &str, accept_loss: bool) -> Result<Arc<dyn Store>, Failure> {

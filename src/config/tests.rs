@@ -1,6 +1,7 @@
 //! Flags win over the environment, the environment over the file; refusals name field, value and what is allowed.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use crate::config::*;
 
@@ -25,7 +26,7 @@ fn read(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Conf
 fn defaults() {
     let configuration = read("", &[], &[]).expect("defaults are allowed");
     assert_eq!(configuration.listen, ["127.0.0.1:8080".parse().expect("an address")]);
-    assert_eq!(configuration.data, PathBuf::from("./mabel-data"));
+    assert_eq!(configuration.store, Location::Directory("./mabel-data".into()));
     assert_eq!(configuration.commit_interval, Duration::from_millis(20));
     assert_eq!((configuration.cache_bytes, configuration.workers), (64_000_000, None));
     assert_eq!(configuration.otlp, None);
@@ -41,7 +42,7 @@ fn flags_over_environment_over_file() {
     assert_eq!(configuration.listen[0].port(), 3, "the flag");
     assert_eq!(configuration.commit_interval, Duration::from_millis(40), "the environment");
     assert_eq!(configuration.workers, NonZeroUsize::new(3), "the file");
-    assert!(configuration.accept_loss && configuration.store == StoreKind::Memory, "the file");
+    assert!(configuration.accept_loss && configuration.store == Location::Memory, "the file");
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod journal;
 mod layout;
 mod open;
 
+pub(super) use crate::store::disk::open::LIVE;
+
 use std::fs::File;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};

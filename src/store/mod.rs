@@ -9,19 +9,14 @@ pub mod faulty;
 mod guard;
 mod head_file;
 pub mod journaled;
+mod location;
 pub mod memory;
 pub mod opened;
 pub mod record;
 pub mod redb;
 mod stored;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use crate::store::disk::DiskStore;
-use crate::store::journaled::JournaledStore;
-use crate::store::memory::MemoryStore;
-use crate::store::redb::RedbStore;
+pub use crate::store::location::{Database, Location, open};
 
 /// A store's failure, by what its caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -262,28 +257,6 @@ pub const MAX_VALUE_BYTES: usize = 7_000;
 /// Longest key of a [`Row`].
 pub const MAX_KEY_BYTES: usize = 64;
 
-/// Where a store keeps what it keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// In memory, gone with the process.
-    Memory,
-    /// In a directory on disk: a journal in files, and sled.
-    Directory(PathBuf),
-    /// In a directory on disk: a journal in files, and redb.
-    Redb(PathBuf),
-}
-
-impl From<&str> for Location {
-    /// `memory`, `redb:` and the path of a directory, or else the path of a directory.
-    fn from(text: &str) -> Self {
-        match (text, text.strip_prefix("redb:")) {
-            ("memory", _) => Self::Memory,
-            (_, Some(path)) => Self::Redb(path.into()),
-            (path, None) => Self::Directory(path.into()),
-        }
-    }
-}
-
 /// How a store on disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskOptions {
@@ -298,19 +271,6 @@ impl Default for DiskOptions {
     fn default() -> Self {
         Self { cache_bytes: 64 << 20, accept_loss: false }
     }
-}
-
-/// Opens the store of a location, new if there is none. Whatever a recovery did is logged as a warning.
-///
-/// # Errors
-/// As [`DiskStore::open`], [`RedbStore::open`] and [`JournaledStore::open`] say.
-pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>, StoreError> {
-    let (at, database): (_, Box<dyn Store>) = match location {
-        Location::Memory => return Ok(Arc::new(MemoryStore::new())),
-        Location::Directory(at) => (at, Box::new(DiskStore::open(at, options)?.store_with_notes_logged())),
-        Location::Redb(at) => (at, Box::new(RedbStore::open(at, options)?.store_with_notes_logged())),
-    };
-    Ok(Arc::new(JournaledStore::open(at, options, database)?.store_with_notes_logged()))
 }
 
 impl Block {

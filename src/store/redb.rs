@@ -8,6 +8,8 @@ mod guard;
 mod open;
 mod tables;
 
+pub(super) use crate::store::redb::open::FILE;
+
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};

@@ -16,7 +16,7 @@ use crate::config::{SecretSource, secret};
 /// Shows what a store holds of one segment, or of one decision by its receipt; no server may have it open
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Directory of the store, `redb:DIRECTORY` of one in redb
+    /// Directory of the store
     #[arg(value_name = "DATA")]
     data: String,
     #[command(subcommand)]
@@ -86,8 +86,8 @@ fn found_secret(data: &str, file: Option<&PathBuf>) -> Result<mabel::engine::sec
         ),
         (None, Err(_)) => SecretSource::Data,
     };
-    let (Location::Directory(directory) | Location::Redb(directory)) = Location::from(data) else {
-        return Err(Failure::new("memory keeps nothing: name the directory of a store"));
-    };
-    secret::existing(source, &directory).map_err(Failure::new)
+    let location = Location::from(data);
+    let directory = location.directory();
+    let directory = directory.ok_or_else(|| Failure::new("memory keeps nothing: name the directory of a store"))?;
+    secret::existing(source, directory).map_err(Failure::new)
 }

@@ -19,7 +19,7 @@ const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// sled's directory within the store's.
-pub(super) const LIVE: &str = "sled";
+pub(in crate::store) const LIVE: &str = "sled";
 /// A copy that is being repaired: this and the number of the process.
 const COPY: &str = "sled.copy-";
 /// A copy that was found whole and waits to be moved into place.

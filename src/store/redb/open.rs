@@ -14,7 +14,7 @@ use crate::store::stored::{EXAMINED_BLOCKS, create_directory, loss, newer, sync_
 use crate::store::{CheckpointKind, DiskOptions, Head, StoreError};
 
 /// The database's file within the store's directory.
-pub(super) const FILE: &str = "journal.redb";
+pub(in crate::store) const FILE: &str = "journal.redb";
 
 /// An open database whose journal is whole.
 pub(super) struct Opened {
