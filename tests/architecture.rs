@@ -108,6 +108,7 @@ const OUTSIDE: &[Outside] = &[
         &["src/http", "src/cli", "src/config", "simulations"],
         "calendar time is a way to write: inside, time is milliseconds",
     ),
+    outside("libc", &["src/store/journaled/medium"], "flags of one system; nothing else of it is needed"),
     outside("mimalloc", &["src/main"], "a process chooses its allocator, a library does not"),
     outside("opentelemetry", OTLP, OTLP_WHY),
     outside("opentelemetry-http", OTLP, OTLP_WHY),

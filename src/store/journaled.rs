@@ -1,6 +1,6 @@
 //! The journal in files of its own, before a store that keeps the rows and the checkpoints.
 //!
-//! A change is one record at the end of a file and one sync, whatever database stands behind it. Its rows are kept in memory until
+//! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in memory until
 //! there are some megabytes of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that a
 //! hundred commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
 //! read again. So a database never has to keep pace with the journal, and what retention drops is whole files.
@@ -11,6 +11,7 @@
 mod files;
 mod key;
 mod marker;
+mod medium;
 mod open;
 mod overlay;
 mod patch;
@@ -248,7 +249,7 @@ impl Store for JournaledStore {
         }
         if writer.uncertain {
             self.inner.recover()?;
-            self.trim(action, &mut writer)?;
+            writer.trim(action)?;
             writer.buffer.clear();
             writer.uncertain = false;
         }
@@ -259,7 +260,7 @@ impl Store for JournaledStore {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = std::mem::replace(&mut self.ends().closed, true);
         let flushed = if closed || writer.uncertain { Ok(()) } else { self.flush(&mut writer) };
-        let trimmed = self.trim("close the journal", &mut writer);
+        let trimmed = writer.trim("close the journal");
         writer.file = None;
         let inner = self.inner.close();
         // Last: the head file never says more than what is on disk.

@@ -89,7 +89,6 @@ impl JournaledStore {
             older: marker.older,
             writer: Mutex::new(Writer {
                 file: None,
-                room: 0,
                 turn: false,
                 keys: RowKey::all(&directory)?,
                 told_before: 0,

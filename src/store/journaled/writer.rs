@@ -1,31 +1,27 @@
 //! Changing: a record behind the last one, the next file, rows on their way to the database, files that go.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::fs;
 use std::sync::{Arc, PoisonError};
 
 use crate::store::guard::refused;
 use crate::store::journaled::files::{self, Piece};
 use crate::store::journaled::key::RowKey;
 use crate::store::journaled::marker::Marker;
+use crate::store::journaled::medium::Medium;
 use crate::store::journaled::patch::{self, Patch};
 use crate::store::journaled::record::{Change, HEADER_BYTES, Header, Value};
 use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
 use crate::store::stored::sync_directory;
 use crate::store::{Block, CheckpointKind, Head, Row, Space, StoreError};
 
-/// Zeros that are written ahead at once: a sync of bytes that the file has already is cheaper than one of a file that grows.
-const ROOM_BYTES: u64 = if cfg!(test) { 8_000 } else { 256 << 10 };
 /// Memory that is kept from one change to the next.
 const KEPT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// The last file, where this process began it, with the key of its rows, and up to where it was given room.
-    pub(super) file: Option<(File, RowKey)>,
-    pub(super) room: u64,
+    /// The last file, where this process began it, with the key of its rows.
+    pub(super) file: Option<(Medium, RowKey)>,
     /// Whether the next record begins the next file.
     pub(super) turn: bool,
     /// Files whose keys are there, and the last file when the database was told something last.
@@ -72,7 +68,7 @@ impl JournaledStore {
             return Ok(());
         }
         writer.uncertain = true;
-        self.trim(action, writer)?;
+        writer.trim(action)?;
         writer.file = Some(self.begin_file(writer)?);
         (writer.turn, writer.uncertain) = (false, false);
         Ok(())
@@ -82,18 +78,9 @@ impl JournaledStore {
     /// uncertain, and what it wrote behind the end.
     pub(super) fn write(&self, action: &'static str, writer: &mut Writer) -> Result<u64, StoreError> {
         writer.uncertain = true;
-        let at = self.ends().extent.end();
-        let end = at + writer.buffer.len() as u64;
-        let (file, _) = writer.file.as_ref().expect("a file was begun");
-        if end > writer.room {
-            let room = end.next_multiple_of(ROOM_BYTES);
-            let zeros = vec![0; usize::try_from(room - at).expect("a record and some room")];
-            // Where there is too little room, the write itself is what counts.
-            let _ = file.write_all_at(&zeros, at);
-            writer.room = room;
-        }
-        let done = file.write_all_at(&writer.buffer, at).and_then(|()| file.sync_data());
-        done.map_err(|error| refused(action, &error))?;
+        let end = self.ends().extent.end() + writer.buffer.len() as u64;
+        let (file, _) = writer.file.as_mut().expect("a file was begun");
+        file.append(&writer.buffer).map_err(|error| refused(action, &error))?;
         writer.uncertain = false;
         writer.records += 1;
         writer.buffer.clear();
@@ -113,17 +100,8 @@ impl JournaledStore {
         extent.head = head;
     }
 
-    /// Takes back what the last file has behind its end: room that was not used, or what a failed change left, of which nobody knows
-    /// whether it is on the medium.
-    pub(super) fn trim(&self, action: &'static str, writer: &mut Writer) -> Result<(), StoreError> {
-        writer.room = 0;
-        let Some((file, _)) = &writer.file else { return Ok(()) };
-        let trimmed = file.set_len(self.ends().extent.end()).and_then(|()| file.sync_all());
-        trimmed.map_err(|error| refused(action, &error))
-    }
-
     /// The next file, with nothing but its header, on the medium.
-    fn begin_file(&self, writer: &mut Writer) -> Result<(File, RowKey), StoreError> {
+    fn begin_file(&self, writer: &mut Writer) -> Result<(Medium, RowKey), StoreError> {
         let header = {
             let Ends { extent, .. } = &*self.ends();
             let file = extent.pieces.last().map_or(0, |piece| piece.header.file) + 1;
@@ -131,15 +109,9 @@ impl JournaledStore {
         };
         writer.keys.push(header.file);
         let key = RowKey::make(&self.directory, header.file)?;
-        let path = files::path(&self.directory, header.file);
-        let begin = || {
-            // What an attempt before this one may have left has no record.
-            let mut file = File::create(&path)?;
-            file.write_all(&header.to_bytes())?;
-            file.sync_all()?;
-            Ok(file)
-        };
-        let file = begin().map_err(|error: std::io::Error| refused("begin a file of the journal", &error))?;
+        // What an attempt before this one may have left has no record.
+        let file = Medium::begin(&files::path(&self.directory, header.file), &header.to_bytes())
+            .map_err(|error| refused("begin a file of the journal", &error))?;
         sync_directory(&self.directory)?;
         self.ends().extent.begin(Piece { header, end: HEADER_BYTES as u64 });
         Ok((file, key))
@@ -246,6 +218,12 @@ impl JournaledStore {
 }
 
 impl Writer {
+    /// The last file has no more than its records then, whatever a failed change left.
+    pub(super) fn trim(&mut self, action: &'static str) -> Result<(), StoreError> {
+        let Some((file, _)) = &mut self.file else { return Ok(()) };
+        file.trim().map_err(|error| refused(action, &error))
+    }
+
     pub(super) fn checkpoint(&mut self, kind: CheckpointKind) -> &mut Option<u64> {
         match kind {
             CheckpointKind::Current => &mut self.current,
