@@ -45,10 +45,11 @@ impl Database {
 
     /// Whether a file's or directory's name is one that it gives, or that a repair of it leaves.
     fn owns(self, name: &str) -> bool {
-        name.starts_with(match self {
+        let own = match self {
             Self::Sled => LIVE,
             Self::Redb => FILE,
-        })
+        };
+        name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// The one that a directory has; `None` where it has none, or there is no directory.
