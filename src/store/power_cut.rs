@@ -341,7 +341,8 @@ pub(crate) fn write_head(directory: &Path, head: Head) {
     head_file::write(directory, head).expect("written");
 }
 
-/// A directory and all that is in it.
+/// A directory and all that is in it. What goes meanwhile is left out: sled's threads and the one of the `head` file write under another
+/// name first.
 pub(crate) fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("readable") {
@@ -349,7 +350,10 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         match entry.path().is_dir() {
             true => copy_directory(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).expect("copied")),
+            false => match fs::copy(entry.path(), target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("copied")),
+            },
         }
     }
 }
