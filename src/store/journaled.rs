@@ -1,8 +1,8 @@
 //! The journal in files of its own, before a store that keeps the rows and the checkpoints.
 //!
-//! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in memory until
-//! there are some megabytes of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that a
-//! hundred commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
+//! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in
+//! memory until there is a megabyte of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that
+//! a hundred commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
 //! read again. So a database never has to keep pace with the journal, and what retention drops is whole files.
 //!
 //! Invariant: a row is in the database or in memory; what is in memory is in the files. Its directory holds `journal/` (the files
@@ -40,6 +40,8 @@ pub(super) use crate::store::journaled::record::HEADER_BYTES;
 const FILE_BYTES: u64 = if cfg!(test) { 60_000 } else { 8 << 20 };
 /// Rows that take more memory go to the database.
 const FLUSH_BYTES: usize = if cfg!(test) { 40_000 } else { 1 << 20 };
+/// Memory that is kept from one change to the next.
+const KEPT_BYTES: usize = 1 << 20;
 /// Rows that are read at once to be forgotten.
 const FORGET_AT_ONCE: usize = 64;
 
@@ -124,7 +126,7 @@ impl Store for JournaledStore {
         let Writer { file, buffer, .. } = &mut *writer;
         let (_, key) = file.as_ref().expect("a file was begun");
         record::encode(number, before.number + 1, blocks, &changes, key, buffer);
-        let end = self.write(action, &mut writer)?;
+        let end = writer.write(action)?;
         self.show(&writer, rows, head, end);
         let full = self.overlay().bytes() > FLUSH_BYTES;
         self.head_writer.committed(head);

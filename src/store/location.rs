@@ -1,8 +1,8 @@
 //! Where a store keeps what it keeps, and opening it there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use crate::store::disk::{DiskStore, LIVE};
 use crate::store::guard::refused;
@@ -32,6 +32,7 @@ pub enum Database {
 }
 
 impl Database {
+    /// Where a directory has both, the first is the one that its plain name has always meant.
     const ALL: [Self; 2] = [Self::Sled, Self::Redb];
 
     /// Its name in a [`Location`]'s text.
@@ -52,23 +53,18 @@ impl Database {
         name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
-    /// The one that a directory has; `None` where it has none, or there is no directory.
-    fn found(directory: &Path) -> Result<Option<Self>, StoreError> {
+    /// Those that a directory has: one, or none in a new directory.
+    fn found(directory: &Path) -> Result<Vec<Self>, StoreError> {
         if !directory.exists() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let unreadable = |error| refused("see what is in its directory", &error);
-        let mut found = None;
-        for entry in fs::read_dir(directory).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            let owner = Self::ALL.into_iter().find(|database| name.to_str().is_some_and(|name| database.owns(name)));
-            // Where there are both, the one that was meant by a directory's name when that was made.
-            found = match (found, owner) {
-                (Some(Self::Sled), _) | (_, None) => found,
-                (_, owner) => owner,
-            };
-        }
-        Ok(found)
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let names: Vec<_> = entries
+            .map_err(|error| refused("see what is in its directory", &error))?
+            .iter()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        Ok(Self::ALL.into_iter().filter(|database| names.iter().any(|name| database.owns(name))).collect())
     }
 }
 
@@ -113,8 +109,10 @@ pub fn open(location: &Location, options: DiskOptions) -> Result<Arc<dyn Store>,
         Location::Of(database, directory) => (Some(*database), directory),
     };
     let found = Database::found(directory)?;
-    let database = asked.or(found).unwrap_or(Database::Redb);
-    if let Some(other) = found.filter(|found| *found != database) {
+    let database = asked.or(found.first().copied()).unwrap_or(Database::Redb);
+    if let [other, ..] = found[..]
+        && !found.contains(&database)
+    {
         return Err(StoreError::Unavailable {
             action: "open its database",
             detail: format!(
@@ -159,7 +157,7 @@ mod tests {
             assert_eq!(append(&text(first, directory.path())).expect("new"), 1);
             assert_eq!(append(&plain).expect("what is there"), 2);
             assert_eq!(append(&text(first, directory.path())).expect("the same"), 3);
-            assert_eq!(Database::found(directory.path()).expect("readable"), Some(first));
+            assert_eq!(Database::found(directory.path()).expect("readable"), [first]);
             let refused = append(&text(other, directory.path())).expect_err("the other").to_string();
             assert!(refused.contains(first.name()) && refused.contains("mabel restore"), "{refused}");
             assert_eq!(append(&plain).expect("it is as it was"), 4);
@@ -167,7 +165,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let new = Location::from(directory.path().join("new").to_str().expect("text"));
         assert_eq!(append(&new).expect("new"), 1);
-        assert_eq!(Database::found(new.directory().expect("on disk")).expect("readable"), Some(Database::Redb));
+        assert_eq!(Database::found(new.directory().expect("on disk")).expect("readable"), [Database::Redb]);
     }
 
     #[test]

@@ -1,21 +1,20 @@
 //! One file of the journal on its medium: bytes that are on it when the call returns.
 //!
-//! Where the file system can, they go there past the system's cache of pages, in whole blocks, by one call (`O_DIRECT` and `O_DSYNC`): a
-//! third less processor time than a write and an `fdatasync`, and nothing in between for which this thread would have to be woken while
-//! others have the processor. Room is made ahead, as zeros: a sync of bytes that the file has already is cheaper than one of a file that
-//! grows.
+//! Where the file system can, they go there past the system's cache of pages, in whole blocks, by one call (`O_DIRECT` and `O_DSYNC`): less
+//! processor time than a write and an `fdatasync`, and nothing in between for which this thread would have to be woken while others have
+//! the processor. Room is made ahead, as zeros: a sync of bytes that the file has already is cheaper than one of a file that grows.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use crate::store::journaled::KEPT_BYTES;
+
 /// Zeros that are written ahead at once.
-const ROOM_BYTES: usize = if cfg!(test) { 8_192 } else { 256 << 10 };
+const ROOM_BYTES: u64 = if cfg!(test) { 8_192 } else { 256 << 10 };
 /// What file systems address: a multiple of every sector's length.
 const BLOCK_BYTES: usize = 4_096;
-/// Memory that is kept from one write to the next.
-const KEPT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Medium {
@@ -43,41 +42,52 @@ impl Medium {
         file.write_all_at(bytes, 0)?;
         file.sync_all()?;
         let end = bytes.len() as u64;
-        let (before, _) = blocks(end);
-        let beginning = bytes[before..].to_vec();
-        let direct = open_direct(path).map(|file| Direct { file, beginning, blocks: Vec::new() });
+        let mut direct = open_direct(path).map(|file| Direct { file, beginning: Vec::new(), blocks: Vec::new() });
+        if let Some(direct) = &mut direct {
+            direct.wrote(bytes, end);
+        }
         Ok(Self { file, direct, end, room: 0 })
     }
 
-    /// Writes bytes behind the last ones. After a failure nobody knows what stands there, until [`Self::trim`].
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes bytes behind the last ones, and returns where they end. After a failure nobody knows what stands there, until
+    /// [`Self::trim`].
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let end = self.end + bytes.len() as u64;
-        let room = if end > self.room { end.next_multiple_of(ROOM_BYTES as u64) } else { self.room };
-        if let Some(direct) = &mut self.direct {
-            let written = direct.write(bytes, self.end, if room > self.room { room } else { end });
-            // Where there is too little room for zeros, the bytes themselves are what counts.
-            let written =
-                if written.is_err() && room > self.room { direct.write(bytes, self.end, end) } else { written };
-            match written {
-                Ok(()) => {
-                    direct.wrote(bytes, end);
-                    (self.end, self.room) = (end, room);
-                    return Ok(());
-                }
-                // It opens a file so, and writes none.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
-                Err(error) => return Err(error),
+        let room = self.room.max(end.next_multiple_of(ROOM_BYTES));
+        match self.write_directly(bytes, end, room) {
+            // It opens a file so, and writes none.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+            written => written?,
+        }
+        match &mut self.direct {
+            Some(direct) => direct.wrote(bytes, end),
+            None => self.write_and_sync(bytes, room)?,
+        }
+        (self.end, self.room) = (end, room);
+        Ok(end)
+    }
+
+    /// Does nothing where there is no such way.
+    fn write_directly(&mut self, bytes: &[u8], end: u64, room: u64) -> io::Result<()> {
+        let Some(direct) = &mut self.direct else { return Ok(()) };
+        if room > self.room {
+            match direct.write(bytes, self.end, room) {
+                // The bytes themselves are what counts. After any other failure a second try might succeed and hide it.
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+                written => return written,
             }
         }
+        direct.write(bytes, self.end, end)
+    }
+
+    fn write_and_sync(&self, bytes: &[u8], room: u64) -> io::Result<()> {
         if room > self.room {
-            // As above.
+            // Where there is too little room for zeros, the bytes themselves are what counts.
             let zeros = vec![0; usize::try_from(room - self.end).map_err(io::Error::other)?];
             let _ = self.file.write_all_at(&zeros, self.end);
         }
         self.file.write_all_at(bytes, self.end)?;
-        self.file.sync_data()?;
-        (self.end, self.room) = (end, room);
-        Ok(())
+        self.file.sync_data()
     }
 
     /// Takes back what stands behind the last bytes: room that was not used, or what a failed write left, of which nobody knows whether
@@ -106,7 +116,7 @@ impl Direct {
 
     /// Remembers what the next bytes' block begins with, now that these are there and end here.
     fn wrote(&mut self, bytes: &[u8], end: u64) {
-        let (_, within) = blocks(end);
+        let within = usize::try_from(end % BLOCK_BYTES as u64).expect("less than a block");
         if bytes.len() >= within {
             self.beginning.clear();
             self.beginning.extend_from_slice(&bytes[bytes.len() - within..]);
@@ -115,12 +125,6 @@ impl Direct {
         }
         self.blocks.shrink_to(KEPT_BYTES);
     }
-}
-
-/// How many bytes stand in whole blocks before a place, and how many after those.
-fn blocks(end: u64) -> (usize, usize) {
-    let end = usize::try_from(end).expect("a file of the journal has some megabytes");
-    (end - end % BLOCK_BYTES, end % BLOCK_BYTES)
 }
 
 #[cfg(target_os = "linux")]
@@ -194,5 +198,34 @@ mod tests {
         let found = std::fs::read(&path).expect("readable");
         assert_eq!(found[..5_105], [&b"begin"[..], &[1; 5_000], &[2; 100]].concat());
         assert!(found[5_105..].iter().all(|byte| *byte == 0));
+    }
+
+    /// A medium whose file past the cache is another one, which answers as it does.
+    #[cfg(target_os = "linux")]
+    fn with_direct(directory: &Path, other: &str) -> Medium {
+        let mut medium = Medium::begin(&directory.join("file"), b"begin").expect("begun");
+        let file = OpenOptions::new().write(true).open(other).expect("the system has it");
+        medium.direct = Some(Direct { file, beginning: b"begin".to_vec(), blocks: Vec::new() });
+        medium
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_that_refuses_blocks_gets_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // What is written there is to be a number; else the system calls it invalid.
+        let mut medium = with_direct(directory.path(), "/proc/self/oom_score_adj");
+        assert_eq!(medium.append(b"more").expect("appended"), 9);
+        assert!(medium.direct.is_none());
+        assert!(std::fs::read(directory.path().join("file")).expect("readable").starts_with(b"beginmore"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_reported_and_counts_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut medium = with_direct(directory.path(), "/dev/full");
+        assert_eq!(medium.append(b"more").expect_err("full").kind(), io::ErrorKind::StorageFull);
+        assert_eq!((medium.end, medium.room, medium.direct.is_some()), (5, 0, true));
     }
 }

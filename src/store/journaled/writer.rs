@@ -11,12 +11,9 @@ use crate::store::journaled::marker::Marker;
 use crate::store::journaled::medium::Medium;
 use crate::store::journaled::patch::{self, Patch};
 use crate::store::journaled::record::{Change, HEADER_BYTES, Header, Value};
-use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, of_journal};
+use crate::store::journaled::{Ends, FILE_BYTES, JournaledStore, KEPT_BYTES, of_journal};
 use crate::store::stored::sync_directory;
 use crate::store::{Block, CheckpointKind, Head, Row, Space, StoreError};
-
-/// Memory that is kept from one change to the next.
-const KEPT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -72,20 +69,6 @@ impl JournaledStore {
         writer.file = Some(self.begin_file(writer)?);
         (writer.turn, writer.uncertain) = (false, false);
         Ok(())
-    }
-
-    /// Writes a record behind the last one and syncs it; nobody sees it yet. Returns where it ends. A failure leaves the writer
-    /// uncertain, and what it wrote behind the end.
-    pub(super) fn write(&self, action: &'static str, writer: &mut Writer) -> Result<u64, StoreError> {
-        writer.uncertain = true;
-        let end = self.ends().extent.end() + writer.buffer.len() as u64;
-        let (file, _) = writer.file.as_mut().expect("a file was begun");
-        file.append(&writer.buffer).map_err(|error| refused(action, &error))?;
-        writer.uncertain = false;
-        writer.records += 1;
-        writer.buffer.clear();
-        writer.buffer.shrink_to(KEPT_BYTES);
-        Ok(end)
     }
 
     /// Shows the last record to readers: its rows before its blocks, for whoever sees a block may ask for the rows that came with it.
@@ -218,6 +201,19 @@ impl JournaledStore {
 }
 
 impl Writer {
+    /// Writes a record behind the last one and syncs it; nobody sees it yet. Returns where it ends. A failure leaves it
+    /// uncertain, and what was written behind the end.
+    pub(super) fn write(&mut self, action: &'static str) -> Result<u64, StoreError> {
+        self.uncertain = true;
+        let (file, _) = self.file.as_mut().expect("a file was begun");
+        let end = file.append(&self.buffer).map_err(|error| refused(action, &error))?;
+        self.uncertain = false;
+        self.records += 1;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+        Ok(end)
+    }
+
     /// The last file has no more than its records then, whatever a failed change left.
     pub(super) fn trim(&mut self, action: &'static str) -> Result<(), StoreError> {
         let Some((file, _)) = &mut self.file else { return Ok(()) };
