@@ -15,19 +15,45 @@ use crate::store::{MAX_VALUE_BYTES, Row, Space, StoreError};
 const MAX_CONTEXT_BYTES: usize = 4_000;
 /// Bytes of a token, with which what is not names begins.
 const TOKEN: usize = 16;
-/// Bytes that say how long the names are.
-const HEADER: usize = 2;
+/// Bytes of a length.
+const LENGTH: usize = 2;
 
-/// One companion, encoded where the request is: how long the names of its attributes are, in two bytes, the names, and the rest. The
-/// writer only joins them.
+/// One companion, encoded where the request is: how many bytes the names of its attributes take and how many whom it is about, each in
+/// two bytes, both of these, how many bytes each value takes, and the values. The writer only joins them.
 pub struct EncodedCompanion(Box<[u8]>);
 
+/// What [`EncodedCompanion`] is made of.
+struct Parts<'c> {
+    names: &'c [u8],
+    whom: &'c [u8],
+    lengths: &'c [[u8; LENGTH]],
+    values: &'c [u8],
+}
+
 impl EncodedCompanion {
-    /// Its names and the rest.
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let (names, rest) = self.0.split_first_chunk::<HEADER>().expect("it was made with them");
-        rest.split_at(u16::from_le_bytes(*names).into())
+    fn parts(&self) -> Parts<'_> {
+        let (header, rest) = self.0.split_at(3 * LENGTH);
+        let [names, whom, count] = std::array::from_fn(|at| length(header.as_chunks().0[at]));
+        let (names, rest) = rest.split_at(names);
+        let (whom, rest) = rest.split_at(whom);
+        let (lengths, values) = rest.split_at(count * LENGTH);
+        Parts { names, whom, lengths: lengths.as_chunks().0, values }
     }
+}
+
+impl<'c> Parts<'c> {
+    fn values(&self) -> impl ExactSizeIterator<Item = &'c [u8]> {
+        let mut rest = self.values;
+        self.lengths.iter().map(move |bytes| {
+            let (value, after) = rest.split_at(length(*bytes));
+            rest = after;
+            value
+        })
+    }
+}
+
+fn length(bytes: [u8; LENGTH]) -> usize {
+    u16::from_le_bytes(bytes).into()
 }
 
 /// A companion as read back.
@@ -80,21 +106,33 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     fn push(bytes: &mut Vec<u8>, what: impl Encode) {
         bincode::encode_into_std_write(what, bytes, FORM).expect("a vector takes every byte, and no mirror refuses");
     }
+    fn set(bytes: &mut [u8], at: usize, length: usize) {
+        // What is longer than can be said is too long.
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
+        bytes[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
+    }
+    let count = context.map_or(0, Context::len);
     bytes.clear();
-    bytes.extend([0; HEADER]);
+    bytes.extend([0; 3 * LENGTH]);
+    let start = bytes.len();
     if let Some(context) = context {
-        push(bytes, context.len() as u64);
+        push(bytes, count as u64);
         context.iter().for_each(|(name, _)| push(bytes, name));
     }
-    let names = bytes.len() - HEADER;
+    let names = bytes.len();
     push(bytes, (visitor, context.is_some()));
-    context.into_iter().flat_map(Context::iter).for_each(|(_, value)| push(bytes, StoredValue::from(value)));
-    let is_short = bytes.len() <= MAX_CONTEXT_BYTES;
-    if is_short {
-        let names = u16::try_from(names).expect("less than the whole");
-        bytes[..HEADER].copy_from_slice(&names.to_le_bytes());
+    let lengths = bytes.len();
+    bytes.resize(lengths + count * LENGTH, 0);
+    for (index, (_, value)) in context.into_iter().flat_map(Context::iter).enumerate() {
+        let before = bytes.len();
+        push(bytes, StoredValue::from(value));
+        let length = bytes.len() - before;
+        set(bytes, lengths + index * LENGTH, length);
     }
-    is_short
+    for (index, length) in [names - start, lengths - names, count].into_iter().enumerate() {
+        set(bytes, index * LENGTH, length);
+    }
+    bytes.len() - start - count * LENGTH <= MAX_CONTEXT_BYTES
 }
 
 /// Rows of a block's companions, each with the index of its event: as few as hold them, but for some bytes.
@@ -110,10 +148,10 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
     };
     let mut writer = RowWriter::new(MAX_VALUE_BYTES);
     for (index, companion) in companions {
-        let (names, rest) = companion.parts();
-        if !writer.push_if_room(*index, names, rest) {
+        let parts = companion.parts();
+        if !writer.push_if_room(*index, parts.names, parts.whom, parts.values()) {
             close(std::mem::replace(&mut writer, RowWriter::new(MAX_VALUE_BYTES)));
-            writer.push_if_room(*index, names, rest);
+            writer.push_if_room(*index, parts.names, parts.whom, parts.values());
         }
     }
     close(writer);
@@ -139,7 +177,7 @@ pub fn without_visitors(
     let mut gone = 0;
     for entry in RowReader::new(value).map_err(|flaw| damaged(key, &flaw))? {
         let (index, entry) = entry.map_err(|flaw| damaged(key, &flaw))?;
-        let (token, visitor) = visitor_of(entry).map_err(|flaw| damaged(key, &flaw))?;
+        let (token, visitor) = visitor_of(&entry).map_err(|flaw| damaged(key, &flaw))?;
         if is_theirs(token, visitor) {
             gone += 1;
         } else {
@@ -150,8 +188,8 @@ pub fn without_visitors(
     Ok((gone > 0).then(|| (Row { space: Space::Companion, key: key.to_vec(), value }, gone)))
 }
 
-fn visitor_of(entry: Entry<'_>) -> Checked<(VisitorToken, &str)> {
-    let (Entry::Whole(bytes) | Entry::Named(_, bytes)) = entry;
+fn visitor_of<'r>(entry: &Entry<'r>) -> Checked<(VisitorToken, &'r str)> {
+    let (Entry::Whole(bytes) | Entry::Named(_, bytes) | Entry::Told(_, bytes, _)) = entry;
     let (token, visitor): StoredVisitor<'_> = Reading(bytes).read()?;
     Ok((VisitorToken::from_bytes(token), visitor))
 }
@@ -175,19 +213,24 @@ pub fn decode_companions(key: &[u8], value: &[u8]) -> Result<Vec<Companion>, Sto
 }
 
 fn decode_entry(entry: Entry<'_>) -> Checked<(VisitorToken, &str, Option<Context<'static>>)> {
-    let (Entry::Whole(bytes) | Entry::Named(_, bytes)) = entry;
+    let (Entry::Whole(bytes) | Entry::Named(_, bytes) | Entry::Told(_, bytes, _)) = entry;
     let mut bytes = Reading(bytes);
     let ((token, visitor), is_kept): (StoredVisitor<'_>, bool) = bytes.read()?;
+    let (mut names, values) = match entry {
+        Entry::Whole(_) => (None, None),
+        Entry::Named(names, _) => (Some(Reading(names)), None),
+        Entry::Told(names, _, values) => (Some(Reading(names)), Some(values)),
+    };
+    let mut values = values.map(Vec::into_iter);
     let mut context = is_kept.then(Context::new);
     if let Some(context) = &mut context {
-        let mut names = match entry {
-            Entry::Named(names, _) => Some(Reading(names)),
-            Entry::Whole(_) => None,
-        };
         let count: u64 = names.as_mut().unwrap_or(&mut bytes).read()?;
         for _ in 0..count {
             let name: &str = names.as_mut().unwrap_or(&mut bytes).read()?;
-            let value: StoredValue<'_> = bytes.read()?;
+            let value: StoredValue<'_> = match &mut values {
+                Some(values) => Reading(values.next().ok_or("a name without a value")?).read()?,
+                None => bytes.read()?,
+            };
             // A profile was merged under it.
             if !context.insert_within(name.to_owned().into(), value.into(), Context::MAX_MERGED) {
                 return Err(format!("more than {} attributes", Context::MAX_MERGED));

@@ -12,11 +12,15 @@ fn context() -> impl Strategy<Value = Context<'static>> {
         (-1e9..1e9_f64).prop_map(Value::Float),
         "\\PC{0,300}".prop_map(|text| Value::Text(text.into())),
     ];
-    // Few lists of names, and now and then no more than one value: what a row says once.
+    // Few lists of names, now and then no more than one value or the same names and some other values: what a row says once.
     let name = prop_oneof![3 => "[ab]", 1 => "[a-z]{1,9}"];
     let attributes = prop_oneof![
         proptest::collection::vec((name, value), 0..20),
         (0..3_i64).prop_map(|visits| vec![("visits".to_owned(), Value::Int(visits / 2))]),
+        proptest::collection::vec(0..3_i64, 12).prop_map(|values| {
+            let name = |at| format!("attribute-{at}");
+            values.into_iter().enumerate().map(|(at, value)| (name(at), Value::Int(value))).collect()
+        }),
     ];
     attributes.prop_map(|attributes| {
         let mut context = Context::new();
@@ -134,6 +138,31 @@ fn names_are_said_once_in_a_row_and_what_is_as_before_is_not_said_again() {
 }
 
 #[test]
+fn of_values_a_row_says_those_that_changed_since_their_names_came_last() {
+    let page = |visitor: u128, path: &'static str| {
+        let device = Value::Text("a rather long description of a device".into());
+        of(visitor, &[("device", device), ("page", Value::Text(path.into())), ("visits", Value::Int(3))])
+    };
+    let length = |companions: &[EncodedCompanion]| row_of(companions).value.expect("a value").len();
+    let one = length(&[page(1, "/shoes")]);
+    // Index, list, a length, whom, the bits, a length and the text that changed.
+    let whom = 16 + 1 + "v-2".len() + 1;
+    let two = one + 3 + whom + 1 + 2 + "/hats".len();
+    assert_eq!(length(&[page(1, "/shoes"), page(2, "/hats")]), two);
+    assert_eq!(length(&[page(1, "/shoes"), page(2, "/hats"), page(3, "/hats")]), two + 3 + whom + 1);
+    // Whoever brought the value that others have not changed goes, and they keep it.
+    let row = row_of(&[page(1, "/shoes"), page(2, "/hats"), page(3, "/hats"), page(1, "/hats"), page(4, "/shoes")]);
+    let all = read(std::slice::from_ref(&row));
+    for gone in 1..=4 {
+        let value = row.value.as_deref().expect("a value");
+        let (left, _) = without_visitors(&row.key, value, |token, _| token.0 == gone).expect("readable").expect("goes");
+        assert!(left.value.as_ref().is_some_and(|left| left.len() < value.len()));
+        let kept: Vec<Companion> = all.iter().filter(|companion| companion.token.0 != gone).cloned().collect();
+        assert_eq!(read(&[left]), kept);
+    }
+}
+
+#[test]
 fn who_brought_a_list_of_names_goes_and_the_list_stays_for_whoever_else_has_it() {
     let visits = |visitor, count| of(visitor, &[("visits", Value::Int(count))]);
     let alone = of(1, &[("known_to_one", Value::Bool(true))]);
@@ -158,7 +187,32 @@ fn many_decisions_at_once_for_one_visitor_take_one_row() {
 }
 
 #[test]
-fn a_row_of_version_5_is_read() {
+fn a_row_of_version_6_is_read() {
+    // Index 4, the first list, which follows: two names. Then whom, and that a context is kept, and the values: a whole number and
+    // what is true.
+    let whom = [&[0; 15][..], &[9, 3], b"v-9", &[1]].concat();
+    let length = u8::try_from(whom.len()).expect("short");
+    let names = [&[2, 6][..], b"visits", &[3], b"new"].concat();
+    let mut value = vec![6, 4, 1, u8::try_from(names.len()).expect("short")];
+    value.extend([&names[..], &[length], &whom, &[1, 6, 0, 1]].concat());
+    // The same at 5. At 6 the same list, the second of whose values is false.
+    value.extend([&[5, 0, 6, 1, length][..], &whom, &[0b10, 0, 0]].concat());
+    let read = decode_companions(&companion_key(7), &value).expect("readable");
+    assert_eq!(read.iter().map(|companion| companion.index).collect::<Vec<_>>(), [4, 5, 6]);
+    for (companion, new) in read.into_iter().zip([true, true, false]) {
+        assert_eq!((companion.visitor.as_str(), companion.block), ("v-9", 7));
+        let context = companion.context.expect("kept");
+        assert_eq!(context.get("visits"), Some(&Value::Int(3)));
+        assert_eq!(context.get("new"), Some(&Value::Bool(new)));
+    }
+    for cut in 1..value.len() {
+        let whole = decode_companions(&companion_key(7), &value[..cut]);
+        assert!(whole.is_err() || whole.is_ok_and(|read| read.len() < 3), "{cut} bytes");
+    }
+}
+
+#[test]
+fn a_row_of_version_5_is_read_and_rewritten_as_it_was() {
     // Index 4, the first list, which follows: one name. Then the rest: whom, that a context is kept, one whole number.
     let mut value = vec![5, 4, 1, 8, 1, 6];
     value.extend(b"visits");
@@ -167,11 +221,21 @@ fn a_row_of_version_5_is_read() {
     value.extend(rest);
     // The same at 5.
     value.extend([5, 0]);
-    let read = decode_companions(&companion_key(7), &value).expect("readable");
-    assert_eq!(read.iter().map(|companion| companion.index).collect::<Vec<_>>(), [4, 5]);
-    for companion in read {
-        assert_eq!((companion.visitor.as_str(), companion.block), ("v-9", 7));
-        assert_eq!(companion.context.expect("kept").get("visits"), Some(&Value::Int(3)));
+    // Another visitor's at 6, with the same names.
+    let other = [&[0; 15][..], &[8, 3], b"v-8", &[1, 1, 6]].concat();
+    value.extend([&[6, 1, u8::try_from(other.len()).expect("short")][..], &other].concat());
+    let key = companion_key(7);
+    let read = decode_companions(&key, &value).expect("readable");
+    assert_eq!(read.iter().map(|companion| companion.index).collect::<Vec<_>>(), [4, 5, 6]);
+    for (companion, visitor) in read.iter().zip(["v-9", "v-9", "v-8"]) {
+        assert_eq!((companion.visitor.as_str(), companion.block), (visitor, 7));
+        assert_eq!(companion.context.as_ref().expect("kept").get("visits"), Some(&Value::Int(3)));
+    }
+    for (gone, left) in [("v-9", &read[2..]), ("v-8", &read[..2])] {
+        let (row, _) = without_visitors(&key, &value, |_, visitor| visitor == gone).expect("readable").expect("goes");
+        let kept = row.value.expect("some stay");
+        assert_eq!(kept[0], 5);
+        assert_eq!(decode_companions(&key, &kept).expect("readable"), left);
     }
 }
 
@@ -213,7 +277,7 @@ fn a_row_of_version_4_is_read_and_rewritten_as_it_was() {
 #[test]
 fn a_row_of_another_version_and_one_that_begins_with_nothing_before_are_refused() {
     for (value, flaw) in
-        [(&[6_u8, 0, 0][..], "version is 6"), (&[5, 0, 0], "the one before"), (&[5, 0, 2], "list 2"), (&[], "empty")]
+        [(&[7_u8, 0, 0][..], "version is 7"), (&[6, 0, 0], "the one before"), (&[6, 0, 2], "list 2"), (&[], "empty")]
     {
         let error = decode_companions(&companion_key(7), value).expect_err("it is none").to_string();
         assert!(error.contains(flaw), "{error}");
