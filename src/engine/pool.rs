@@ -123,6 +123,16 @@ impl Active {
         self.current().pool.fitted().filter(|fitted| fitted.computed.definition == self.settings.version)
     }
 
+    /// Its id.
+    pub(crate) fn fit_in_force(&self) -> Option<AllocationId> {
+        if !self.settings.borrows() {
+            return None;
+        }
+        let fitted = self.current().pool.fitted.load();
+        let fitted = fitted.as_ref().filter(|fitted| fitted.computed.definition == self.settings.version);
+        fitted.map(|fitted| fitted.id())
+    }
+
     /// What a segment without evidence is allocated by.
     pub(crate) fn unseen(&self) -> Arc<Allocation> {
         self.fitted().map_or_else(|| Arc::clone(&self.initial), |fitted| Arc::clone(&fitted.unseen))
@@ -134,7 +144,7 @@ impl Active {
             return None;
         }
         let pool = &self.current().pool;
-        let outdated = self.fitted().is_none();
+        let outdated = self.fit_in_force().is_none();
         let (evidence, at) = {
             let mut progress = pool.progress();
             if !progress.begin(outdated) {

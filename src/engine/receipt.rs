@@ -5,6 +5,7 @@
 //! bytes drawn when the process starts and a counter of six: unique within a process, and across restarts up to the
 //! chance that two of them draw the same six bytes (1 in 10^9 for a thousand restarts).
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::AeadInOut;
@@ -69,6 +70,11 @@ pub(crate) const fn features_max(experiment: usize, segment: usize) -> usize {
     bytes.saturating_sub(FIXED + experiment + segment) / ENTRY
 }
 
+thread_local! {
+    /// A receipt's bytes before they are its text.
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Makes and opens receipts.
 pub(crate) struct Sealer {
     cipher: Aes128Gcm,
@@ -92,11 +98,17 @@ impl Sealer {
     }
 
     pub(crate) fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: u64) -> String {
-        let mut bytes = Vec::with_capacity(256);
+        BYTES.with_borrow_mut(|bytes| {
+            bytes.clear();
+            self.seal_into(record, deferred, visitor, bytes)
+        })
+    }
+
+    fn seal_into(&self, record: &DecisionRecord, deferred: bool, visitor: u64, bytes: &mut Vec<u8>) -> String {
         bytes.extend_from_slice(&self.header);
         bytes.extend_from_slice(&self.nonce_prefix);
         bytes.extend_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_le_bytes()[..6]);
-        write_record(record, deferred, visitor, &mut bytes);
+        write_record(record, deferred, visitor, bytes);
         let (head, body) = bytes.split_at_mut(HEADER + NONCE);
         let nonce: [u8; NONCE] = head[HEADER..].try_into().expect("twelve bytes were just written");
         let tag = self
@@ -104,7 +116,7 @@ impl Sealer {
             .encrypt_inout_detached(&nonce.into(), &[], body.into())
             .expect("a record of some hundred bytes is far below the cipher's bound of 64 GB");
         bytes.extend_from_slice(&tag);
-        let text = URL_SAFE_NO_PAD.encode(&bytes);
+        let text = URL_SAFE_NO_PAD.encode(bytes);
         assert!(text.len() <= MAX_CHARACTERS, "a receipt of {} characters was made", text.len());
         text
     }

@@ -37,15 +37,13 @@ impl RefreshJob {
         if tallies.refreshing || !settings.policy().learns() {
             return None;
         }
-        let fitted = active.fitted();
-        let fit = fitted.as_ref().map(|fitted| fitted.id());
         let in_force = segment.allocation();
         let amended = tallies.amendments != in_force.amendments();
-        if !tallies.due.is(tallies.counted()) && fit == in_force.fit() && !amended {
+        if !tallies.due.is(tallies.counted()) && active.fit_in_force() == in_force.fit() && !amended {
             return None;
         }
         tallies.refreshing = true;
-        let inputs = Inputs::of(active, tallies, &Weights::of(active), fitted);
+        let inputs = Inputs::of(active, tallies, &Weights::of(active), active.fitted());
         Some(Self {
             settings: Arc::clone(settings),
             evidence: tallies.events,

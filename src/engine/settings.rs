@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::domain::context::mark;
 use crate::domain::{AllocationId, GoalKey, GoalKind, Seed, Slot, Span, VariationKey};
 use crate::engine::allocation::Allocation;
 use crate::engine::checkpoint::AllocationState;
@@ -52,6 +53,8 @@ pub struct Settings {
     shortest_window: Span,
     /// Looked at for every attribute of every decision.
     attribute_names: HashSet<Box<str>, foldhash::fast::RandomState>,
+    /// A name whose mark is missing is none of them.
+    attribute_marks: u64,
     pub(crate) draw: KeyedHash,
     /// Draws for visitors that stay with what is drawn: no epoch in its key.
     pub(crate) sticky: KeyedHash,
@@ -136,7 +139,7 @@ impl Settings {
         let windows = || definition.goals.iter().map(|goal| goal.window);
         let attribute_names = audience.iter().flat_map(Condition::names).chain(segmentation.names());
         let seen = contextual.iter().flat_map(|contextual| contextual.schema.names());
-        let attribute_names = attribute_names.chain(seen).map(Box::from).collect();
+        let attribute_names: HashSet<Box<str>, _> = attribute_names.chain(seen).map(Box::from).collect();
         let key = &definition.key;
         Ok(Self {
             version,
@@ -155,6 +158,7 @@ impl Settings {
             goal_slots,
             longest_window: windows().max().expect("a definition has a goal"),
             shortest_window: windows().min().expect("a definition has a goal"),
+            attribute_marks: attribute_names.iter().fold(0, |marks, name| marks | mark(name)),
             attribute_names,
             sticky: secret.keyed_hash("visitor draw", key, 0),
             // The control group and the share that takes part are for the experiment's life: no epoch in their keys.
@@ -170,7 +174,7 @@ impl Settings {
     /// Whether an attribute can have an effect.
     #[must_use]
     pub fn uses(&self, attribute: &str) -> bool {
-        self.attribute_names.contains(attribute)
+        self.attribute_marks & mark(attribute) != 0 && self.attribute_names.contains(attribute)
     }
 
     /// The policy.

@@ -25,7 +25,7 @@ use crate::http::problem::{Kind, Problem};
 /// Longest body, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
 /// Longest text of one attribute, in bytes.
-const MAX_TEXT_BYTES: usize = 4_096;
+pub(crate) const MAX_TEXT_BYTES: usize = 4_096;
 /// Longest name of an attribute, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 64;
 
@@ -164,7 +164,7 @@ fn in_words_of_json(expected: &str) -> &str {
 }
 
 /// A text borrowed from the body unless it has escapes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -187,7 +187,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// The attributes of a request. `null` is a missing attribute.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ContextBody<'a>(pub(crate) Context<'a>);
 
 shapes! {

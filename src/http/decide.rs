@@ -2,6 +2,7 @@
 
 mod answer;
 mod many;
+mod quick;
 pub(crate) mod shape;
 
 pub(crate) use crate::http::decide::answer::{reason, write_json};
@@ -27,11 +28,13 @@ use crate::service::Service;
 use crate::service::decide::Query;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Room for most answers.
+const ANSWER_BYTES: usize = 1_024;
 /// Longest `decision_id` of a caller, in bytes.
 const MAX_DECISION_ID_BYTES: usize = 256;
 
 /// What a decision is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DecisionRequest)]
 struct DecideBody<'a> {
@@ -74,7 +77,7 @@ struct DecideBody<'a> {
 }
 
 /// Which experiments are asked for at once.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Experiments<'a> {
     /// Those that take the visitor.
     All,
@@ -107,7 +110,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Experiments<'a> {
 /// Reads a body and checks all of it that needs no experiment, for fuzzing.
 pub(crate) fn is_read(bytes: &[u8]) -> bool {
     let one = |body: &DecideBody<'_>| check(body, Role::Admin).is_ok_and(|exclude| query(body, &exclude, None).is_ok());
-    parse::<DecideBody<'_>>(bytes).is_ok_and(|body| match &body.requests {
+    let read = parse::<DecideBody<'_>>(bytes);
+    let mut quick = DecideBody::default();
+    if quick::read(bytes, &mut quick).is_some() {
+        assert_eq!(Some(&quick), read.as_ref().ok(), "what is read quickly is what is read");
+    }
+    read.is_ok_and(|body| match &body.requests {
         None => one(&body),
         Some(requests) => requests.iter().filter(|request| one(request)).count() == requests.len(),
     })
@@ -129,11 +137,14 @@ pub(crate) async fn decide(
     service: &Service,
     asker: &Asker<'_>,
     idempotent: &IdempotencyKey,
-    body: &[u8],
+    bytes: &[u8],
 ) -> Result<HttpResponse, Problem> {
-    let body: DecideBody<'_> = parse(body)?;
+    let mut body = DecideBody::default();
+    if quick::read(bytes, &mut body).is_none() {
+        body = parse(bytes)?;
+    }
     let role = asker.role(body.key.as_ref())?;
-    let mut out = Vec::with_capacity(1_024);
+    let mut out = Vec::with_capacity(ANSWER_BYTES * body.requests.as_ref().map_or(1, Vec::len).min(many::MAX_BATCH));
     match (&body.requests, &body.experiments) {
         (None, None) => one(service, role, &body, idempotent.one(), &mut out).await?,
         // Boxed, so that a single decision has not to find room for them.
@@ -142,6 +153,7 @@ pub(crate) async fn decide(
         }
         (Some(requests), _) => Box::pin(many::batch(service, role, &body, requests, idempotent, &mut out)).await?,
     }
+    body.context.0.give_back();
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out))
 }
 

@@ -43,18 +43,18 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
     out.extend_from_slice(br#"","#);
     if let Some(visitor) = &answer.visitor {
         out.extend_from_slice(br#""visitor":"#);
-        write_json(out, visitor);
+        write_text(out, visitor);
         out.push(b',');
     }
     out.extend_from_slice(br#""decision_id":"#);
-    write_json(out, &answer.decision_id);
+    write_text(out, &answer.decision_id);
     if let Some(receipt) = &answer.receipt {
         out.extend_from_slice(br#","receipt":""#);
         out.extend_from_slice(receipt.as_bytes());
         out.push(b'"');
     }
     out.extend_from_slice(br#","control":"#);
-    write_json(out, &answer.control);
+    out.extend_from_slice(if answer.control { b"true" } else { b"false" });
     out.extend_from_slice(br#","propensity":"#);
     write_json(out, &answer.propensity);
     if answer.holdout {
@@ -73,13 +73,13 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
         if !std::mem::take(&mut first) {
             out.push(b',');
         }
-        write_json(out, name);
+        write_text(out, name);
     }
     out.push(b']');
     // What a site knows of its visitors is not for whoever reads a page's source.
     if let Some(segment) = answer.segment.as_ref().filter(|_| role >= Role::Write) {
         out.extend_from_slice(br#","segment":"#);
-        write_json(out, segment.as_str());
+        write_text(out, segment.as_str());
     }
     if let Some(refused) = answer.receipt_refused {
         out.extend_from_slice(br#","receipt_refused":"#);
@@ -125,6 +125,18 @@ fn write_explanation(answer: &Answer, query: &Query<'_>, basis: &Basis, out: &mu
     });
     out.extend_from_slice(br#","explanation":"#);
     write_json(out, &explanation);
+}
+
+/// Few texts have anything to escape.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    // All bytes, many at once, and not until one is found.
+    let has_any = |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if text.bytes().fold(false, has_any) {
+        return write_json(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {

@@ -74,6 +74,9 @@ pub struct Companion {
 /// Whom a companion is about, first in what is not names: an erasure looks at nothing else.
 type StoredVisitor<'a> = ([u8; TOKEN], &'a str);
 
+/// Of a text among stored values.
+const TEXT: u8 = 3;
+
 #[derive(Encode, BorrowDecode)]
 pub(super) enum StoredValue<'a> {
     Bool(bool),
@@ -106,6 +109,16 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     fn push(bytes: &mut Vec<u8>, what: impl Encode) {
         bincode::encode_into_std_write(what, bytes, FORM).expect("a vector takes every byte, and no mirror refuses");
     }
+    /// As bincode writes it, whose lengths take one byte up to 250.
+    fn push_text(bytes: &mut Vec<u8>, text: &str) {
+        match u8::try_from(text.len()) {
+            Ok(length @ ..=250) => {
+                bytes.push(length);
+                bytes.extend_from_slice(text.as_bytes());
+            }
+            _ => push(bytes, text),
+        }
+    }
     fn set(bytes: &mut [u8], at: usize, length: usize) {
         // What is longer than can be said is too long.
         let length = u16::try_from(length).unwrap_or(u16::MAX);
@@ -117,7 +130,7 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     let start = bytes.len();
     if let Some(context) = context {
         push(bytes, count as u64);
-        context.iter().for_each(|(name, _)| push(bytes, name));
+        context.iter().for_each(|(name, _)| push_text(bytes, name));
     }
     let names = bytes.len();
     push(bytes, (visitor, context.is_some()));
@@ -125,7 +138,13 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     bytes.resize(lengths + count * LENGTH, 0);
     for (index, (_, value)) in context.into_iter().flat_map(Context::iter).enumerate() {
         let before = bytes.len();
-        push(bytes, StoredValue::from(value));
+        match value {
+            Value::Text(text) => {
+                bytes.push(TEXT);
+                push_text(bytes, text);
+            }
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => push(bytes, StoredValue::from(value)),
+        }
         let length = bytes.len() - before;
         set(bytes, lengths + index * LENGTH, length);
     }
