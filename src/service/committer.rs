@@ -35,6 +35,9 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
+/// So many events that nobody waits for are committed before their interval is over: where there is one core, requests stand still for
+/// as long as a commit is worked on.
+const ENOUGH: usize = 1_024;
 
 /// What a committer shares with those who read.
 pub(crate) struct Shared {
@@ -145,7 +148,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     let awaited = waiting.reply.is_some();
                     batch.push(waiting);
                     if first {
-                        if !awaited && dozes && self.events.waiting() < MAX_BATCH {
+                        if !awaited && dozes && self.events.waiting() < ENOUGH {
                             self.events.doze(moment() + self.options.commit_interval);
                         }
                         self.linger(batch.len() - carried);

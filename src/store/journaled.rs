@@ -1,8 +1,8 @@
 //! The journal in files of its own, before a store that keeps the rows and the checkpoints.
 //!
 //! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in
-//! memory until there is a megabyte of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that
-//! a hundred commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
+//! memory until there are 256 KiB of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that
+//! many commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
 //! read again. So a database never has to keep pace with the journal, and what retention drops is whole files.
 //!
 //! Invariant: a row is in the database or in memory; what is in memory is in the files. Its directory holds `journal/` (the files
@@ -39,7 +39,7 @@ pub(super) use crate::store::journaled::record::HEADER_BYTES;
 /// A file that is longer is followed by the next one. What retention drops goes by whole files.
 const FILE_BYTES: u64 = if cfg!(test) { 60_000 } else { 8 << 20 };
 /// Rows that take more memory go to the database.
-const FLUSH_BYTES: usize = if cfg!(test) { 40_000 } else { 1 << 20 };
+const FLUSH_BYTES: usize = if cfg!(test) { 40_000 } else { 256 << 10 };
 /// Memory that is kept from one change to the next.
 const KEPT_BYTES: usize = 1 << 20;
 /// Rows that are read at once to be forgotten.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
-use crate::service::committer::MAX_BATCH;
+use crate::service::committer::{ENOUGH, MAX_BATCH};
 use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
@@ -86,7 +86,7 @@ pub(crate) trait Inbox {
     /// The next one; waits for it until a deadline, if there is one.
     fn next(&self, deadline: Option<Instant>) -> Next;
 
-    /// Sleeps until a moment, but not longer than until somebody waits for an answer, a whole batch is there, or nothing more will come.
+    /// Sleeps until a moment, but not longer than until somebody waits for an answer, enough are there that nobody waits for, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
@@ -109,11 +109,11 @@ pub(crate) trait Jobs {
 /// However few are there: it may have been taken already when its sender looks.
 const AT_ONCE: usize = 0;
 
-/// The near end of a real channel. An event that nobody waits for wakes nobody, unless a whole batch is there: else each would cost the
+/// The near end of a real channel. An event that nobody waits for wakes nobody, unless enough of them are there: else each would cost the
 /// request a system call.
 pub(crate) struct Entrance {
     events: Sender<Waiting>,
-    /// Rung where somebody waits for an answer, and where a whole batch waits, however long a doze may be; holds one ring.
+    /// Rung where somebody waits for an answer, and where enough wait that nobody waits for, however long a doze may be; holds one ring.
     bell: Sender<()>,
     /// How many must be there before it rings for somebody who waits.
     enough: Arc<AtomicUsize>,
@@ -128,8 +128,8 @@ pub(crate) struct Exit {
 
 impl Entrance {
     fn came(&self, awaited: bool) {
-        let enough = if awaited { self.enough.load(Ordering::SeqCst) } else { MAX_BATCH };
-        if self.events.len() < enough.min(MAX_BATCH) {
+        let enough = if awaited { self.enough.load(Ordering::SeqCst).min(MAX_BATCH) } else { ENOUGH };
+        if self.events.len() < enough {
             return;
         }
         // Full: it has rung already. The other end gone: nobody to wake.
@@ -349,14 +349,14 @@ mod tests {
     }
 
     #[test]
-    fn exposures_wake_nobody_until_a_whole_batch_waits_and_whoever_waits_wakes_at_once() {
-        let (queue, exit) = Queue::bounded(2 * MAX_BATCH, Arc::default());
-        for _ in 1..MAX_BATCH {
+    fn exposures_wake_nobody_until_enough_are_there_and_whoever_waits_wakes_at_once() {
+        let (queue, exit) = Queue::bounded(2 * ENOUGH, Arc::default());
+        for _ in 1..ENOUGH {
             assert!(queue.offer(event(), None).is_ok());
         }
-        assert!(exit.bell.try_recv().is_err(), "one less than a batch");
+        assert!(exit.bell.try_recv().is_err(), "one less than enough");
         assert!(queue.offer(event(), None).is_ok());
-        assert!(exit.bell.try_recv().is_ok(), "a batch");
+        assert!(exit.bell.try_recv().is_ok(), "enough");
         let (queue, exit) = Queue::bounded(2, Arc::default());
         assert!(queue.submit(event()).is_ok());
         assert!(exit.bell.try_recv().is_ok(), "somebody waits");
