@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of them, tests/fuzz.rs all")]
 
-use mabel::domain::Context;
+use mabel::domain::{Context, VisitorToken};
 use mabel::engine::Engine;
 use mabel::engine::receipt::record_reads_back;
 use mabel::engine::secret::Secret;
@@ -30,12 +30,12 @@ pub(crate) fn receipts(bytes: &[u8]) {
     let _ = record_reads_back(bytes);
 }
 
-/// Stored bytes: by their first byte, events of a block, a page of the ledger, a ledger row or a checkpoint row of earlier and
-/// present builds (whose key is as long as the second byte says).
+/// Stored bytes: by their first byte, events of a block, a page of the ledger, and a ledger row, a checkpoint row or a row of companions
+/// of earlier and present builds (whose key is as long as the second byte says).
 pub(crate) fn records(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let keyed = || rest.split_first().and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)));
-    match kind % 4 {
+    match kind % 5 {
         0 => {
             for event in record::decode_events(rest).filter_map(Result::ok) {
                 let mut written = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn records(bytes: &[u8]) {
                 assert_eq!(record::decode_ledger(&row.key, &row.value.expect("a row")).expect("reads back"), entry);
             }
         }
-        _ => {
+        3 => {
             if let Some((key, value)) = keyed()
                 && let Ok(state) = record::decode_state(key, value)
             {
@@ -74,6 +74,23 @@ pub(crate) fn records(bytes: &[u8]) {
                 let value = row.value.expect("a row");
                 let again = record::decode_state(&row.key, &value).expect("what was written is read");
                 assert_eq!(record::encode_state(&again).value.expect("a row"), value);
+            }
+        }
+        _ => {
+            if let Some((key, value)) = keyed()
+                && let Ok(companions) = record::decode_companions(key, value)
+            {
+                let is_theirs = |token: VisitorToken, _: &str| token.to_bytes()[15] % 2 == 1;
+                let left = record::without_visitors(key, value, is_theirs).expect("it was read");
+                let Some((row, gone)) = left else { return };
+                let left = row.value.unwrap_or_default();
+                assert!(left.len() <= value.len());
+                let kept = companions.iter().filter(|companion| !is_theirs(companion.token, &companion.visitor));
+                let kept: Vec<_> = kept.map(|companion| (companion.index, companion.token)).collect();
+                assert_eq!(kept.len() + gone, companions.len());
+                let read =
+                    if left.is_empty() { Vec::new() } else { record::decode_companions(key, &left).expect("reads") };
+                assert_eq!(read.iter().map(|companion| (companion.index, companion.token)).collect::<Vec<_>>(), kept);
             }
         }
     }

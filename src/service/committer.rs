@@ -35,7 +35,7 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
 /// Most events of one commit: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
-/// So many events that nobody waits for are committed before their interval is over: where there is one core, requests stand still for
+/// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
 const ENOUGH: usize = 1_024;
 
@@ -131,7 +131,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
     }
 
-    /// Fills the batch: at once if somebody waits, else for a commit interval, so that exposures share a sync. Says
+    /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, else for a commit interval, so that exposures share a sync. Says
     /// whether nothing more will come.
     fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
         let dozes = !std::mem::take(&mut self.full);
@@ -168,10 +168,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// long as the last commit took, or until half of them are there. Half, since with all of them in one commit nobody would be left
     /// whose request could be worked on while it is synced. Whoever was alone is not waited for. Where more is written than is waited
     /// for, others who will wait come all the while, and each commit for a few of them keeps all from being answered: it takes a third
-    /// of the time at most.
+    /// of the time at most, or what [`ENOUGH`] take.
     fn linger(&self, taken: usize) {
         let (patience, enough) =
-            if self.flowing { (self.took * 2, MAX_BATCH) } else { (self.took, self.answered.div_ceil(2)) };
+            if self.flowing { (self.took * 2, ENOUGH) } else { (self.took, self.answered.div_ceil(2)) };
         if self.answered > 1 {
             let until = moment() + patience.min(self.options.commit_interval);
             self.events.linger(until, enough.saturating_sub(taken));

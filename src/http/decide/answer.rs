@@ -142,3 +142,19 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::write_text;
+
+    proptest! {
+        #[test]
+        fn a_text_is_written_as_json_writes_it(text in prop_oneof!["[a-z\"\\\\\u{0}-\u{20}]{0,12}", any::<String>()]) {
+            let mut out = Vec::new();
+            write_text(&mut out, &text);
+            prop_assert_eq!(out, serde_json::to_vec(&text).expect("a text"));
+        }
+    }
+}

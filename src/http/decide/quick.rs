@@ -10,6 +10,7 @@ use crate::domain::Context;
 use crate::domain::context::Value;
 use crate::http::body::{ContextBody, MAX_NAME_BYTES, MAX_TEXT_BYTES, Text};
 use crate::http::decide::DecideBody;
+use crate::http::decide::many::MAX_BATCH;
 
 /// Digits of a whole number that every `i64` has room for.
 const SAFE_DIGITS: usize = 18;
@@ -137,8 +138,8 @@ impl<'a> Cursor<'a> {
             requests.push(DecideBody::default());
             self.request(requests.last_mut()?, false)?;
             if requests.len() == 1 {
-                // Most of a batch are of the same length.
-                requests.reserve(self.rest().len() / (self.at - start));
+                // Most of a batch are of the same length, and no batch has more than so many.
+                requests.reserve((self.rest().len() / (self.at - start)).min(MAX_BATCH));
             }
             match self.next()? {
                 b',' => {}
@@ -179,8 +180,8 @@ impl<'a> Cursor<'a> {
         let digits = number.strip_prefix('-').unwrap_or(number);
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
             // A zero in front is a mistake, and a negative one is no whole number.
-            let is_plain = !digits.starts_with('0') || number == "0";
-            return (is_plain && digits.len() <= SAFE_DIGITS).then(|| number.parse().ok().map(Value::Int))?;
+            let is_whole = !digits.starts_with('0') || number == "0";
+            return (is_whole && digits.len() <= SAFE_DIGITS).then(|| number.parse().ok().map(Value::Int))?;
         }
         serde_json::from_str(number).ok().map(Value::Float)
     }

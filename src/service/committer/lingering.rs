@@ -93,6 +93,6 @@ fn half_as_many_as_waited_last_are_enough() {
 }
 
 #[test]
-fn where_most_is_waited_for_by_nobody_no_number_is_enough() {
-    assert_eq!(lingered(&[(2, 9), (2, 9), (2, 0), (1, 0)]), [MAX_BATCH - 1, MAX_BATCH - 1, 0]);
+fn where_most_is_waited_for_by_nobody_it_waits_for_enough_of_all() {
+    assert_eq!(lingered(&[(2, 9), (2, 9), (2, 0), (1, 0)]), [ENOUGH - 1, ENOUGH - 1, 0]);
 }

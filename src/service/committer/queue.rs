@@ -86,11 +86,11 @@ pub(crate) trait Inbox {
     /// The next one; waits for it until a deadline, if there is one.
     fn next(&self, deadline: Option<Instant>) -> Next;
 
-    /// Sleeps until a moment, but not longer than until somebody waits for an answer, enough are there that nobody waits for, or nothing more will come.
+    /// Sleeps until a moment, but not longer than until somebody waits for an answer, [`ENOUGH`] are there, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
-    /// Sleeps until a moment, but not longer than until so many are there, or nothing more will come.
+    /// Sleeps until a moment, but not longer than until so many are there, or [`ENOUGH`], or nothing more will come.
     fn linger(&self, until: Instant, enough: usize);
 
     /// Forgets who waits for an answer: all that came before is about to be taken.
@@ -109,11 +109,11 @@ pub(crate) trait Jobs {
 /// However few are there: it may have been taken already when its sender looks.
 const AT_ONCE: usize = 0;
 
-/// The near end of a real channel. An event that nobody waits for wakes nobody, unless enough of them are there: else each would cost the
+/// The near end of a real channel. An event that nobody waits for wakes nobody, unless [`ENOUGH`] are there: else each would cost the
 /// request a system call.
 pub(crate) struct Entrance {
     events: Sender<Waiting>,
-    /// Rung where somebody waits for an answer, and where enough wait that nobody waits for, however long a doze may be; holds one ring.
+    /// Rung where somebody waits for an answer, and where [`ENOUGH`] are there, however long a doze may be; holds one ring.
     bell: Sender<()>,
     /// How many must be there before it rings for somebody who waits.
     enough: Arc<AtomicUsize>,

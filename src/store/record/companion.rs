@@ -154,7 +154,7 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
     bytes.len() - start - count * LENGTH <= MAX_CONTEXT_BYTES
 }
 
-/// Rows of a block's companions, each with the index of its event: as few as hold them, but for some bytes.
+/// Rows of a block's companions, each with the index of its event: as few as hold them.
 pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows: &mut Vec<Row>) {
     if companions.is_empty() {
         return;

@@ -235,7 +235,12 @@ impl<'r> RowReader<'r> {
         let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
         let is_new = place == self.lists.len() && place < MAX_LISTS;
         if is_new {
-            self.lists.push(List::new(self.rest.read()?));
+            let names = self.rest.read()?;
+            // A row in which one came twice could be longer without some of its entries.
+            if self.lists.iter().any(|list| list.names == names) {
+                return Err(format!("list {number} of names is one that came before"));
+            }
+            self.lists.push(List::new(names));
         }
         let list = self.lists.get_mut(place).ok_or_else(|| format!("there is no list {number} of names"))?;
         let entry = if self.form == NAMED {

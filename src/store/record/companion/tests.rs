@@ -77,6 +77,7 @@ proptest! {
                 None => left.push(row.clone()),
                 Some((row, some)) => {
                     count += some;
+                    prop_assert!(row.value.as_ref().is_none_or(|left| left.len() <= value.len()));
                     left.extend(Some(row).filter(|row| row.value.is_some()));
                 }
             }
@@ -91,6 +92,9 @@ proptest! {
             // An error or a value, and no panic.
             drop(decode_companions(&row.key, &value));
             drop(without_visitors(&row.key, &value[..at], |_, _| true));
+            if let Ok(Some((Row { value: Some(left), .. }, _))) = without_visitors(&row.key, &value, |token, _| token.0 == gone) {
+                prop_assert!(left.len() <= value.len());
+            }
         }
     }
 }
@@ -283,6 +287,12 @@ fn a_row_of_another_version_and_one_that_begins_with_nothing_before_are_refused(
         assert!(error.contains(flaw), "{error}");
         assert!(without_visitors(&companion_key(7), value, |_, _| true).is_err());
     }
+    // The same list of names twice.
+    let whom = [&[0; 15][..], &[9, 3], b"v-9", &[1]].concat();
+    let entry = |number: u8| [&[number, number, 3, 1, 1, b'a', 21][..], &whom, &[1, 6]].concat();
+    let twice = [&[6][..], &entry(1), &entry(2)].concat();
+    let error = decode_companions(&companion_key(7), &twice).expect_err("it is none").to_string();
+    assert!(error.contains("list 2 of names is one that came before"), "{error}");
     let long = vec![5; MAX_VALUE_BYTES + 1];
     assert!(decode_companions(&companion_key(7), &long).is_err_and(|error| error.to_string().contains("7001 bytes")));
 }
