@@ -117,20 +117,20 @@ impl Active {
     /// The fit in force, if segments borrow from each other and it is one for the definition in force.
     #[must_use]
     pub fn fitted(&self) -> Option<Arc<Fitted>> {
-        if !self.settings.borrows() {
-            return None;
-        }
-        self.current().pool.fitted().filter(|fitted| fitted.computed.definition == self.settings.version)
+        self.of_fitted(Arc::clone)
     }
 
-    /// Its id.
+    /// Its id, asked for with every event.
     pub(crate) fn fit_in_force(&self) -> Option<AllocationId> {
+        self.of_fitted(|fitted| fitted.id())
+    }
+
+    fn of_fitted<R>(&self, read: impl FnOnce(&Arc<Fitted>) -> R) -> Option<R> {
         if !self.settings.borrows() {
             return None;
         }
         let fitted = self.current().pool.fitted.load();
-        let fitted = fitted.as_ref().filter(|fitted| fitted.computed.definition == self.settings.version);
-        fitted.map(|fitted| fitted.id())
+        fitted.as_ref().filter(|fitted| fitted.computed.definition == self.settings.version).map(read)
     }
 
     /// What a segment without evidence is allocated by.
