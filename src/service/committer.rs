@@ -136,32 +136,25 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
         let dozes = !std::mem::take(&mut self.full);
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
-        let mut deadline = Some(moment() + idle);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
         let carried = batch.len();
-        // What waits already is most of what comes: a batch that grows is copied again and again.
-        batch.reserve(self.events.waiting().min(MAX_BATCH));
-        while batch.len() < carried + MAX_BATCH {
-            match self.events.next(deadline) {
-                Next::Event(waiting) => {
-                    let first = batch.len() == carried;
-                    let awaited = waiting.reply.is_some();
-                    batch.push(waiting);
-                    if first {
-                        if !awaited && dozes && self.events.waiting() < ENOUGH {
-                            self.events.doze(moment() + self.options.commit_interval);
-                        }
-                        self.linger(batch.len() - carried);
-                        self.events.attend();
-                    }
-                    deadline = None;
-                }
-                Next::Nothing => return false,
-                Next::Closed => return true,
-            }
+        let first = match self.events.next(moment() + idle) {
+            Next::Event(waiting) => waiting,
+            Next::Nothing => return false,
+            Next::Closed => return true,
+        };
+        let awaited = first.reply.is_some();
+        batch.push(first);
+        if !awaited && dozes && self.events.waiting() < ENOUGH {
+            self.events.doze(moment() + self.options.commit_interval);
         }
-        self.full = true;
-        false
+        self.linger();
+        self.events.attend();
+        // A batch that grows is copied again and again.
+        batch.reserve(self.events.waiting().min(MAX_BATCH));
+        let closed = self.events.take(batch, carried + MAX_BATCH);
+        self.full = batch.len() == carried + MAX_BATCH;
+        closed
     }
 
     /// Whoever was answered last is about to come again, and a commit costs nearly the same for one as for all of them: gives them as
@@ -169,12 +162,13 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// whose request could be worked on while it is synced. Whoever was alone is not waited for. Where more is written than is waited
     /// for, others who will wait come all the while, and each commit for a few of them keeps all from being answered: it takes a third
     /// of the time at most, or what [`ENOUGH`] take.
-    fn linger(&self, taken: usize) {
+    fn linger(&self) {
         let (patience, enough) =
             if self.flowing { (self.took * 2, ENOUGH) } else { (self.took, self.answered.div_ceil(2)) };
         if self.answered > 1 {
             let until = moment() + patience.min(self.options.commit_interval);
-            self.events.linger(until, enough.saturating_sub(taken));
+            // One is taken already.
+            self.events.linger(until, enough.saturating_sub(1));
         }
     }
 

@@ -19,9 +19,11 @@ pub const ALARM: f64 = 4.0;
 /// Decisions for a variation below which nothing is said of it.
 const ENOUGH: u64 = 100;
 
+type Known = HashMap<ExperimentKey, Shown, foldhash::fast::RandomState>;
+
 /// By experiment, since the start or since its definition changed.
 #[derive(Debug, Default)]
-pub struct SampleRatios(Mutex<HashMap<ExperimentKey, Shown>>);
+pub struct SampleRatios(Mutex<Known>);
 
 /// What was shown under one definition.
 #[derive(Debug)]
@@ -87,30 +89,37 @@ impl SampleRatios {
     }
 }
 
-fn count(known: &mut HashMap<ExperimentKey, Shown>, record: &DecisionRecord, excluded: &[Slot]) {
+fn count(known: &mut Known, record: &DecisionRecord, excluded: &[Slot]) {
     if record.control {
         return;
     }
-    if !known.contains_key(&record.experiment) {
-        known.insert(record.experiment.clone(), Shown::under(record.definition));
-    }
-    let Some(shown) = known.get_mut(&record.experiment) else { return };
-    if shown.definition != record.definition {
-        *shown = Shown::under(record.definition);
-    }
-    shown.decisions += 1;
-    let variation = shown.variation(record.variation);
-    variation.decisions += 1;
-    variation.weight += 1.0 / record.propensity;
-    variation.variance += (1.0 - record.propensity) / (record.propensity * record.propensity);
-    for slot in excluded {
-        shown.variation(*slot).excluded += 1;
+    match known.get_mut(&record.experiment) {
+        Some(shown) => shown.count(record, excluded),
+        None => {
+            let mut shown = Shown::under(record.definition);
+            shown.count(record, excluded);
+            known.insert(record.experiment.clone(), shown);
+        }
     }
 }
 
 impl Shown {
     const fn under(definition: u32) -> Self {
         Self { definition, decisions: 0, variations: Vec::new() }
+    }
+
+    fn count(&mut self, record: &DecisionRecord, excluded: &[Slot]) {
+        if self.definition != record.definition {
+            *self = Self::under(record.definition);
+        }
+        self.decisions += 1;
+        let variation = self.variation(record.variation);
+        variation.decisions += 1;
+        variation.weight += 1.0 / record.propensity;
+        variation.variance += (1.0 - record.propensity) / (record.propensity * record.propensity);
+        for slot in excluded {
+            self.variation(*slot).excluded += 1;
+        }
     }
 
     fn variation(&mut self, slot: Slot) -> &mut Variation {
@@ -137,7 +146,7 @@ mod tests {
 
     /// Three variations in 20,000 decisions, in every third the second is excluded; `logged` says what propensity is recorded.
     fn distance(logged: impl Fn(usize, f64) -> f64) -> f64 {
-        let mut known = HashMap::new();
+        let mut known = Known::default();
         for index in 0..20_000_u32 {
             let excluded: &[Slot] = if index % 3 == 0 { &[Slot(1)] } else { &[] };
             let left: f64 = if excluded.is_empty() { 1.0 } else { 1.0 - SHARES[1] };

@@ -35,13 +35,16 @@ impl Script {
 }
 
 impl Inbox for Script {
-    fn next(&self, deadline: Option<Instant>) -> Next {
-        if deadline.is_some() {
-            let Some((awaited, others)) = self.waves.borrow_mut().pop_front() else { return Next::Closed };
-            let wave = std::iter::repeat_n(true, awaited).chain(std::iter::repeat_n(false, others));
-            self.now.borrow_mut().extend(wave.map(|awaited| self.waiting_for(awaited)));
-        }
+    fn next(&self, _: Instant) -> Next {
+        let Some((awaited, others)) = self.waves.borrow_mut().pop_front() else { return Next::Closed };
+        let wave = std::iter::repeat_n(true, awaited).chain(std::iter::repeat_n(false, others));
+        self.now.borrow_mut().extend(wave.map(|awaited| self.waiting_for(awaited)));
         self.now.borrow_mut().pop_front().map_or(Next::Nothing, Next::Event)
+    }
+
+    fn take(&self, batch: &mut Vec<Waiting>, _: usize) -> bool {
+        batch.extend(self.now.borrow_mut().drain(..));
+        false
     }
 
     fn doze(&self, _: Instant) {}

@@ -42,15 +42,23 @@ impl Outbox for SyncSender<Waiting> {
 }
 
 impl Inbox for Receiver<Waiting> {
-    fn next(&self, deadline: Option<Instant>) -> Next {
+    fn next(&self, _: Instant) -> Next {
         match self.try_recv() {
             Ok(waiting) => Next::Event(waiting),
             Err(TryRecvError::Disconnected) => Next::Closed,
-            Err(TryRecvError::Empty) if deadline.is_none() || shuttle::rand::thread_rng().gen_bool(0.5) => {
-                Next::Nothing
-            }
+            Err(TryRecvError::Empty) if shuttle::rand::thread_rng().gen_bool(0.5) => Next::Nothing,
             Err(TryRecvError::Empty) => self.recv().map_or(Next::Closed, Next::Event),
         }
+    }
+
+    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {
+        while batch.len() < most {
+            match self.try_recv() {
+                Ok(waiting) => batch.push(waiting),
+                Err(error) => return matches!(error, TryRecvError::Disconnected),
+            }
+        }
+        false
     }
 
     fn doze(&self, _: Instant) {

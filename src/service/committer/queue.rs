@@ -83,8 +83,11 @@ pub(crate) enum Next {
 
 /// Where the committer finds events, in the order in which they were taken.
 pub(crate) trait Inbox {
-    /// The next one; waits for it until a deadline, if there is one.
-    fn next(&self, deadline: Option<Instant>) -> Next;
+    /// The next one; waits for it until a deadline.
+    fn next(&self, deadline: Instant) -> Next;
+
+    /// Takes what is there, until a batch has so many; says whether nothing more will come.
+    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool;
 
     /// Sleeps until a moment, but not longer than until somebody waits for an answer, [`ENOUGH`] are there, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.
@@ -157,19 +160,23 @@ impl Outbox for Entrance {
 }
 
 impl Inbox for Exit {
-    fn next(&self, deadline: Option<Instant>) -> Next {
-        let Some(deadline) = deadline else {
-            return match self.events.try_recv() {
-                Ok(waiting) => Next::Event(waiting),
-                Err(TryRecvError::Empty) => Next::Nothing,
-                Err(TryRecvError::Disconnected) => Next::Closed,
-            };
-        };
+    fn next(&self, deadline: Instant) -> Next {
         match self.events.recv_deadline(deadline) {
             Ok(waiting) => Next::Event(waiting),
             Err(RecvTimeoutError::Timeout) => Next::Nothing,
             Err(RecvTimeoutError::Disconnected) => Next::Closed,
         }
+    }
+
+    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {
+        while batch.len() < most {
+            match self.events.try_recv() {
+                Ok(waiting) => batch.push(waiting),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
+            }
+        }
+        false
     }
 
     fn doze(&self, until: Instant) {
