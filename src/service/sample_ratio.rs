@@ -19,7 +19,7 @@ pub const ALARM: f64 = 4.0;
 /// Decisions for a variation below which nothing is said of it.
 const ENOUGH: u64 = 100;
 
-type Known = HashMap<ExperimentKey, Shown, foldhash::fast::RandomState>;
+type Known = HashMap<ExperimentKey, Shown>;
 
 /// By experiment, since the start or since its definition changed.
 #[derive(Debug, Default)]
