@@ -230,6 +230,18 @@ fn without_keys_only_pages_of_this_machine_are_let_in() {
         assert_eq!((refused.status, refused.kind()), (403, "origin-refused"), "{method} {path}");
     }
     assert_eq!(site.client.get("/v1/experiments/hero")["status"], "running");
+    // A page whose name came to mean this machine says no origin where it only reads, as it is of the same.
+    for path in ["/v1/experiments/hero", "/v1/events", "/v1/backup"] {
+        let refused = send(&site.client, "GET", path, &[("host", "evil.example:8080")], &Value::Null);
+        assert_eq!((refused.status, refused.kind(), &refused.json["field"]), (403, "origin-refused", &json!("Host")));
+        assert_eq!(refused.json["given"], "\"evil.example:8080\"", "{path}");
+    }
+    let read = send(&site.client, "GET", "/v1/experiments/hero", &[("host", "localhost:3000")], &Value::Null);
+    assert_eq!(read.status, 200, "forwarded by something on this machine");
+    let (keyed, [admin, ..]) = keyed(&[]);
+    let named = [("host", "mabel.example"), ("x-api-key", admin.as_str())];
+    let read = send(&keyed.client, "GET", "/v1/experiments/hero", &named, &Value::Null);
+    assert_eq!(read.status, 200, "with keys every name is good");
 }
 
 #[test]
@@ -253,6 +265,12 @@ fn too_many_requests_are_told_when_to_come_back() {
     let ask_from = |address: &str| refused(&server.client, &[("x-forwarded-for", address)]);
     assert!(ask_from("192.0.2.1").is_some());
     assert!(ask_from("127.0.0.1").is_none(), "this machine is not limited");
+    // Each only once: it is not they that come too often.
+    let made_up = (0..200).map(|index| {
+        let lines = [("x-forwarded-for", &*format!("198.51.100.{index}")), ("x-forwarded-for", "192.0.2.2")];
+        send(&server.client, "POST", "/v1/decide", &lines, &ask).status
+    });
+    assert!(made_up.into_iter().any(|status| status == 429), "the proxy's own line says whose they are");
 }
 
 #[test]

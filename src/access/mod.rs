@@ -23,8 +23,8 @@ use crate::access::rate::{AddressLimit, TooOften};
 /// Who needs no key as long as none was ever made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// Whoever reaches the port, but for pages of other machines: a page that somebody visits must not reach into a server
-    /// that listens on that machine alone.
+    /// Whoever reaches the port, but for pages of other machines, under whatever name they reach it: a page that somebody visits
+    /// must not reach into a server that listens on that machine alone.
     Here,
     /// Whoever reaches the port, from any page.
     Everywhere,
@@ -55,6 +55,8 @@ pub struct Rates {
 pub struct Sender<'a> {
     /// The origin of the page, as a browser says it; what is no browser says none.
     pub origin: Option<&'a str>,
+    /// What the sender calls this server: its name, and a port.
+    pub host: Option<&'a str>,
     /// The other end of the connection.
     pub peer: Option<IpAddr>,
     /// What a proxy says in `X-Forwarded-For`.
@@ -81,6 +83,8 @@ pub enum Denied {
     Origin,
     /// Without keys, only pages of this machine are let in.
     OriginWithoutKeys,
+    /// Without keys, the server answers to names of this machine only.
+    HostWithoutKeys,
     /// The key is used too often; how many seconds to wait.
     KeyTooOften(u64),
     /// The address asks too often; how many seconds to wait.
@@ -123,7 +127,7 @@ impl Access {
     /// # Errors
     /// [`Denied`].
     pub fn admit(&self, key: Option<&str>, from: Sender<'_>) -> Result<Caller, Denied> {
-        let admitted = self.identify(key, from.origin);
+        let admitted = self.identify(key, from);
         if !matches!(&admitted, Ok(Caller::Holder(key)) if key.role >= Role::Write) {
             self.pace(from)?;
         }
@@ -164,14 +168,17 @@ impl Access {
         Some(address)
     }
 
-    fn identify(&self, key: Option<&str>, origin: Option<&str>) -> Result<Caller, Denied> {
+    fn identify(&self, key: Option<&str>, Sender { origin, host, .. }: Sender<'_>) -> Result<Caller, Denied> {
         if self.is_open() {
-            return match origin {
-                Some(origin) if self.open == Open::Here && !origin::is_of_this_machine(origin) => {
-                    Err(Denied::OriginWithoutKeys)
-                }
-                Some(_) | None => Ok(Caller::Anyone),
-            };
+            let here = self.open == Open::Here;
+            if here && origin.is_some_and(|origin| !origin::is_of_this_machine(origin)) {
+                return Err(Denied::OriginWithoutKeys);
+            }
+            // A page that was loaded from here says no origin where it only reads.
+            if here && host.is_some_and(|host| !origin::is_host_of_this_machine(host)) {
+                return Err(Denied::HostWithoutKeys);
+            }
+            return Ok(Caller::Anyone);
         }
         let key = self.keys.find(key.ok_or(Denied::NoKey)?).ok_or(Denied::UnknownKey)?;
         match origin {

@@ -22,19 +22,34 @@ pub(crate) fn is_origin(text: &str) -> bool {
 
 /// Whether a page comes from the machine that shows it.
 pub(crate) fn is_of_this_machine(origin: &str) -> bool {
-    let Some((_, host, _)) = parts(origin) else { return false };
+    parts(origin).is_some_and(|(_, host, _)| names_this_machine(host))
+}
+
+/// Whether whoever asks calls the server by a name that means its own machine wherever it is read, as a `Host` has it. A name that
+/// somebody else gives out may come to mean this machine once a page was loaded under it (DNS rebinding), and then the page asks
+/// as if it were of the server itself.
+pub(crate) fn is_host_of_this_machine(host: &str) -> bool {
+    names_this_machine(host_and_port(host).0)
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
     let is_loopback = |address: &str| address.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-    host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || is_loopback(host)
+    host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || is_loopback(&host)
 }
 
 fn parts(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))?;
+    let (host, port) = host_and_port(rest);
+    Some((scheme, host, port))
+}
+
+fn host_and_port(text: &str) -> (&str, Option<&str>) {
     // The colons within an IPv6 address are not the port's.
-    let port_at = rest.rfind(':').filter(|at| !rest[*at..].contains(']'));
-    Some(match port_at {
-        Some(at) => (scheme, &rest[..at], Some(&rest[at + 1..])),
-        None => (scheme, rest, None),
-    })
+    match text.rfind(':').filter(|at| !text[*at..].contains(']')) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +97,16 @@ mod tests {
         }
         for elsewhere in ["null", "https://localhost.example", "http://127.0.0.1.example", "http://10.0.0.1", ""] {
             assert!(!is_of_this_machine(elsewhere), "{elsewhere}");
+        }
+        for here in
+            ["localhost:8080", "LocalHost", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]", "a.localhost:1"]
+        {
+            assert!(is_host_of_this_machine(here), "{here}");
+        }
+        for elsewhere in
+            ["evil.example:8080", "localhost.example", "127.0.0.1.example:80", "10.0.0.1:8080", "[::2]:1", ""]
+        {
+            assert!(!is_host_of_this_machine(elsewhere), "{elsewhere}");
         }
     }
 }

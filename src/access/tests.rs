@@ -17,6 +17,18 @@ fn page(origin: &str) -> Sender<'_> {
 }
 
 #[test]
+fn without_keys_only_names_of_this_machine_are_answered() {
+    let named = |host| Sender { host: Some(host), ..Sender::default() };
+    let here = Access::new(Keys::in_memory(), Open::Here, Rates::default());
+    assert!(here.admit(None, named("localhost:8080")).is_ok() && here.admit(None, Sender::default()).is_ok());
+    assert_eq!(here.admit(None, named("evil.example")).err(), Some(Denied::HostWithoutKeys));
+    let everywhere = Access::new(Keys::in_memory(), Open::Everywhere, Rates::default());
+    assert!(everywhere.admit(None, named("mabel.example")).is_ok());
+    let (_, text) = here.keys().create(wanted(Role::Admin), AT).expect("made");
+    assert!(here.admit(Some(&text), named("mabel.example")).is_ok(), "whoever has a key is no stranger's page");
+}
+
+#[test]
 fn a_key_is_found_by_its_text_and_by_nothing_like_it() {
     let keys = Keys::in_memory();
     let (key, text) = keys.create(wanted(Role::Admin), AT).expect("made");
@@ -142,7 +154,7 @@ fn whose_request_it_is() {
     let addresses = Some(AddressLimit::new(std::num::NonZeroU32::MIN));
     let access = Access::new(Keys::in_memory(), Open::Here, Rates { addresses, trusted });
     let address = |peer: &str, forwarded: Option<&str>| {
-        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, origin: None };
+        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, ..Sender::default() };
         access.address(from).expect("an address").to_string()
     };
     assert_eq!(address("192.0.2.1", Some("192.0.2.9")), "192.0.2.1", "nobody to be believed");
@@ -152,7 +164,7 @@ fn whose_request_it_is() {
     assert_eq!(address("10.1.1.1", Some("who, 10.2.2.2")), "10.2.2.2");
     assert_eq!(address("10.1.1.1", None), "10.1.1.1");
     let ask = |peer: &str, forwarded: Option<&str>| {
-        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, origin: None };
+        let from = Sender { peer: Some(peer.parse().expect("an address")), forwarded, ..Sender::default() };
         (0..1_000).find_map(|_| access.admit(None, from).err())
     };
     assert_eq!(ask("192.0.2.1", None), Some(Denied::AddressTooOften(1)));

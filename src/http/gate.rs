@@ -1,13 +1,17 @@
 //! The gate before every address: which methods it takes, who asks, whether a page of another origin may. What it refuses no
 //! handler sees.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR};
+use actix_web::http::header::{
+    ALLOW, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR,
+};
+use actix_web::http::uri::Authority;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::rt::task::yield_now;
@@ -155,14 +159,32 @@ fn access(request: &HttpRequest) -> &Access {
 }
 
 fn let_in(access: &Access, key: Option<&str>, head: &RequestHead) -> Result<Caller, Problem> {
-    // What is no text is no origin that any key has.
-    let header = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let forwarded = list(&head.headers, X_FORWARDED_FOR);
     let from = Sender {
-        origin: header(ORIGIN),
+        origin: head.headers.get(ORIGIN).map(text),
+        // Looked at only where there are no keys.
+        host: access.is_open().then(|| host(head)).flatten(),
         peer: head.peer_addr.map(|peer| peer.ip()),
-        forwarded: header(X_FORWARDED_FOR),
+        forwarded: forwarded.as_deref(),
     };
-    access.admit(key, from).map_err(|denied| problem(denied, from.origin.unwrap_or_default()))
+    access.admit(key, from).map_err(|denied| problem(denied, &from))
+}
+
+/// What is no text is no origin that any key has, no address, and no name.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
+
+/// A header whose lines are one list (RFC 9110, section 5.3): a proxy may add a line of its own to the one that came.
+fn list(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    let mut lines = headers.get_all(name).map(text);
+    let first = Cow::Borrowed(lines.next()?);
+    Some(lines.fold(first, |list, line| format!("{list},{line}").into()))
+}
+
+/// What a request calls this server: in its address, where HTTP/2 and proxies have it, or else in `Host` (RFC 9112, section 3.2.2).
+fn host(head: &RequestHead) -> Option<&str> {
+    head.uri.authority().map(Authority::as_str).or_else(|| head.headers.get(HOST).map(text))
 }
 
 /// The key that a request brings, but for its body.
@@ -200,7 +222,7 @@ pub(crate) fn role_problem(role: Role, needed: Role, what: &str) -> Problem {
     Problem { field: Some(("key".into(), role.to_string(), above)), ..Problem::new(Kind::RoleRequired, detail) }
 }
 
-fn problem(denied: Denied, origin: &str) -> Problem {
+fn problem(denied: Denied, from: &Sender<'_>) -> Problem {
     const SENT: &str = "`Authorization: Bearer KEY` or `X-API-Key: KEY`; to decide, activate, reward and track also \
                         `?key=KEY`, or `key` in the body";
     match denied {
@@ -209,15 +231,23 @@ fn problem(denied: Denied, origin: &str) -> Problem {
         Denied::KeyTooOften(seconds) => too_often("this key is", seconds),
         Denied::AddressTooOften(seconds) => too_often("requests of this address are", seconds),
         Denied::Origin => {
-            Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), "an origin that the key is for")
+            let given = format!("{:?}", from.origin.unwrap_or_default());
+            Problem::field(Kind::OriginRefused, "Origin", given, "an origin that the key is for")
         }
         Denied::OriginWithoutKeys => {
-            let allowed = "a page of this machine, as this server has no keys yet: `mabel keys create` makes one, or it can \
-                           be started with --insecure";
-            Problem::field(Kind::OriginRefused, "Origin", format!("{origin:?}"), allowed)
+            let (given, allowed) = (from.origin.unwrap_or_default(), format!("a page of this machine, {NO_KEYS}"));
+            Problem::field(Kind::OriginRefused, "Origin", format!("{given:?}"), allowed)
+        }
+        Denied::HostWithoutKeys => {
+            let (given, allowed) =
+                (from.host.unwrap_or_default(), format!("localhost or a loopback address, {NO_KEYS}"));
+            Problem::field(Kind::OriginRefused, "Host", format!("{given:?}"), allowed)
         }
     }
 }
+
+const NO_KEYS: &str =
+    "as this server has no keys yet: `mabel keys create` makes one, or it can be started with --insecure";
 
 fn too_often(what: &str, seconds: u64) -> Problem {
     let detail = format!("{what} limited; try again in {seconds} s");

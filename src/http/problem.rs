@@ -65,7 +65,7 @@ kinds! {
         "`allowed` says which roles do. Keys of pages can be read by everybody, and may do little.";
     /// The page may not use the key, or none.
     OriginRefused = 403 "origin-refused", "Pages of this origin may not do this",
-        "The key is for other origins; or the server has no keys yet, and lets in pages of its own machine only. Make a key with this origin.";
+        "The key is for other origins; or the server has no keys yet, and lets in pages of its own machine only, under a name of it: `localhost` or a loopback address. Make a key with this origin.";
     /// A limit of requests a second.
     TooManyRequests = 429 "too-many-requests", "There are too many requests",
         "The key's `rate`, or the server's limit for an address, is used up. Send it again after as many seconds as `Retry-After` says; a batch is one request.";
