@@ -92,8 +92,9 @@ const OUTSIDE: &[Outside] = &[
     ),
     outside(
         "futures-util",
-        &["src/http/lines", "src/http/events", "src/http/body", "src/http/front"],
-        "bodies that are read as they come, one that is written as it is read, and the futures of what is in front of the router",
+        &["src/http/lines", "src/http/events", "src/http/body", "src/http/front", "src/service/committer/queue"],
+        "bodies that are read as they come, one that is written as it is read, the futures of what is in front of the router, and a commit that \
+         several wait for",
     ),
     outside(
         "getrandom",

@@ -160,13 +160,19 @@ fn a_receipt_keeps_its_variation_and_a_decision_id_its_answer() {
     let once = site.decide(named.clone());
     assert_eq!(once["decision_id"], "page-view-17");
     assert_eq!(site.decide(named.clone()), once, "within a minute the same answer, receipt and all");
-    site.settled(4);
+    let theirs = site.decide(json!({"experiment": "hero", "decision_id": "page-view-17", "visitor": "somebody"}));
+    assert_ne!(
+        (&theirs["visitor"], &theirs["receipt"]),
+        (&once["visitor"], &once["receipt"]),
+        "an id is its visitor's"
+    );
+    site.settled(5);
     site.clock.set(START + Span::SECOND.times(61));
     let later = site.decide(named);
     assert_eq!(later["variation"], once["variation"], "the id seeds the draw");
     assert_ne!(later["receipt"], once["receipt"], "a new exposure");
     let receipt = later["receipt"].clone();
-    assert_eq!(site.settled(5)["totals"]["exposures"], 5, "repeats and sticky answers are not recorded again");
+    assert_eq!(site.settled(6)["totals"]["exposures"], 6, "repeats and sticky answers are not recorded again");
     for index in 0..64 {
         site.client.post("/v1/reward", &json!({"receipt": receipt, "value": 0, "reward_id": format!("r{index}")}));
     }

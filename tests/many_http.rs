@@ -192,6 +192,11 @@ fn what_is_sent_twice_under_one_key_counts_once() {
     let (first, second, other) = (decide("a"), decide("a"), decide("b"));
     assert_eq!((&first, &first["decision_id"]), (&second, &json!("a")));
     assert_ne!(first["receipt"], other["receipt"]);
+    let list = || {
+        let body = json!({"experiments": ["hero"]}).to_string();
+        site.client.with_headers("POST", "/v1/decide", &body, &[("idempotency-key", "c")]).2
+    };
+    assert_eq!(list(), list(), "whoever brings no id is the same all the same");
     let reward = |body: Value, key: &str| {
         site.client.with_headers("POST", "/v1/reward", &body.to_string(), &[("idempotency-key", key)]).2
     };

@@ -59,7 +59,7 @@ struct DecideBody<'a> {
     /// Of an earlier decision for this visitor: stay with its variation.
     #[schema(value_type = Option<String>)]
     receipt: Option<Text<'a>>,
-    /// The site's own id of the decision, 1 to 256 bytes; minted if absent. The same within 60 seconds gets the same answer.
+    /// The site's own id of the decision, 1 to 256 bytes; minted if absent. The same for the same visitor within 60 seconds gets the same answer.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     decision_id: Option<Text<'a>>,
     /// Say how the decision came about; records nothing and gives no receipt.
@@ -226,6 +226,7 @@ fn of<'q>(
     Query {
         experiment,
         visitor: body.visitor.as_ref().map(|Text(text)| &**text),
+        minted: false,
         context: &body.context.0,
         exclude,
         defer: body.defer,

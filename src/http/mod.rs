@@ -169,13 +169,15 @@ fn serve(
 /// How soon a change that somebody else makes to a file is seen.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Sees keys that the command line makes or revokes and a certificate that is replaced, and forgets addresses that are quiet.
+/// Sees keys that the command line makes or revokes and a certificate that is replaced, and forgets addresses that are quiet and answers
+/// that are not repeated any more.
 /// On the thread that only starts and stops: it reads small files.
 async fn keep_up(service: Arc<Service>, access: Arc<Access>, certificate: Option<Arc<Certificate>>) {
     let mut ticks = actix_web::rt::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
         access.sweep();
+        service.sweep();
         match access.keys().refresh() {
             Ok(None) => {}
             Ok(Some(seen)) => {

@@ -23,7 +23,7 @@ use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::{Draft, Memory};
 pub use crate::service::committer::queue::Pending;
 pub(crate) use crate::service::committer::queue::{
-    Beside, Committed, Due, Exit, Inbox, Jobs, Next, Queue, Told, Waiting,
+    Beside, Committed, Due, Exit, Inbox, Jobs, Next, Queue, SharedPending, Told, Waiting,
 };
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;

@@ -15,7 +15,7 @@ use crate::engine::event::Event;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
-use crate::service::committer::{Beside, Pending};
+use crate::service::committer::{Beside, SharedPending};
 use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
@@ -28,6 +28,8 @@ pub struct Query<'a> {
     pub experiment: &'a str,
     /// The visitor; minted if absent.
     pub visitor: Option<&'a str>,
+    /// Whether the visitor was minted for this very request, and so does not tell it from a repeat.
+    pub minted: bool,
     /// Attributes.
     pub context: &'a Context<'a>,
     /// Variations not to be shown.
@@ -52,6 +54,7 @@ impl<'a> Query<'a> {
         Self {
             experiment,
             visitor,
+            minted: false,
             context,
             exclude: &[],
             defer: false,
@@ -124,11 +127,12 @@ pub struct Answer {
     pub known: Option<Context<'static>>,
 }
 
-/// An answer, and its exposure's commit where the definition wants it awaited.
+/// An answer, and its exposure's commit where the definition wants it awaited: by everybody who is given the answer.
+#[derive(Clone)]
 pub struct Decided {
     /// The answer.
     pub answer: Arc<Answer>,
-    pending: Option<Pending>,
+    pending: Option<SharedPending>,
     /// Whether the answer holds only if no other request of the visitor was first.
     assigns: bool,
 }
@@ -162,14 +166,7 @@ impl Service {
         };
         // An answer of the last minute must not outlive its experiment.
         self.engine.experiment(query.experiment)?;
-        let (mut pending, mut assigns) = (None, false);
-        let answer = self.recent.get_or_decide(query.experiment, decision_id, now, || {
-            let decided = self.decide_knowing(query, now)?;
-            (pending, assigns) = (decided.pending, decided.assigns);
-            let keep = decided.answer.receipt.is_some();
-            Ok((decided.answer, keep))
-        })?;
-        Ok(Decided { answer, pending, assigns })
+        self.recent.get_or_decide(query, decision_id, now, || self.decide_knowing(query, now))
     }
 
     fn decide_at(
@@ -278,7 +275,7 @@ impl Service {
         let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
-            Some(event) if awaited => self.queue.submit_with(event, beside).map(Some),
+            Some(event) if awaited => self.queue.submit_with(event, beside).map(|pending| Some(pending.shared())),
             Some(event) => self.queue.offer(event, beside).map(|()| None),
         };
         match offered {

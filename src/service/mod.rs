@@ -207,6 +207,11 @@ impl Service {
         }
     }
 
+    /// Forgets what has no meaning any more; to be called every second or so.
+    pub fn sweep(&self) {
+        self.recent.sweep(self.clock.now());
+    }
+
     /// The state.
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {

@@ -1,4 +1,5 @@
-//! Answers of the last minute, by the caller's own decision id: a repeated request gets the same answer and counts once.
+//! Answers of the last minute, by experiment, visitor and the caller's own decision id: a repeated request gets the same answer, once it
+//! holds, and counts once. Of another visitor an id is another's: whoever knows one must not be handed what is somebody else's.
 //!
 //! Sixteen locks, taken only by requests that bring a `decision_id`, and held while one of them is decided, so that of two
 //! at once the second finds the first's answer.
@@ -7,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{Span, Timestamp};
-use crate::service::decide::Answer;
+use crate::service::decide::{Answer, Decided, Query};
 
 /// How long an answer is repeated.
 const KEPT: Span = Span::from_millis(60_000);
@@ -21,8 +22,8 @@ pub(crate) struct Recent {
 
 #[derive(Default)]
 struct Shard {
-    answers: HashMap<Box<str>, (Timestamp, Arc<Answer>)>,
-    order: VecDeque<(Timestamp, Box<str>)>,
+    answers: HashMap<Arc<str>, Decided>,
+    order: VecDeque<(Timestamp, Arc<str>)>,
 }
 
 impl Recent {
@@ -30,35 +31,47 @@ impl Recent {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// The answer given for this id within the last minute, or a new one. What `decide` does not want repeated (an answer
-    /// that was not recorded) it marks by `false`.
+    /// What was decided for this id within the last minute, or a new decision. What is not recorded is not repeated.
     pub(crate) fn get_or_decide<E>(
         &self,
-        experiment: &str,
+        query: &Query<'_>,
         decision_id: &str,
         now: Timestamp,
-        decide: impl FnOnce() -> Result<(Arc<Answer>, bool), E>,
-    ) -> Result<Arc<Answer>, E> {
-        let key = key(experiment, decision_id);
+        decide: impl FnOnce() -> Result<Decided, E>,
+    ) -> Result<Decided, E> {
+        let key = key(query, decision_id);
         let mut shard = self.shard(&key);
         shard.forget(now);
-        if let Some((_, answer)) = shard.answers.get(&key) {
-            return Ok(Arc::clone(answer));
+        if let Some(decided) = shard.answers.get(&key) {
+            return Ok(decided.clone());
         }
-        let (answer, keep) = decide()?;
-        if keep {
-            shard.order.push_back((now, key.clone()));
-            shard.answers.insert(key, (now, Arc::clone(&answer)));
+        let decided = decide()?;
+        if decided.answer.receipt.is_some() {
+            shard.order.push_back((now, Arc::clone(&key)));
+            shard.answers.insert(key, decided.clone());
         }
-        Ok(answer)
+        Ok(decided)
     }
-}
 
-impl Recent {
-    /// Forgets an answer that turned out not to be recorded.
-    pub(crate) fn forget(&self, experiment: &str, decision_id: &str) {
-        let key = key(experiment, decision_id);
-        self.shard(&key).answers.remove(&key);
+    /// Forgets an answer that turned out not to be recorded, but not one that came after it.
+    pub(crate) fn forget(&self, query: &Query<'_>, decision_id: &str, answer: &Arc<Answer>) {
+        let key = key(query, decision_id);
+        let mut shard = self.shard(&key);
+        if shard.answers.get(&key).is_some_and(|decided| Arc::ptr_eq(&decided.answer, answer)) {
+            shard.answers.remove(&key);
+        }
+    }
+
+    /// Forgets what is older than a minute; to be called every second or so, since nobody may ask for it again.
+    pub(crate) fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).answers.len()).sum()
     }
 
     fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
@@ -67,8 +80,10 @@ impl Recent {
     }
 }
 
-fn key(experiment: &str, decision_id: &str) -> Box<str> {
-    format!("{experiment}\0{decision_id}").into()
+/// Neither a key nor a visitor's id has a control character.
+fn key(query: &Query<'_>, decision_id: &str) -> Arc<str> {
+    let visitor = query.visitor.filter(|_| !query.minted).unwrap_or_default();
+    format!("{}\0{visitor}\0{decision_id}", query.experiment).into()
 }
 
 impl Shard {

@@ -5,6 +5,7 @@ mod concurrent;
 mod corrections;
 mod faults;
 mod power_cut;
+mod repeats;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -47,8 +47,8 @@ pub(super) async fn several(
     let minted = (body.visitor.is_none() && body.consent != Some(false)).then(|| service.mint_visitor());
     let shared = of(body, "", &exclude, otherwise);
     let visitor = shared.visitor.or(minted.as_deref());
-    let queries: Vec<Query<'_>> =
-        keys.iter().map(|experiment| Query { experiment, visitor, ..shared.clone() }).collect();
+    let shared = Query { visitor, minted: minted.is_some(), ..shared };
+    let queries: Vec<Query<'_>> = keys.iter().map(|experiment| Query { experiment, ..shared.clone() }).collect();
     let answers = service.decide_all(&queries).await;
     let takes_part = |answer: &Result<Arc<Answer>, NoExperiment>| match answer {
         Ok(answer) => match answer.why {

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
 use crate::engine::event::Event;
@@ -291,6 +293,9 @@ impl<O: Outbox> Queue<O> {
 /// A commit under way.
 pub struct Pending(oneshot::Receiver<Result<Committed, CommitError>>);
 
+/// One that several wait for.
+pub(crate) type SharedPending = Shared<BoxFuture<'static, Result<Told, CommitError>>>;
+
 impl Pending {
     /// Waits for it.
     ///
@@ -298,6 +303,11 @@ impl Pending {
     /// If it could not be recorded: then nothing was.
     pub async fn done(self) -> Result<Told, CommitError> {
         self.committed().await.map(|committed| committed.told)
+    }
+
+    /// The same for several.
+    pub(crate) fn shared(self) -> SharedPending {
+        self.done().boxed().shared()
     }
 
     /// The same, and what was recorded.

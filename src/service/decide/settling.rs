@@ -68,7 +68,7 @@ impl Service {
             attempt += 1;
             let Decided { answer, pending, assigns } = decided;
             let Some(pending) = pending else { return Ok(answer) };
-            let error = match pending.done().await {
+            let error = match pending.await {
                 Ok(judgement) if !assigns || judgement.outcome == Outcome::Recorded => return Ok(answer),
                 // Another request of the visitor was first: its assignment is there now.
                 Ok(_) if attempt < ATTEMPTS => None,
@@ -77,7 +77,7 @@ impl Service {
             };
             // What was not recorded must not be repeated as if it were.
             if let Some(decision_id) = query.decision_id {
-                self.recent.forget(query.experiment, decision_id);
+                self.recent.forget(query, decision_id, &answer);
             }
             if let Some(error) = error {
                 return Ok(Arc::new(fallen_back(&answer, query, &error)));

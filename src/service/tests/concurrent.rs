@@ -84,6 +84,7 @@ impl Site {
             let query = Query {
                 experiment: KEYS[usize::try_from(draw(2, 4)).expect("small")],
                 visitor: Some(&visitor),
+                minted: false,
                 context: &context,
                 exclude: &[],
                 defer: draw(3, 4) == 0,
