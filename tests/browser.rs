@@ -161,6 +161,19 @@ fn where_there_is_no_local_storage_a_cookie_is_kept() {
 
 #[test]
 #[ignore = "needs node, npm packages and Chromium; scripts/test runs it"]
+fn a_tab_without_room_takes_no_consent_from_others_and_a_withdrawal_does() {
+    let (_, seen) = play("tabs");
+    let (before, crowded, withdrawn) = (&seen["before"], &seen["crowded"], &seen["withdrawn"]);
+    assert!(before.is_string() && crowded["visitor"] == *before, "{seen}");
+    assert_eq!((list(crowded, "cookies").len(), list(crowded, "origins").len()), (1, 0), "the cookie is in its place");
+    assert_eq!(
+        (&withdrawn["visitor"], &withdrawn["cookies"], &withdrawn["origins"]),
+        (&json!(null), &json!([]), &json!([]))
+    );
+}
+
+#[test]
+#[ignore = "needs node, npm packages and Chromium; scripts/test runs it"]
 fn payloads_are_texts_and_scripts_always_get_an_answer() {
     let markup = "<img src=x onerror=alert(1)>";
     let payload = json!({"headline": markup, "link": " java\nscript:alert(1)", "label": {"not": "a text"}});

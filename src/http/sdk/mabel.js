@@ -68,19 +68,20 @@
       if (!granted) return;
       const stored = attempt(() => localStorage.setItem(NAME, JSON.stringify(memory)) ?? true);
       if (stored) return;
-      attempt(() => localStorage.removeItem(NAME));
       // A cookie has little room: what expires first stays behind.
       const receipts = Object.entries(memory.receipts);
       let text;
       do text = encodeURIComponent(JSON.stringify({ ...memory, receipts: Object.fromEntries(receipts) }));
       while (text.length > COOKIE_MAX && receipts.pop());
       attempt(() => setCookie(text, 31536000));
+      // Last, so that other tabs, which hear of this alone, find the cookie.
+      attempt(() => localStorage.removeItem(NAME));
     };
     const forget = () => {
       granted = false;
       memory = { receipts: {} };
-      attempt(() => localStorage.removeItem(NAME));
       attempt(() => setCookie("", 0));
+      attempt(() => localStorage.removeItem(NAME));
     };
     const consent = (agreed) => {
       if (!agreed) return forget();
@@ -88,9 +89,9 @@
       read().visitor = visitor ?? memory.visitor ?? mint();
       write();
     };
-    // Consent that is withdrawn in one tab is withdrawn in all.
-    addEventListener("storage", (event) => {
-      if ((event.key === NAME || event.key === null) && !event.newValue) forget();
+    // Consent that is withdrawn in one tab is withdrawn in all, but where there was no room any more there is a cookie instead.
+    addEventListener("storage", ({ key, newValue }) => {
+      if ((key === NAME || key === null) && !newValue && !attempt(getCookie)) forget();
     });
 
     // As text/plain, which needs no preflight, and so one way there and back less.

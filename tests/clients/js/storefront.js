@@ -189,6 +189,31 @@ const scenarios = {
     return { first, again, kept, withdrawn: await stored(page) };
   },
 
+  // One tab finds no room any more, and another hears of it; then the other one withdraws.
+  async tabs() {
+    const page = await arrive();
+    await agree(page);
+    await opened(page);
+    const other = await page.context().newPage();
+    await opened(other);
+    const visitor = (tab) => tab.evaluate(() => window.mabel.visitor);
+    const before = await visitor(other);
+    await page.evaluate(() => {
+      Storage.prototype.setItem = () => {
+        throw new DOMException('no room', 'QuotaExceededError');
+      };
+      window.mabel.consent(true);
+    });
+    await sleep(300);
+    const crowded = { visitor: await visitor(other), ...(await stored(other)) };
+    await other.evaluate(() => {
+      window.mabel.consent(true);
+      window.mabel.consent(false);
+    });
+    await sleep(300);
+    return { before, crowded, withdrawn: { visitor: (await visitor(page)) ?? null, ...(await stored(page)) } };
+  },
+
   // What a payload may not do to a page, and what scripts of the page are told.
   async scripts() {
     const page = await arrive();
