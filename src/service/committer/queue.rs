@@ -366,6 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn as_much_is_taken_as_a_batch_has_room_for_and_the_end_is_told_when_all_of_it_is() {
+        let (queue, exit) = Queue::bounded(9, Arc::default());
+        for _ in 0..5 {
+            assert!(queue.offer(event(), None).is_ok());
+        }
+        let mut batch = Vec::new();
+        assert!(!exit.take(&mut batch, 3) && batch.len() == 3);
+        queue.stop();
+        assert!(!exit.take(&mut batch, 4) && batch.len() == 4, "one is still there");
+        assert!(exit.take(&mut batch, 9) && batch.len() == 5);
+    }
+
+    #[test]
     fn exposures_wake_nobody_until_enough_are_there_and_whoever_waits_wakes_at_once() {
         let (queue, exit) = Queue::bounded(2 * ENOUGH, Arc::default());
         for _ in 1..ENOUGH {
