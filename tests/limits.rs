@@ -40,7 +40,7 @@ fn exchange(site: &Site, request: &str) -> String {
 }
 
 fn post(path: &str, body: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: mabel\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 #[track_caller]
@@ -56,15 +56,15 @@ fn expect(answer: &str, status: u16, kind: &str) {
 #[test]
 fn what_is_too_long_too_deep_or_too_many_is_refused() {
     let site = Site::new();
-    let long_line = format!("GET /{} HTTP/1.1\r\nhost: mabel\r\n\r\n", "a".repeat(140_000));
+    let long_line = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(140_000));
     expect(&exchange(&site, &long_line), 431, "");
-    let long_header = format!("GET /healthz HTTP/1.1\r\nhost: mabel\r\nx-a: {}\r\n\r\n", "a".repeat(140_000));
+    let long_header = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-a: {}\r\n\r\n", "a".repeat(140_000));
     expect(&exchange(&site, &long_header), 431, "");
-    let many_headers = format!("GET /healthz HTTP/1.1\r\nhost: mabel\r\n{}\r\n", "x-a: b\r\n".repeat(96));
+    let many_headers = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x-a: b\r\n".repeat(96));
     expect(&exchange(&site, &many_headers), 431, "");
     expect(&exchange(&site, &post("/v1/decide", &" ".repeat((1 << 20) + 1))), 413, "body-too-large");
     let chunks = "10000\r\n".to_owned() + &"a".repeat(65_536) + "\r\n";
-    let chunked = "POST /v1/decide HTTP/1.1\r\nhost: mabel\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = "POST /v1/decide HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     expect(&exchange(&site, &(chunked.to_owned() + &chunks.repeat(17) + "0\r\n\r\n")), 413, "body-too-large");
     for (path, deep) in [
         ("/v1/decide", r#"{"requests":["#.repeat(50_000)),
@@ -99,20 +99,20 @@ fn who_sends_slowly_is_not_waited_for() {
     let mut slow_head = connect(&site);
     slow_head.write_all(b"POST /v1/decide HTTP/1.1\r\nhost:").expect("sent");
     let mut idle = connect(&site);
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: mabel\r\n\r\n").expect("sent");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     expect(&rest(&mut silent), 408, "");
     expect(&rest(&mut slow_head), 408, "");
     expect(&rest(&mut idle), 200, "");
     let site = Site::within(Limits { body: short, ..Limits::default() });
     let mut slow_body = connect(&site);
-    slow_body.write_all(b"POST /v1/decide HTTP/1.1\r\nhost: mabel\r\ncontent-length: 10\r\n\r\n{").expect("sent");
+    slow_body.write_all(b"POST /v1/decide HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{").expect("sent");
     expect(&rest(&mut slow_body), 408, "body-too-slow");
 }
 
 #[test]
 fn connections_beyond_the_most_wait_for_their_turn() {
     let site = Site::within(Limits { connections: 2, ..Limits::default() });
-    let ask = b"GET /healthz HTTP/1.1\r\nhost: mabel\r\n\r\n";
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut kept: Vec<TcpStream> = (0..2).map(|_| connect(&site)).collect();
     let mut answer = [0; 12];
     for stream in &mut kept {
