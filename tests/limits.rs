@@ -40,7 +40,10 @@ fn exchange(site: &Site, request: &str) -> String {
 }
 
 fn post(path: &str, body: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[track_caller]
@@ -64,7 +67,8 @@ fn what_is_too_long_too_deep_or_too_many_is_refused() {
     expect(&exchange(&site, &many_headers), 431, "");
     expect(&exchange(&site, &post("/v1/decide", &" ".repeat((1 << 20) + 1))), 413, "body-too-large");
     let chunks = "10000\r\n".to_owned() + &"a".repeat(65_536) + "\r\n";
-    let chunked = "POST /v1/decide HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked =
+        "POST /v1/decide HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     expect(&exchange(&site, &(chunked.to_owned() + &chunks.repeat(17) + "0\r\n\r\n")), 413, "body-too-large");
     for (path, deep) in [
         ("/v1/decide", r#"{"requests":["#.repeat(50_000)),
