@@ -49,14 +49,21 @@ const IN_TESTS: &[&str] = &["(tests)"];
 const TERMINAL: &[&str] = &["src/cli", "src/config", "src/main", "simulations"];
 const WIRE: &[&str] = &["src/http", "src/cli", "src/config", "simulations", "src/access/file"];
 const OTLP: &[&str] = &["src/telemetry/otlp"];
+const FRONT_WHY: &str = "what stands in front of the framework's router";
 const OTLP_WHY: &str = "how spans are written and sent is known in one place";
 const DRAWN: &[&str] = &["src/posterior", "src/policy", "src/cli", "simulations"];
 
 /// Every dependency of Cargo.toml, in its order.
 const OUTSIDE: &[Outside] = &[
     outside("actix-web", &["src/http"], "the web framework can be exchanged: use cases live in service"),
-    outside("actix-http", &["src/http/front", "src/http/gate/tests"], "what is in front of the framework's router"),
-    outside("actix-service", &["src/http/front", "src/http/gate/tests"], "how the two are put together"),
+    outside("actix-http", &["src/http/front", "src/http/direct", "src/http/listen", "src/http/gate/tests"], FRONT_WHY),
+    outside("actix-server", &["src/http/listen"], "connections are taken in one place"),
+    outside(
+        "actix-service",
+        &["src/http/front", "src/http/direct", "src/http/listen", "src/http/gate/tests"],
+        FRONT_WHY,
+    ),
+    outside("actix-tls", &["src/http/listen"], "connections are taken in one place"),
     outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside(
         "arc-swap",
@@ -92,7 +99,14 @@ const OUTSIDE: &[Outside] = &[
     ),
     outside(
         "futures-util",
-        &["src/http/lines", "src/http/events", "src/http/body", "src/http/front", "src/service/committer/queue"],
+        &[
+            "src/http/lines",
+            "src/http/events",
+            "src/http/body",
+            "src/http/front",
+            "src/http/direct",
+            "src/service/committer/queue",
+        ],
         "bodies that are read as they come, one that is written as it is read, the futures of what is in front of the router, and a commit that \
          several wait for",
     ),
@@ -102,6 +116,7 @@ const OUTSIDE: &[Outside] = &[
         "randomness of the system enters once, as a secret and a seed; and API keys are made of it",
     ),
     outside("governor", &["src/access/rate"], "how often, in one place"),
+    outside("httparse", &["src/http/direct/request"], "heads are parsed in one place"),
     outside("indicatif", &["simulations", "src/cli"], "a library prints nothing"),
     outside("ipnet", &["src/access", "src/config"], "which proxies say whose request it is"),
     outside(

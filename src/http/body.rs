@@ -32,6 +32,12 @@ pub(crate) const MAX_NAME_BYTES: usize = 64;
 /// The bytes of a body. Any content type is taken: `sendBeacon` sends `text/plain`.
 pub(crate) struct Body(pub(crate) Bytes);
 
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl FromRequest for Body {
     type Error = Problem;
     type Future = Reading;
@@ -101,11 +107,13 @@ impl Future for Reading {
         }
         let most = self.most;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
-        timer.as_mut().poll(context).map(|()| {
-            let detail = format!("a body must be here within {} s", most.as_secs());
-            Err(Problem::new(Kind::BodyTooSlow, detail))
-        })
+        timer.as_mut().poll(context).map(|()| Err(too_slow(most)))
     }
+}
+
+/// What is said of a body that is not here in time.
+pub(crate) fn too_slow(most: Duration) -> Problem {
+    Problem::new(Kind::BodyTooSlow, format!("a body must be here within {} s", most.as_secs()))
 }
 
 /// Parses a body. The happy path pays nothing for good messages: only what failed is parsed again with its path.
@@ -127,6 +135,11 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Proble
         problem.field = at_fault(path, message.split(" at line ").next().unwrap_or(&message));
         problem
     })
+}
+
+/// Writes a body, or a part of one.
+pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
 }
 
 /// The field, what was given and what is allowed, out of what serde says; nothing where the body is no JSON.

@@ -4,10 +4,11 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN, VARY,
 };
 
+use crate::http::head::Head;
 use crate::http::roles::Row;
 
 /// Headers that pages may send.
@@ -18,8 +19,8 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("etag, retry-after
 const MAX_AGE_SECONDS: &str = "7200";
 
 /// Whether a browser asks before it sends.
-pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+pub(crate) fn is_preflight(head: &dyn Head) -> bool {
+    [ORIGIN, ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| head.value(name).is_some())
 }
 
 /// The answer to it, without the origin, which every answer has.
@@ -31,12 +32,25 @@ pub(crate) fn preflight(rows: &[&'static Row]) -> HttpResponse {
         .finish()
 }
 
-/// Lets the page read an answer, a refusal as well: it says what is wrong. Cookies are not asked for, so that nobody acts in a
+/// What lets the page read an answer, a refusal as well: it says what is wrong. Cookies are not asked for, so that nobody acts in a
 /// visitor's name.
+pub(crate) fn lines(origin: HeaderValue) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS),
+        (VARY, HeaderValue::from_static("Origin")),
+    ]
+}
+
+/// Lets the page read an answer.
 pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-    headers.append(VARY, HeaderValue::from_static("Origin"));
+    for (name, value) in lines(origin) {
+        if name == VARY {
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// What an address takes.

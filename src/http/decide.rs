@@ -5,10 +5,8 @@ mod many;
 mod quick;
 pub(crate) mod shape;
 
-pub(crate) use crate::http::decide::answer::{reason, write_json};
+pub(crate) use crate::http::decide::answer::reason;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
 use utoipa::ToSchema;
@@ -27,7 +25,6 @@ use crate::http::problem::{Kind, Problem, quoted};
 use crate::service::Service;
 use crate::service::decide::Query;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Room for most answers.
 const ANSWER_BYTES: usize = 1_024;
 /// Longest `decision_id` of a caller, in bytes.
@@ -138,23 +135,24 @@ pub(crate) async fn decide(
     asker: &Asker<'_>,
     idempotent: &IdempotencyKey,
     bytes: &[u8],
-) -> Result<HttpResponse, Problem> {
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
     let mut body = DecideBody::default();
     if quick::read(bytes, &mut body).is_none() {
         body = parse(bytes)?;
     }
     let role = asker.role(body.key.as_ref())?;
-    let mut out = Vec::with_capacity(ANSWER_BYTES * body.requests.as_ref().map_or(1, Vec::len).min(many::MAX_BATCH));
+    out.reserve(ANSWER_BYTES * body.requests.as_ref().map_or(1, Vec::len).min(many::MAX_BATCH));
     match (&body.requests, &body.experiments) {
-        (None, None) => one(service, role, &body, idempotent.one(), &mut out).await?,
+        (None, None) => one(service, role, &body, idempotent.one(), out).await?,
         // Boxed, so that a single decision has not to find room for them.
         (None, Some(experiments)) => {
-            Box::pin(many::several(service, role, &body, experiments, idempotent.one(), &mut out)).await?;
+            Box::pin(many::several(service, role, &body, experiments, idempotent.one(), out)).await?;
         }
-        (Some(requests), _) => Box::pin(many::batch(service, role, &body, requests, idempotent, &mut out)).await?,
+        (Some(requests), _) => Box::pin(many::batch(service, role, &body, requests, idempotent, out)).await?,
     }
     body.context.0.give_back();
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out))
+    Ok(())
 }
 
 problems!(DecideProblems: Malformed, FieldRefused, BodyTooLarge, BodyTooSlow, ExperimentUnknown, ExperimentDeleted);

@@ -3,25 +3,30 @@
 //!
 //! Invariant: whoever comes here passes the same gate as whoever goes on to the router.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_http::{Request, Response};
 use actix_service::{IntoServiceFactory, Service as Answers, ServiceFactory, forward_ready};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Payload, RequestHead, ServiceResponse};
+use actix_web::dev::{AppConfig, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{Error, HttpResponse, ResponseError as _};
 use futures_util::TryFutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, MapOk};
 
 use crate::access::Access;
 use crate::http::body::Body;
-use crate::http::gate::{Asker, Gate, Passage};
+use crate::http::gate::{Asker, Gate, Passage, Visit};
+use crate::http::head::Head;
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
 use crate::http::problem::Problem;
-use crate::http::{decide, reward, routes, track};
+use crate::http::{cors, decide, reward, routes, track};
 use crate::service::Service;
 
 /// What stands at an address.
@@ -42,11 +47,94 @@ pub(crate) struct State {
     pub(crate) latencies: Arc<Latencies>,
 }
 
+/// The addresses, for one thread.
+pub(crate) struct Doors {
+    pub(crate) state: State,
+    doors: [Door; routes::FRONT.len()],
+}
+
 /// One address.
-struct Door {
+pub(crate) struct Door {
     path: &'static str,
     endpoint: Endpoint,
     gate: Gate,
+}
+
+/// What was said at a door.
+pub(crate) struct Said<'d> {
+    /// Nothing: the JSON of a 200 was written.
+    pub(crate) otherwise: Option<HttpResponse>,
+    /// To be left when all is ready to be sent.
+    pub(crate) visit: Visit<'d>,
+}
+
+impl Said<'_> {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.otherwise.as_ref().map_or(StatusCode::OK, HttpResponse::status)
+    }
+}
+
+impl Doors {
+    pub(crate) fn new(state: State) -> Self {
+        let State { service, latencies, .. } = &state;
+        let doors = routes::FRONT.map(|(path, endpoint)| {
+            let gate = Gate::at(path, latencies, service.tracer());
+            Door { path, endpoint, gate }
+        });
+        Self { state, doors }
+    }
+
+    /// The one at an address, if there is one.
+    pub(crate) fn find(&self, path: &str) -> Option<&Door> {
+        self.doors.iter().find(|door| door.path == path)
+    }
+}
+
+impl Door {
+    /// Answers what is asked here. JSON is written behind what `out` holds already.
+    pub(crate) async fn answer<B: AsRef<[u8]>>(
+        &self,
+        state: &State,
+        head: &dyn Head,
+        body: impl Future<Output = Result<B, Problem>>,
+        out: &mut Vec<u8>,
+    ) -> Said<'_> {
+        let visit = self.gate.receive(head);
+        let before = out.len();
+        let otherwise = match self.gate.row(head) {
+            Passage::On(row) => {
+                let answered = match Asker::admitted(row, head, &state.access) {
+                    Ok(asker) => pin!(self.behind(state, &asker, head, body, out)).await,
+                    Err(problem) => Err(problem),
+                };
+                answered.err().map(|problem| {
+                    out.truncate(before);
+                    problem.error_response()
+                })
+            }
+            Passage::Answered(answer) => Some(answer),
+        };
+        Said { otherwise, visit }
+    }
+
+    async fn behind<B: AsRef<[u8]>>(
+        &self,
+        State { service, .. }: &State,
+        asker: &Asker<'_>,
+        head: &dyn Head,
+        body: impl Future<Output = Result<B, Problem>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
+        let idempotent = || IdempotencyKey::read(head);
+        let body = body.await?;
+        let body = body.as_ref();
+        match self.endpoint {
+            Endpoint::Decide => pin!(decide::decide(service, asker, &idempotent()?, body, out)).await,
+            Endpoint::Reward => Box::pin(reward::reward(service, asker, &idempotent()?, body, out)).await,
+            Endpoint::Activate => Box::pin(reward::activate(service, asker, body, out)).await,
+            Endpoint::Track => Box::pin(track::track(service, asker, body, out)).await,
+        }
+    }
 }
 
 /// The doors, and behind them the router.
@@ -61,6 +149,10 @@ impl<A> Front<A> {
         A: ServiceFactory<Request>,
     {
         Self { behind: behind.into_factory(), state }
+    }
+
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
     }
 }
 
@@ -77,23 +169,16 @@ where
     type Future = LocalBoxFuture<'static, Result<Self::Service, Self::InitError>>;
 
     fn new_service(&self, config: AppConfig) -> Self::Future {
-        let State { service, latencies, .. } = &self.state;
-        let door = |(path, endpoint)| {
-            let gate = Gate::at(path, latencies, service.tracer());
-            Rc::new(Door { path, endpoint, gate })
-        };
-        let doors = routes::FRONT.map(door);
-        let state = Rc::new(self.state.clone());
+        let doors = Rc::new(Doors::new(self.state.clone()));
         let behind = self.behind.new_service(config);
-        Box::pin(behind.map_ok(move |behind| FrontService { behind, state, doors }))
+        Box::pin(behind.map_ok(move |behind| FrontService { behind, doors }))
     }
 }
 
 /// A thread's own.
 pub(crate) struct FrontService<A> {
     behind: A,
-    state: Rc<State>,
-    doors: [Rc<Door>; routes::FRONT.len()],
+    doors: Rc<Doors>,
 }
 
 type Boxed = LocalBoxFuture<'static, Result<Response<BoxBody>, Error>>;
@@ -109,44 +194,26 @@ where
     forward_ready!(behind);
 
     fn call(&self, request: Request) -> Self::Future {
-        match self.doors.iter().find(|door| door.path == request.path()) {
-            Some(door) => Either::Left(Box::pin(answer(Rc::clone(door), Rc::clone(&self.state), request))),
-            None => Either::Right(self.behind.call(request).map_ok(Response::from)),
+        if self.doors.find(request.path()).is_none() {
+            return Either::Right(self.behind.call(request).map_ok(Response::from));
         }
+        Either::Left(Box::pin(answer(Rc::clone(&self.doors), request)))
     }
 }
 
-async fn answer(door: Rc<Door>, state: Rc<State>, request: Request) -> Result<Response<BoxBody>, Error> {
+async fn answer(doors: Rc<Doors>, request: Request) -> Result<Response<BoxBody>, Error> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
     let (head, payload) = request.into_parts();
-    let visit = door.gate.receive(&head);
-    let mut response = match door.gate.row(&head) {
-        Passage::On(row) => {
-            let answered = match Asker::admitted(row, &head, &state.access) {
-                Ok(asker) => behind(door.endpoint, &state, &asker, &head, payload).await,
-                Err(problem) => Err(problem),
-            };
-            answered.unwrap_or_else(|problem| problem.error_response())
-        }
-        Passage::Answered(answer) => answer,
-    };
-    let status = response.status();
-    visit.leave(status, response.headers_mut()).await;
-    Ok(response.into())
-}
-
-async fn behind(
-    endpoint: Endpoint,
-    state: &State,
-    asker: &Asker<'_>,
-    head: &RequestHead,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let idempotent = || IdempotencyKey::read(&head.headers);
-    let Body(body) = Body::read(head, payload, state.limits.body).await?;
-    match endpoint {
-        Endpoint::Decide => decide::decide(&state.service, asker, &idempotent()?, &body).await,
-        Endpoint::Reward => reward::reward(&state.service, asker, &idempotent()?, &body).await,
-        Endpoint::Activate => reward::activate(&state.service, asker, &body).await,
-        Endpoint::Track => track::track(&state.service, asker, &body).await,
+    let door = doors.find(head.uri.path()).expect("whoever is called has looked");
+    let mut out = Vec::new();
+    let body = Body::read(&head, payload, doors.state.limits.body);
+    let mut said = door.answer(&doors.state, &*head, body, &mut out).await;
+    let (status, origin) = (said.status(), said.visit.origin());
+    let mut response =
+        said.otherwise.unwrap_or_else(|| HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out));
+    if let Some(origin) = origin {
+        cors::allow(response.headers_mut(), origin);
     }
+    said.visit.leave(status).await;
+    Ok(response.into())
 }

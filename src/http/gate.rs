@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::BoxBody;
-use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{
-    ALLOW, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR,
-};
-use actix_web::http::uri::Authority;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_FOR};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::rt::task::yield_now;
@@ -23,6 +20,7 @@ use crate::access::{Access, Caller, Denied, Sender};
 use crate::http::audit::Change;
 use crate::http::body::Text;
 use crate::http::cors;
+use crate::http::head::{Head, text};
 use crate::http::metrics::Latencies;
 use crate::http::problem::{Kind, Problem};
 use crate::http::roles::{self, Row};
@@ -48,7 +46,7 @@ pub(crate) async fn pass(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let visit = gate.receive(request.head());
+    let mut visit = gate.receive(request.head());
     let mut response = match gate.row(request.head()) {
         Passage::On(row) => match admit(row, key(row, request.head()), request.head(), access(request.request())) {
             Ok(caller) => handled(row, caller, request, next).await?,
@@ -56,7 +54,10 @@ pub(crate) async fn pass(
         },
         Passage::Answered(answer) => request.into_response(answer),
     };
-    visit.leave(response.status(), response.headers_mut()).await;
+    if let Some(origin) = visit.origin() {
+        cors::allow(response.headers_mut(), origin);
+    }
+    visit.leave(response.status()).await;
     Ok(response)
 }
 
@@ -91,22 +92,23 @@ impl Gate {
     }
 
     /// Begins to measure, and reads off what is told afterwards.
-    pub(crate) fn receive(&self, head: &RequestHead) -> Visit<'_> {
+    pub(crate) fn receive(&self, head: &dyn Head) -> Visit<'_> {
         let traced = self.tracer.as_ref().map(|tracer| Traced {
             tracer,
             route: self.rows.first().map_or("", |row| row.path),
-            method: traces::word(&head.method),
-            parent: traces::parent(&head.headers),
+            method: traces::word(head.method()),
+            parent: traces::parent(head),
         });
-        Visit { durations: &self.durations, began: moment(), origin: head.headers.get(ORIGIN).cloned(), traced }
+        let origin = head.value(&ORIGIN).and_then(|origin| HeaderValue::from_bytes(origin).ok());
+        Visit { durations: &self.durations, began: moment(), origin, traced }
     }
 
     /// What is asked for, or the answer to what the address does not take and to what a browser asks beforehand.
-    pub(crate) fn row(&self, head: &RequestHead) -> Passage {
-        if head.method == Method::OPTIONS && cors::is_preflight(&head.headers) {
+    pub(crate) fn row(&self, head: &dyn Head) -> Passage {
+        if *head.method() == Method::OPTIONS && cors::is_preflight(head) {
             return Passage::Answered(cors::preflight(&self.rows));
         }
-        match self.rows.iter().find(|row| row.method == head.method) {
+        match self.rows.iter().find(|row| row.method == *head.method()) {
             Some(row) => Passage::On(row),
             None => Passage::Answered(method_not_allowed(&self.rows, head)),
         }
@@ -130,24 +132,30 @@ struct Traced<'g> {
 }
 
 impl Visit<'_> {
-    /// Lets pages of other origins read the answer, and tells how it was answered.
-    pub(crate) async fn leave(self, status: StatusCode, headers: &mut HeaderMap) {
-        let Self { durations, began, origin, traced } = self;
-        if let Some(origin) = origin {
-            cors::allow(headers, origin);
-        }
-        // Whoever else has asked by now is heard first, so that answers leave together: the first wakes the client's core, and the
-        // others find it awake. Waking it for each can cost more than deciding does.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The origin of the page that is to be let read the answer.
+    pub(crate) fn origin(&mut self) -> Option<HeaderValue> {
+        self.origin.take()
+    }
+
+    /// Lets whoever else has asked by now be heard first, so that answers leave together: the first wakes the client's core, and the
+    /// others find it awake. Waking it for each can cost more than deciding does. Tells how it was answered, and when, which is now.
+    pub(crate) async fn leave(self, status: StatusCode) -> Instant {
         yield_now().await;
-        durations.ended(began);
+        let Self { durations, began, traced, .. } = self;
+        let ended = durations.ended(began);
         if let Some(Traced { tracer, route, method, parent }) = traced {
             traces::answered(tracer, route, method, parent, status, began);
         }
+        ended
     }
 }
 
 /// Who asks, if that is enough.
-fn admit(row: &Row, key: Option<&str>, head: &RequestHead, access: &Access) -> Result<Caller, Problem> {
+fn admit(row: &Row, key: Option<&str>, head: &dyn Head, access: &Access) -> Result<Caller, Problem> {
     let Some(needed) = row.needs else { return Ok(Caller::Anyone) };
     let caller = let_in(access, key, head)?;
     require(caller.role(), needed)?;
@@ -158,48 +166,48 @@ fn access(request: &HttpRequest) -> &Access {
     request.app_data::<Data<Access>>().expect("a server is made with what decides who is let in")
 }
 
-fn let_in(access: &Access, key: Option<&str>, head: &RequestHead) -> Result<Caller, Problem> {
-    let forwarded = list(&head.headers, X_FORWARDED_FOR);
+fn let_in(access: &Access, key: Option<&str>, head: &dyn Head) -> Result<Caller, Problem> {
+    let forwarded = list(head, &X_FORWARDED_FOR);
     let from = Sender {
-        origin: head.headers.get(ORIGIN).map(text),
+        origin: head.value(&ORIGIN).map(name),
         // Looked at only where there are no keys.
         host: access.is_open().then(|| host(head)).flatten(),
-        peer: head.peer_addr.map(|peer| peer.ip()),
+        peer: head.peer(),
         forwarded: forwarded.as_deref(),
     };
     access.admit(key, from).map_err(|denied| problem(denied, &from))
 }
 
 /// What is no text is no origin that any key has, no address, and no name.
-fn text(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or_default()
+fn name(value: &[u8]) -> &str {
+    text(value).unwrap_or_default()
 }
 
 /// A header whose lines are one list (RFC 9110, section 5.3): a proxy may add a line of its own to the one that came.
-fn list(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
-    let mut lines = headers.get_all(name).map(text);
+fn list<'h>(head: &'h dyn Head, header: &HeaderName) -> Option<Cow<'h, str>> {
+    let mut lines = head.lines(header).map(name);
     let first = Cow::Borrowed(lines.next()?);
     Some(lines.fold(first, |list, line| format!("{list},{line}").into()))
 }
 
 /// What a request calls this server: in its address, where HTTP/2 and proxies have it, or else in `Host` (RFC 9112, section 3.2.2).
-fn host(head: &RequestHead) -> Option<&str> {
-    head.uri.authority().map(Authority::as_str).or_else(|| head.headers.get(HOST).map(text))
+fn host(head: &dyn Head) -> Option<&str> {
+    head.authority().or_else(|| head.value(&HOST).map(name))
 }
 
 /// The key that a request brings, but for its body.
-fn key<'h>(row: &Row, head: &'h RequestHead) -> Option<&'h str> {
-    let in_query = || row.from_pages.then(|| in_query(head.uri.query().unwrap_or_default())).flatten();
-    in_header(&head.headers).or_else(in_query)
+fn key<'h>(row: &Row, head: &'h dyn Head) -> Option<&'h str> {
+    let in_query = || row.from_pages.then(|| in_query(head.query().unwrap_or_default())).flatten();
+    in_header(head).or_else(in_query)
 }
 
 /// What is no text is passed on as what no key is, rather than passed over.
-fn in_header(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+fn in_header(head: &dyn Head) -> Option<&str> {
+    let bearer = head.value(&AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = text(value)?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    bearer.or_else(|| headers.get(&X_API_KEY).map(|key| key.to_str().unwrap_or_default()))
+    bearer.or_else(|| head.value(&X_API_KEY).map(name))
 }
 
 /// Keys have no characters that a query escapes.
@@ -254,8 +262,8 @@ fn too_often(what: &str, seconds: u64) -> Problem {
     Problem { retry_after: Some(seconds), ..Problem::new(Kind::TooManyRequests, detail) }
 }
 
-fn method_not_allowed(rows: &[&'static Row], head: &RequestHead) -> HttpResponse {
-    let detail = format!("{} does not take {}", head.uri.path(), head.method);
+fn method_not_allowed(rows: &[&'static Row], head: &dyn Head) -> HttpResponse {
+    let detail = format!("{} does not take {}", head.path(), head.method());
     let mut response = Problem::new(Kind::MethodNotAllowed, detail).error_response();
     if let Ok(methods) = HeaderValue::from_str(&cors::methods(rows)) {
         response.headers_mut().insert(ALLOW, methods);
@@ -265,7 +273,7 @@ fn method_not_allowed(rows: &[&'static Row], head: &RequestHead) -> HttpResponse
 
 /// Whoever asks at an address of pages, whose body may bring the key.
 pub(crate) struct Asker<'r> {
-    head: &'r RequestHead,
+    head: &'r dyn Head,
     access: &'r Access,
     /// `None`: whoever has the key in the body.
     caller: Option<Caller>,
@@ -276,7 +284,7 @@ impl<'r> Asker<'r> {
     ///
     /// # Errors
     /// A problem, if a key was brought that does not let in.
-    pub(crate) fn admitted(row: &Row, head: &'r RequestHead, access: &'r Access) -> Result<Self, Problem> {
+    pub(crate) fn admitted(row: &Row, head: &'r dyn Head, access: &'r Access) -> Result<Self, Problem> {
         let key = key(row, head);
         let caller = match key {
             None if !access.is_open() => None,

@@ -5,10 +5,11 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest};
 use utoipa::IntoParams;
 
+use crate::http::head::{self, Head};
 use crate::http::problem::{Kind, Problem};
 
 /// Longest key, in bytes: with the place in a list behind it, it is still an id.
@@ -39,11 +40,11 @@ impl IdempotencyKey {
         self.0.as_ref().map(|key| format!("{key}:{index}"))
     }
 
-    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
-        let text = value.to_str().ok().filter(|text| (1..=MAX_BYTES).contains(&text.len()));
+    pub(crate) fn read(head: &dyn Head) -> Result<Self, Problem> {
+        let Some(value) = head.value(&IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+        let text = head::text(value).filter(|text| (1..=MAX_BYTES).contains(&text.len()));
         text.map(|text| Self(Some(text.to_owned()))).ok_or_else(|| {
-            let given = format!("{} bytes", value.as_bytes().len());
+            let given = format!("{} bytes", value.len());
             let allowed = format!("1 to {MAX_BYTES} visible ASCII characters");
             Problem::field(Kind::FieldRefused, "Idempotency-Key", given, allowed)
         })
@@ -55,6 +56,6 @@ impl FromRequest for IdempotencyKey {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::read(request.headers()))
+        ready(Self::read(request.head()))
     }
 }

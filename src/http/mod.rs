@@ -8,16 +8,19 @@ mod body;
 mod cors;
 mod decide;
 mod definition;
+mod direct;
 mod error;
 mod events;
 mod experiments;
 mod front;
 mod gate;
+mod head;
 mod health;
 mod idempotency;
 mod keys;
 mod limits;
 mod lines;
+mod listen;
 mod metrics;
 mod ofrep;
 mod openapi;
@@ -40,10 +43,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{App, HttpServer};
+use actix_web::App;
+use actix_web::web::Data;
 
 use crate::access::Access;
 use crate::engine::definition::Definition;
+use crate::http::direct::Stop;
 use crate::http::front::{Front, State};
 pub use crate::http::limits::Limits;
 use crate::http::metrics::Latencies;
@@ -116,50 +121,27 @@ fn serve(
 ) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async move {
         let clock = Arc::clone(&service);
-        let state = actix_web::web::Data::from(service);
-        let access = actix_web::web::Data::from(Arc::clone(&options.access));
-        let latencies = actix_web::web::Data::new(Latencies::new());
-        let limits = options.limits;
-        let app = move || {
-            let front = State {
-                service: Arc::clone(&state),
-                access: Arc::clone(&access),
-                limits,
-                latencies: Arc::clone(&latencies),
-            };
+        let Options { access, limits, .. } = options.clone();
+        let (state, latencies) = (Data::from(service), Data::new(Latencies::new()));
+        let front = move || {
+            let (service, access) = (Arc::clone(&state), Arc::clone(&access));
             let app = App::new()
                 .app_data(state.clone())
-                .app_data(access.clone())
+                .app_data(Data::from(Arc::clone(&access)))
                 .app_data(limits)
                 .app_data(latencies.clone())
                 .configure(|config| routes::configure(config, &latencies, state.tracer()));
-            Front::before(app, front)
+            Front::before(app, State { service, access, limits, latencies: Arc::clone(&latencies) })
         };
-        let mut server = HttpServer::new(app);
-        if let Some(workers) = options.workers {
-            server = server.workers(workers);
-        }
-        let server = server
-            .disable_signals()
-            .shutdown_timeout(options.stop_seconds)
-            .client_request_timeout(limits.head)
-            .keep_alive(limits.idle)
-            .max_connections(limits.connections)
-            .tls_handshake_timeout(limits.handshake)
-            // Handshakes that go on do not keep others from beginning: the connections are bounded, and so is the time.
-            .max_connection_rate(limits.connections);
-        let certificate = options.certificate;
-        let server = match &certificate {
-            Some(certificate) => server.listen_rustls_0_23(listener, Arc::clone(certificate).settings())?,
-            None => server.listen(listener)?,
-        };
-        let server = server.run();
+        let stops = Arc::new(Stop::default());
+        let server = listen::server(front, listener, &options, &stops)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             stop.await;
+            stops.tell();
             handle.stop(true).await;
         });
-        let looking = actix_web::rt::spawn(keep_up(clock, options.access, certificate));
+        let looking = actix_web::rt::spawn(keep_up(clock, options.access, options.certificate));
         let served = server.await;
         looking.abort();
         served

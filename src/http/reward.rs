@@ -2,14 +2,13 @@
 
 pub(crate) mod shape;
 
-use actix_web::HttpResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
 use crate::engine::reward::{Action, Reward};
-use crate::http::body::{Text, parse, parse_time};
+use crate::http::body::{Text, parse, parse_time, write_json};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::idempotency::IdempotencyKey;
@@ -120,14 +119,16 @@ pub(crate) async fn reward(
     asker: &Asker<'_>,
     idempotent: &IdempotencyKey,
     body: &[u8],
-) -> Result<HttpResponse, Problem> {
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
     let body: RewardBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.rewards else {
         let checked = check(&body, idempotent.one())?;
         let (subject, reward) = to_reward(&body, &checked, role)?;
         let rewarding = service.reward(subject, &reward).await.map_err(|error| refusal(subject, error))?;
-        return Ok(HttpResponse::Ok().json(Answer::One(taken(&rewarding))));
+        write_json(out, &Answer::One(taken(&rewarding)));
+        return Ok(());
     };
     let about = body.receipt.is_some() || body.experiment.is_some() || body.visitor.is_some();
     let beside = [body.action.is_some(), about, body.goal.is_some(), body.value.is_some()];
@@ -145,7 +146,8 @@ pub(crate) async fn reward(
         Ok(rewarding) => Entry::Taken(taken(&rewarding)),
         Err(problem) => Entry::Refused(problem.to_json()),
     };
-    Ok(HttpResponse::Ok().json(Answer::Many(Results { results: results.into_iter().map(entry).collect() })))
+    write_json(out, &Answer::Many(Results { results: results.into_iter().map(entry).collect() }));
+    Ok(())
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot. Each may bring the id that it
@@ -188,13 +190,19 @@ pub(super) async fn many(
     request_body(content = ActivateBody<'_>, example = json!({"experiment": "hero", "visitor": "v-8f2c"})),
     responses((status = 200, description = "What became of it", body = Activated), ActivateProblems),
 )]
-pub(crate) async fn activate(service: &Service, asker: &Asker<'_>, body: &[u8]) -> Result<HttpResponse, Problem> {
+pub(crate) async fn activate(
+    service: &Service,
+    asker: &Asker<'_>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
     let body: ActivateBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let subject = subject(&body.receipt, &body.experiment, &body.visitor)?;
     check_role(role, &subject, Action::Reward)?;
     let outcome = service.activate(subject).await.map_err(|error| refusal(subject, error))?;
-    Ok(HttpResponse::Ok().json(Activated { outcome: outcome.word() }))
+    write_json(out, &Activated { outcome: outcome.word() });
+    Ok(())
 }
 
 problems!(

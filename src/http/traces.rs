@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::HeaderName;
 use actix_web::http::{Method, StatusCode};
 
+use crate::http::head::{Head, text};
 use crate::service::spans::{Fact, Parent, Span, Tracer};
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Tells of one that was answered.
 pub(crate) fn answered(
@@ -40,8 +43,11 @@ pub(crate) fn word(method: &Method) -> &'static str {
 }
 
 /// What `traceparent` says (W3C Trace Context), if it is one. What is none is passed over, as the recommendation wants it.
-pub(crate) fn parent(headers: &HeaderMap) -> Option<Parent> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
+pub(crate) fn parent(head: &dyn Head) -> Option<Parent> {
+    named(text(head.value(&TRACEPARENT)?)?)
+}
+
+fn named(text: &str) -> Option<Parent> {
     let mut parts = text.split('-');
     let mut number = |digits: usize| {
         let part = parts.next().filter(|part| part.len() == digits)?;
@@ -60,14 +66,13 @@ pub(crate) fn parent(headers: &HeaderMap) -> Option<Parent> {
 mod tests {
     //! What is a `traceparent` and what is not.
 
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::test::TestRequest;
 
     use super::*;
 
     fn read(text: &str) -> Option<Parent> {
-        let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static("traceparent"), HeaderValue::from_str(text).expect("a header"));
-        parent(&headers)
+        let request = TestRequest::default().insert_header((TRACEPARENT.clone(), text)).to_http_request();
+        parent(request.head())
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 mod shape;
 
-use actix_web::HttpResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::key::Role;
 use crate::domain::{RewardId, Timestamp, VisitorId};
-use crate::http::body::{Text, parse, parse_time};
+use crate::http::body::{Text, parse, parse_time, write_json};
 use crate::http::error::invalid_id;
 use crate::http::gate::{Asker, role_problem};
 use crate::http::ofrep::context::{ContextShape, EvaluationContext};
@@ -114,14 +113,15 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     })),
     responses((status = 200, description = "What became of it", body = Answer), TrackProblems),
 )]
-pub(crate) async fn track(service: &Service, asker: &Asker<'_>, body: &[u8]) -> Result<HttpResponse, Problem> {
+pub(crate) async fn track(service: &Service, asker: &Asker<'_>, body: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
     let body: TrackBody<'_> = parse(body)?;
     let role = asker.role(body.key.as_ref())?;
     let Some(list) = &body.events else {
         let checked = check_for(role, &body)?;
         let mut tracked = service.track(&[tracking(&checked)]).await;
         let done = done(checked.name, tracked.pop().expect("one answer for every event handed over"))?;
-        return Ok(HttpResponse::Ok().json(Answer::One(done)));
+        write_json(out, &Answer::One(done));
+        return Ok(());
     };
     let texts = [&body.name, &body.visitor, &body.targeting_key, &body.currency, &body.track_id, &body.reward_id];
     let about = texts.iter().any(|text| text.is_some()) || body.receipts.is_some() || body.context.is_some();
@@ -133,7 +133,8 @@ pub(crate) async fn track(service: &Service, asker: &Asker<'_>, body: &[u8]) -> 
         let given = format!("{} of them", list.len());
         return Err(Problem::field(Kind::FieldRefused, "events", given, format!("1 to {MAX_EVENTS}")));
     }
-    Ok(HttpResponse::Ok().json(Answer::Many(AllDone { events: many(service, role, list).await })))
+    write_json(out, &Answer::Many(AllDone { events: many(service, role, list).await }));
+    Ok(())
 }
 
 /// Takes what can be taken, at the price of one sync; a problem stands in the place of what cannot.

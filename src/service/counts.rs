@@ -73,9 +73,11 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Counts what began at an instant and is over now.
-    pub fn ended(&self, began: Instant) {
-        self.add(began.elapsed());
+    /// Counts what began at an instant and is over now; when that is.
+    pub fn ended(&self, began: Instant) -> Instant {
+        let now = moment();
+        self.add(now.saturating_duration_since(began));
+        now
     }
 
     fn add(&self, took: Duration) {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::access::key::Role;
 use crate::domain::Timestamp;
 use crate::engine::decide::{Basis, Reason};
-use crate::http::body::rfc3339;
+use crate::http::body::{rfc3339, write_json};
 use crate::http::problem::Problem;
 use crate::http::visitors::attributes;
 use crate::service::decide::{Answer, Query, Why};
@@ -137,10 +137,6 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     out.extend_from_slice(text.as_bytes());
     out.push(b'"');
-}
-
-pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("texts, numbers and JSON values are always written");
 }
 
 #[cfg(test)]

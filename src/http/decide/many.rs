@@ -6,7 +6,7 @@ use crate::access::key::Role;
 use crate::domain::{ExperimentKey, VariationKey};
 use crate::engine::decide::Reason;
 use crate::engine::error::NoExperiment;
-use crate::http::body::Text;
+use crate::http::body::{Text, write_json};
 use crate::http::decide::{DecideBody, Experiments, answer, check, of, of_query, query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::{Kind, Problem};
@@ -139,7 +139,7 @@ fn write_all<'a>(
         }
         match result {
             Ok((answer, query)) => answer::write(&answer, query, role, out),
-            Err(problem) => answer::write_json(out, &problem.to_json()),
+            Err(problem) => write_json(out, &problem.to_json()),
         }
     }
     out.extend_from_slice(b"]}");
