@@ -37,7 +37,9 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 const MAX_BATCH: usize = 4_096;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
-const ENOUGH: usize = 1_024;
+const ENOUGH: usize = 512;
+/// What they are given between what the store had put off and the commit that follows.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// What a committer shares with those who read.
 pub(crate) struct Shared {
@@ -148,6 +150,9 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         if !awaited && dozes && self.events.waiting() < ENOUGH {
             self.events.doze(moment() + self.options.commit_interval);
         }
+        if !awaited && self.answered == 0 {
+            self.tidy();
+        }
         self.linger();
         self.events.attend();
         // A batch that grows is copied again and again.
@@ -155,6 +160,20 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let closed = self.events.take(batch, carried + MAX_BATCH);
         self.full = batch.len() == carried + MAX_BATCH;
         closed
+    }
+
+    /// Lets the store do what it has put off, where nobody waits: not together with a commit, so that requests which share a core with both
+    /// do not stand still for both.
+    fn tidy(&self) {
+        if self.health.failing() {
+            return;
+        }
+        match self.store.tidy() {
+            Ok(false) => {}
+            Ok(true) => std::thread::sleep(BREATH),
+            // What was recorded stays recorded; the commit that follows meets the same trouble.
+            Err(error) => tracing::warn!(%error, "the store could not do what it had put off"),
+        }
     }
 
     /// Whoever was answered last is about to come again, and a commit costs nearly the same for one as for all of them: gives them as

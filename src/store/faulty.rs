@@ -148,6 +148,11 @@ impl Store for FaultyStore {
         self.change("append to the journal", || self.inner.append(blocks, rows))
     }
 
+    /// No fault of its own: when there is time depends on the clock, and a fault's turn must not.
+    fn tidy(&self) -> Result<bool, StoreError> {
+        if self.told().refuses { Err(injected("tidy")) } else { self.inner.tidy() }
+    }
+
     fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {
         self.read("read rows", || self.inner.rows(space, prefix, after, limit))
     }

@@ -1,8 +1,8 @@
 //! The journal in files of its own, before a store that keeps the rows and the checkpoints.
 //!
 //! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in
-//! memory until there are 256 KiB of them, or a checkpoint is saved, and then go to the database together: a page of the ledger that
-//! many commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
+//! memory until there are 256 KiB of them, or 64 KiB and nobody waits, or a checkpoint is saved, and then go to the database together: a
+//! page of the ledger that many commits in a row have changed is written there once. After a crash the records that the database does not hold yet are
 //! read again. So a database never has to keep pace with the journal, and what retention drops is whole files.
 //!
 //! Invariant: a row is in the database or in memory; what is in memory is in the files. Its directory holds `journal/` (the files
@@ -40,6 +40,8 @@ pub(super) use crate::store::journaled::record::HEADER_BYTES;
 const FILE_BYTES: u64 = if cfg!(test) { 60_000 } else { 8 << 20 };
 /// Rows that take more memory go to the database.
 const FLUSH_BYTES: usize = if cfg!(test) { 40_000 } else { 256 << 10 };
+/// And when nobody waits, so many: requests that share a core with the committer stand still meanwhile.
+const TIDY_BYTES: usize = FLUSH_BYTES / 4;
 /// Memory that is kept from one change to the next.
 const KEPT_BYTES: usize = 1 << 20;
 /// Rows that are read at once to be forgotten.
@@ -140,6 +142,14 @@ impl Store for JournaledStore {
             tracing::warn!(%error, "the database behind the journal does not take its rows");
         }
         Ok(())
+    }
+
+    fn tidy(&self) -> Result<bool, StoreError> {
+        if self.overlay().bytes() <= TIDY_BYTES {
+            return Ok(false);
+        }
+        let mut writer = self.writer("bring rows to the database")?;
+        self.flush(&mut writer).map(|()| true)
     }
 
     fn rows(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Rows, StoreError> {

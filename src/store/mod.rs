@@ -173,6 +173,15 @@ pub trait Store: Send + Sync {
     /// If the blocks do not continue the head: the committer has a bug.
     fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError>;
 
+    /// Does some of what a store has put off so that [`Self::append`] is short, if there is enough to be worth it, and says whether: for
+    /// when nobody waits for one. A store that is never given the time takes it within an append.
+    ///
+    /// # Errors
+    /// As after a failed [`Self::append`], the store may refuse to go on; what was recorded stays recorded.
+    fn tidy(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Rows of a space whose keys begin with a prefix and are above `after`, in order of key, at most `limit` of them; those
     /// of the last successful [`Self::append`] included.
     ///

@@ -300,6 +300,9 @@ impl Store for Watched {
     fn append(&self, blocks: &[Block], rows: &[Row]) -> Result<(), StoreError> {
         self.promised(self.inner.append(blocks, rows))
     }
+    fn tidy(&self) -> Result<bool, StoreError> {
+        self.promised(self.inner.tidy())
+    }
     fn place(&self, space: Space, key: &[u8]) -> Result<Place, StoreError> {
         self.inner.place(space, key)
     }

@@ -11,6 +11,7 @@ enum Step {
     Forget { space: usize, below: u8, limit: usize },
     Drop { behind: u64, limit: usize },
     Save { sealed: bool, behind: u64, rows: Vec<(u8, Option<usize>)> },
+    Tidy,
     Restart,
 }
 
@@ -23,6 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_usize..6, 0_u8..45, 0_usize..8).prop_map(|(space, below, limit)| Step::Forget { space, below, limit }),
         1 => (0_u64..4, 0_usize..4).prop_map(|(behind, limit)| Step::Drop { behind, limit }),
         2 => (any::<bool>(), 0_u64..4, saved).prop_map(|(sealed, behind, rows)| Step::Save { sealed, behind, rows }),
+        1 => Just(Step::Tidy),
         1 => Just(Step::Restart),
     ]
 }
@@ -67,6 +69,8 @@ fn take(store: &dyn Store, step: &Step, seed: u64) -> usize {
             store.save_checkpoint(kind, store.head().number.saturating_sub(*behind), &rows).expect("saved");
             0
         }
+        // What it does is not to be seen.
+        Step::Tidy => store.tidy().map(|_| 0).expect("done"),
         Step::Restart => 0,
     }
 }

@@ -103,6 +103,25 @@ fn what_a_kill_kept_from_the_database_is_read_again() {
     assert!(bench.files() > 6, "{} files", bench.files());
 }
 
+#[test]
+fn what_was_put_off_is_done_when_there_is_time() {
+    let bench = Bench::new();
+    let open = bench.open();
+    let in_database = || bench.database.rows(Space::Companion, &[], None, usize::MAX).expect("readable").len();
+    let blocks = fill(&open.0, 0..20);
+    assert!(!open.0.tidy().expect("asked"), "not worth it yet");
+    assert_eq!(in_database(), 0);
+    let blocks: Vec<Block> = blocks.into_iter().chain(fill(&open.0, 20..60)).collect();
+    assert_eq!(in_database(), 0, "an append did not have to");
+    assert!(open.0.tidy().expect("done"));
+    assert_eq!(in_database(), 60);
+    assert!(!open.0.tidy().expect("asked"), "there is nothing left");
+    let rows = all(&open.0).1;
+    assert_eq!((rows.len(), all(&open.0).0), (60, blocks.clone()));
+    kill(open);
+    assert_eq!(all(&bench.open().0), (blocks, rows));
+}
+
 /// A page of the ledger is written whole for each commit that adds to it; the journal's files hold what was added.
 #[test]
 fn of_a_value_that_grows_the_files_hold_what_is_new_in_it() {
@@ -332,7 +351,8 @@ fn a_database_in_trouble_keeps_nobody_from_the_journal_and_catches_up() {
                 number += u64::from(done.is_ok());
                 let saved = number % 25 != 24
                     || store.save_checkpoint(CheckpointKind::Current, store.head().number, &[]).is_ok();
-                if done.is_err() || !saved {
+                let tidied = number % 10 != 9 || store.tidy().is_ok();
+                if done.is_err() || !saved || !tidied {
                     refused += 1;
                     assert!(refused < 4, "call {call}, {fault:?}");
                     store.recover().expect("recovered");
