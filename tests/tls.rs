@@ -121,6 +121,51 @@ fn both_versions_are_spoken_and_http_1_alone() {
     }
 }
 
+fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// A server with an experiment of long payloads, and somebody who asks for so many decisions that no socket keeps the answer.
+fn with_a_long_answer(limits: Limits) -> (tempfile::TempDir, Site, Secured) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (files, pair) = (files(directory.path()), Pair::new());
+    pair.write(&files);
+    let site = serve(&files, limits);
+    let payload = "p".repeat(20_000);
+    let variation = format!(r#"{{"key":"plain","payload":"{payload}"}}"#);
+    let definition = format!(r#"{{"status":"running","variations":[{variation}],"goals":[{{"key":"purchase"}}]}}"#);
+    let mut operator = secure(&site, &[&pair], BOTH);
+    operator.write_all(&request("PUT", "/v1/experiments/hero", &definition)).expect("sent");
+    let mut status = [0; 12];
+    operator.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 201");
+    let mut stream = secure(&site, &[&pair], BOTH);
+    let requests = vec![r#"{"experiment":"hero"}"#; 500].join(",");
+    stream.write_all(&request("POST", "/v1/decide", &format!(r#"{{"requests":[{requests}]}}"#))).expect("sent");
+    (directory, site, stream)
+}
+
+#[test]
+fn a_long_answer_arrives_whole_and_the_end_is_said() {
+    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
+    let (_directory, _site, mut stream) = with_a_long_answer(limits);
+    let mut answer = Vec::new();
+    // An end that is not said is an error here: somebody between could have cut off the rest.
+    stream.read_to_end(&mut answer).expect("said");
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"));
+    assert!(answer.ends_with(b"]}") && answer.len() > 10_000_000, "{} bytes", answer.len());
+}
+
+#[test]
+fn who_never_reads_is_not_waited_for() {
+    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
+    let (_directory, _site, mut stream) = with_a_long_answer(limits);
+    std::thread::sleep(Duration::from_secs(4));
+    let mut answer = Vec::new();
+    assert!(stream.read_to_end(&mut answer).is_err(), "cut off");
+    assert!(answer.len() < 10_000_000, "{} bytes", answer.len());
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "waits for the server to look at its files")]
 fn a_replaced_certificate_is_shown_to_new_connections_and_open_ones_go_on() {

@@ -97,10 +97,7 @@ impl Future for Reading {
             }
             match Pin::new(&mut self.payload).poll_next(context) {
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
-                Poll::Ready(Some(Err(error))) => {
-                    let detail = format!("the body could not be read: {error}");
-                    return Poll::Ready(Err(Problem::new(Kind::Malformed, detail)));
-                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(unreadable(error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(Body(self.whole()))),
                 Poll::Pending => break,
             }
@@ -109,6 +106,11 @@ impl Future for Reading {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
         timer.as_mut().poll(context).map(|()| Err(too_slow(most)))
     }
+}
+
+/// What is said of a body that breaks off.
+pub(crate) fn unreadable(error: impl fmt::Display) -> Problem {
+    Problem::new(Kind::Malformed, format!("the body could not be read: {error}"))
 }
 
 /// What is said of a body that is not here in time.

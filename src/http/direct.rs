@@ -9,7 +9,8 @@ mod handed;
 mod request;
 mod waiting;
 
-use std::future::ready;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -34,6 +35,8 @@ use crate::http::direct::waiting::{Buffers, Came, Waiting};
 use crate::http::front::{Doors, Front, State};
 use crate::http::head::Head as _;
 use crate::http::limits::Limits;
+use crate::http::problem::Problem;
+use crate::service::counts::moment;
 
 /// Room for requests: read at once, if it is there.
 const REQUEST_BYTES: usize = 65_536;
@@ -73,7 +76,7 @@ where
             Ok(fn_service(move |(stream, peer): (S, Option<SocketAddr>)| {
                 let (direct, framework) = (Rc::clone(&direct), Rc::clone(&framework));
                 async move {
-                    let Ok(Some(handed)) = direct.serve(stream, peer).await else { return Ok(()) };
+                    let Some(handed) = direct.serve(stream, peer).await else { return Ok(()) };
                     framework.call((handed, Protocol::Http1, peer)).await.map_err(drop)
                 }
             }))
@@ -96,34 +99,42 @@ impl Direct {
         Self { doors: Doors::new(state), stop, requests, answers, heads: Heads::default() }
     }
 
-    /// Answers until the connection ends, or until something comes that is not for here.
-    ///
-    /// # Errors
-    /// If the other end is gone.
-    async fn serve<S>(&self, mut stream: S, peer: Option<SocketAddr>) -> io::Result<Option<Handed<S>>>
+    /// Answers until the connection ends, or until something comes that is not for here: that goes on.
+    async fn serve<S>(&self, mut stream: S, peer: Option<SocketAddr>) -> Option<Handed<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut inbox = Vec::new();
+        match self.answers(&mut stream, &mut inbox, peer.map(|peer| peer.ip())).await {
+            Ok(Last::IsOther) => return Some(Handed::new(inbox, stream)),
+            Ok(Last::IsAnswered) => Box::pin(end(stream)).await,
+            // The other end is gone, or does not take what it asked for.
+            Err(_) => {}
+        }
+        None
+    }
+
+    async fn answers<S>(&self, stream: &mut S, inbox: &mut Vec<u8>, peer: Option<IpAddr>) -> io::Result<Last>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Limits { head, idle, .. } = self.doors.state.limits;
-        let peer = peer.map(|peer| peer.ip());
         let mut waiting = Waiting::new(&self.stop, head);
-        let mut inbox = Vec::new();
         loop {
-            match waiting.next(&mut stream, &mut inbox, &self.requests).await? {
+            match waiting.next(stream, inbox, &self.requests).await? {
                 Came::Something => {}
-                Came::Nothing => return Ok(None),
-                Came::Late { answered: true } => return Ok(None),
+                Came::Nothing | Came::Late { answered: true } => return Ok(Last::IsAnswered),
                 Came::Late { answered: false } => {
-                    write(&mut stream, answer::TIMED_OUT, idle).await?;
-                    return Ok(None);
+                    write(stream, &answer::timed_out(self.doors.state.service.now()), idle).await?;
+                    return Ok(Last::IsAnswered);
                 }
             }
             while !inbox.is_empty() {
-                let next = pin!(self.answer(&mut stream, &mut inbox, peer)).await?;
+                let next = pin!(self.answer(stream, inbox, peer)).await?;
                 match next {
                     Next::MayCome(answered) => waiting.again(answered, idle),
-                    Next::IsNone => return Ok(None),
-                    Next::IsOther => return Ok(Some(Handed::new(inbox, stream))),
+                    Next::IsNone => return Ok(Last::IsAnswered),
+                    Next::IsOther => return Ok(Last::IsOther),
                 }
             }
         }
@@ -135,39 +146,39 @@ impl Direct {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let state = &self.doors.state;
-        let mut too_late = false;
-        loop {
-            let mut headers = [NO_HEADER; MAX_HEADERS];
-            let Some(plain) = Plain::read(inbox, &mut headers, peer) else { return Ok(Next::IsOther) };
-            let Some(door) = self.doors.find(plain.path()) else { return Ok(Next::IsOther) };
-            let end = plain.end();
-            let body = match inbox.get(plain.start()..end) {
-                Some(body) => Ok(body),
-                None if too_late => Err(body::too_slow(state.limits.body)),
+        let mut headers = [NO_HEADER; MAX_HEADERS];
+        let Some(plain) = Plain::read(inbox, &mut headers, peer) else { return Ok(Next::IsOther) };
+        let Some(door) = self.doors.find(plain.path()) else { return Ok(Next::IsOther) };
+        let (start, end) = (plain.start(), plain.end());
+        let is_whole = Cell::new(end <= inbox.len());
+        // Asked for behind the gate, which may do without.
+        let body = async {
+            match inbox.get(start..end) {
+                Some(body) => Ok(Cow::Borrowed(body)),
                 None => {
-                    too_late = !Box::pin(fill(stream, inbox, end, state.limits.body)).await?;
-                    continue;
+                    let body = Box::pin(rest(stream, &inbox[start..], end - start, state.limits.body)).await?;
+                    is_whole.set(true);
+                    Ok(Cow::Owned(body))
                 }
-            };
-            let mut out = self.answers.take();
-            answer::begin(&mut out);
-            let mut said = pin!(door.answer(state, &plain, ready(body), &mut out)).await;
-            let status = said.status();
-            let closes = too_late || self.stop.is_told();
-            let start = self.heads.end(&mut out, &mut said, closes, || state.service.now());
-            inbox.drain(..end.min(inbox.len()));
-            if inbox.is_empty() {
-                self.requests.give(std::mem::take(inbox));
             }
-            let answered = said.visit.leave(status).await;
-            pin!(write(stream, &out[start..], state.limits.idle)).await?;
-            self.answers.give(out);
-            if closes {
-                stream.shutdown().await?;
-                return Ok(Next::IsNone);
-            }
-            return Ok(Next::MayCome(answered));
+        };
+        let mut out = self.answers.take();
+        answer::begin(&mut out);
+        let mut said = pin!(door.answer(state, &plain, body, &mut out)).await;
+        let status = said.status();
+        let closes = !is_whole.get() || self.stop.is_told();
+        let start = self.heads.end(&mut out, &mut said, closes, || state.service.now());
+        inbox.drain(..end.min(inbox.len()));
+        if inbox.is_empty() {
+            self.requests.give(std::mem::take(inbox));
         }
+        let answered = said.visit.leave(status).await;
+        let at_once = pin!(write(stream, &out[start..], state.limits.idle)).await?;
+        self.answers.give(out);
+        if closes {
+            return Ok(Next::IsNone);
+        }
+        Ok(Next::MayCome(if at_once { answered } else { moment() }))
     }
 }
 
@@ -179,46 +190,69 @@ enum Next {
     IsOther,
 }
 
-/// Reads until so many bytes are there; whether they are in time.
-async fn fill<S: AsyncRead + Unpin>(
+/// What a connection ends with here.
+enum Last {
+    IsAnswered,
+    IsOther,
+}
+
+/// Reads the rest of a body of so many bytes, and nothing behind it.
+async fn rest<S: AsyncRead + Unpin>(
     stream: &mut S,
-    inbox: &mut Vec<u8>,
-    end: usize,
+    begun: &[u8],
+    length: usize,
     most: Duration,
-) -> io::Result<bool> {
+) -> Result<Vec<u8>, Problem> {
     /// Memory is taken as bytes come, not as they are announced.
-    const PIECE_BYTES: usize = 65_536;
+    const PIECE_BYTES: usize = 16_384;
+    let mut body = begun.to_vec();
     let all = async {
-        while let Some(missing) = end.checked_sub(inbox.len()).filter(|missing| *missing > 0) {
-            inbox.reserve(missing.min(PIECE_BYTES));
-            if stream.read_buf(inbox).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        while let Some(missing) = length.checked_sub(body.len()).filter(|missing| *missing > 0) {
+            body.reserve(missing.min(PIECE_BYTES));
+            if (&mut *stream).take(missing as u64).read_buf(&mut body).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
         }
         Ok(())
     };
     match timeout(most, all).await {
-        Ok(read) => read.map(|()| true),
-        Err(_) => Ok(false),
+        Ok(Ok(())) => Ok(body),
+        Ok(Err(error)) => Err(body::unreadable(error)),
+        Err(_) => Err(body::too_slow(most)),
     }
 }
 
-/// Mostly there is room for all at once, and no timer is needed.
-async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8], most: Duration) -> io::Result<()> {
+/// Mostly there is room for all at once, and no timer is needed; says whether there was.
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8], most: Duration) -> io::Result<bool> {
     let mut sent = poll_immediate(stream.write(bytes)).await.transpose()?.unwrap_or(0);
-    if sent < bytes.len() {
-        let all = async {
-            while sent < bytes.len() {
-                match timeout(most, stream.write(&bytes[sent..])).await?? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    count => sent += count,
-                }
-            }
-            io::Result::Ok(())
-        };
-        Box::pin(all).await?;
+    if sent == bytes.len()
+        && let Some(flushed) = poll_immediate(stream.flush()).await
+    {
+        return flushed.map(|()| true);
     }
-    stream.flush().await
+    let all = async {
+        while sent < bytes.len() {
+            match timeout(most, stream.write(&bytes[sent..])).await?? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => sent += count,
+            }
+        }
+        timeout(most, stream.flush()).await?
+    };
+    Box::pin(all).await.map(|()| false)
+}
+
+/// Says that nothing more comes, and reads on for a while: to whoever still sends, a connection that is closed is one that fails, and the
+/// last answer is lost with it.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let all = async {
+        stream.shutdown().await?;
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // It ends either way.
+    let _ = timeout(LINGER, all).await;
 }
 
 #[cfg(test)]

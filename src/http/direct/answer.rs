@@ -14,7 +14,10 @@ use crate::http::cors;
 use crate::http::front::Said;
 
 /// What a client is told that sends nothing.
-pub(super) const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+pub(super) fn timed_out(now: Timestamp) -> Vec<u8> {
+    let date = date(now);
+    format!("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\ndate: {date}\r\n\r\n").into()
+}
 
 /// Room before a body for most heads.
 const ROOM: usize = 256;
@@ -86,13 +89,17 @@ impl Date {
 
     fn at(&mut self, at: Instant, now: impl Fn() -> Timestamp) -> &str {
         if self.since.is_none_or(|since| at.saturating_duration_since(since) >= Self::KEPT) {
-            let now = i64::try_from(now().as_millis()).ok();
-            let now = now.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-            let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&now.unwrap_or(jiff::Timestamp::MAX));
-            *self = Self { since: Some(at), text: text.expect("years after the first have four digits") };
+            *self = Self { since: Some(at), text: date(now()) };
         }
         &self.text
     }
+}
+
+/// As HTTP has it (RFC 9110, section 5.6.7).
+fn date(at: Timestamp) -> String {
+    let at = i64::try_from(at.as_millis()).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at.unwrap_or(jiff::Timestamp::MAX));
+    text.expect("years after the first have four digits")
 }
 
 fn line(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {

@@ -56,9 +56,14 @@ impl<'h, 'b> Plain<'h, 'b> {
             }
         }
         let end = start + length.filter(|length| *length <= MAX_BODY_BYTES)?;
-        let (path, query) = match parsed.path?.split_once('?') {
+        let target = parsed.path?;
+        // The parser takes them, and whoever reads addresses does not, or ends the address there.
+        if target.bytes().any(|byte| !byte.is_ascii() || b"\"#<>".contains(&byte)) {
+            return None;
+        }
+        let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (parsed.path?, None),
+            None => (target, None),
         };
         (hosts == 1).then_some(Self { path, query, headers: parsed.headers, peer, start, end })
     }
@@ -179,6 +184,10 @@ mod tests {
             ("POST", "GET"),
             ("POST", "post"),
             ("HTTP/1.1", "HTTP/1.0"),
+            ("a=b", "a=\u{fc}"),
+            ("a=b", "a#b"),
+            ("a=b", "a=<b>"),
+            ("a=b", "a=\"b\""),
             ("1048576", "1048577"),
             ("1048576", "+1"),
             ("1048576", "99999999999999999999"),

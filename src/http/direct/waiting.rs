@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::service::counts::moment;
@@ -106,16 +107,21 @@ impl Waiting {
         if !self.armed {
             self.armed = true;
             let _ = self.stopped.as_mut().poll(context);
-            let _ = self.timer.as_mut().poll(context);
+            self.arm(context);
         }
         while self.timer.is_elapsed() {
             if self.deadline <= moment() {
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(self.deadline.into());
-            let _ = self.timer.as_mut().poll(context);
+            self.arm(context);
         }
         Poll::Pending
+    }
+
+    /// However much the task has done at once already: a timer that puts off being asked wakes nobody.
+    fn arm(&mut self, context: &mut Context<'_>) {
+        let _ = pin!(unconstrained(self.timer.as_mut())).poll(context);
     }
 }
 
