@@ -271,6 +271,14 @@ fn too_many_requests_are_told_when_to_come_back() {
         send(&server.client, "POST", "/v1/decide", &lines, &ask).status
     });
     assert!(made_up.into_iter().any(|status| status == 429), "the proxy's own line says whose they are");
+    let made = server.client.send("POST", "/v1/keys", &json!({"name": "mine", "role": "admin"}));
+    assert_eq!(made.0, 201, "{}", made.1);
+    let mut unread = (0..200).map(|_| {
+        let malformed = server.client.with_headers("POST", "/v1/decide", "{", &[("x-forwarded-for", "192.0.2.3")]);
+        malformed.0
+    });
+    assert_eq!(unread.next(), Some(400));
+    assert!(unread.any(|status| status == 429), "whoever brings no key that can be read counts as well");
 }
 
 #[test]

@@ -146,7 +146,11 @@ impl Access {
         }
     }
 
-    fn pace(&self, from: Sender<'_>) -> Result<(), Denied> {
+    /// Counts a request of somebody who is not to be admitted, since nothing can be answered.
+    ///
+    /// # Errors
+    /// [`Denied::AddressTooOften`].
+    pub fn pace(&self, from: Sender<'_>) -> Result<(), Denied> {
         let Some((addresses, address)) = self.rates.addresses.as_ref().zip(self.address(from)) else { return Ok(()) };
         // Of this machine: a proxy that is not trusted, behind which is everybody, or whoever measures.
         if address.to_canonical().is_loopback() {

@@ -104,7 +104,7 @@ impl Door {
         let otherwise = match self.gate.row(head) {
             Passage::On(row) => {
                 let answered = match Asker::admitted(row, head, &state.access) {
-                    Ok(asker) => pin!(self.behind(state, &asker, head, body, out)).await,
+                    Ok(asker) => asker.hears(pin!(self.behind(state, &asker, head, body, out)).await),
                     Err(problem) => Err(problem),
                 };
                 answered.err().map(|problem| {

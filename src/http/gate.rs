@@ -2,6 +2,7 @@
 //! handler sees.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -167,6 +168,11 @@ fn access(request: &HttpRequest) -> &Access {
 }
 
 fn let_in(access: &Access, key: Option<&str>, head: &dyn Head) -> Result<Caller, Problem> {
+    asks(access, head, |from| access.admit(key, from))
+}
+
+/// What is said to a sender.
+fn asks<T>(access: &Access, head: &dyn Head, say: impl FnOnce(Sender<'_>) -> Result<T, Denied>) -> Result<T, Problem> {
     let forwarded = list(head, &X_FORWARDED_FOR);
     let from = Sender {
         origin: head.value(&ORIGIN).map(name),
@@ -175,7 +181,7 @@ fn let_in(access: &Access, key: Option<&str>, head: &dyn Head) -> Result<Caller,
         peer: head.peer(),
         forwarded: forwarded.as_deref(),
     };
-    access.admit(key, from).map_err(|denied| problem(denied, &from))
+    say(from).map_err(|denied| problem(denied, &from))
 }
 
 /// What is no text is no origin that any key has, no address, and no name.
@@ -277,6 +283,8 @@ pub(crate) struct Asker<'r> {
     access: &'r Access,
     /// `None`: whoever has the key in the body.
     caller: Option<Caller>,
+    /// Whether it counts towards the limit of its address already.
+    counted: Cell<bool>,
 }
 
 impl<'r> Asker<'r> {
@@ -290,7 +298,8 @@ impl<'r> Asker<'r> {
             None if !access.is_open() => None,
             _ => Some(admit(row, key, head, access)?),
         };
-        Ok(Self { head, access, caller })
+        let counted = Cell::new(caller.is_some());
+        Ok(Self { head, access, caller, counted })
     }
 
     /// What it may do. `key` is the one in the body, if there is one; a key that came otherwise goes before it.
@@ -301,8 +310,22 @@ impl<'r> Asker<'r> {
         match &self.caller {
             Some(caller) => Ok(caller.role()),
             // Pages' addresses are for every role.
-            None => let_in(self.access, key.map(|Text(key)| &**key), self.head).map(|caller| caller.role()),
+            None => {
+                self.counted.set(true);
+                let_in(self.access, key.map(|Text(key)| &**key), self.head).map(|caller| caller.role())
+            }
         }
+    }
+
+    /// What is said in the end. A body that could not be read has brought no key, and counts all the same.
+    ///
+    /// # Errors
+    /// The problem that there was, or that this comes too often.
+    pub(crate) fn hears<T>(&self, answered: Result<T, Problem>) -> Result<T, Problem> {
+        if answered.is_err() && !self.counted.get() {
+            asks(self.access, self.head, |from| self.access.pace(from))?;
+        }
+        answered
     }
 }
 
