@@ -306,11 +306,13 @@ fn bounded<E: serde::de::Error>(text: &str) -> Result<(), E> {
 
 /// RFC 3339 in UTC, with milliseconds where there are any.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
-    i64::try_from(at.as_millis())
-        .ok()
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
+    calendar(at).to_string()
+}
+
+/// As calendars have it, or the last moment that they have.
+pub(crate) fn calendar(at: Timestamp) -> jiff::Timestamp {
+    let millis = i64::try_from(at.as_millis()).ok();
+    millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok()).unwrap_or(jiff::Timestamp::MAX)
 }
 
 /// Reads RFC 3339.

@@ -38,7 +38,7 @@ const MAX_BATCH: usize = 4_096;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
 const ENOUGH: usize = 512;
-/// What they are given between what the store had put off and the commit that follows.
+/// What they are given between what the store had put off and the commit that follows, whoever comes to wait meanwhile.
 const BREATH: Duration = Duration::from_millis(1);
 
 /// What a committer shares with those who read.

@@ -9,7 +9,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::domain::Timestamp;
-use crate::http::body::write_json;
+use crate::http::body::{calendar, write_json};
 use crate::http::cors;
 use crate::http::front::Said;
 
@@ -97,8 +97,7 @@ impl Date {
 
 /// As HTTP has it (RFC 9110, section 5.6.7).
 fn date(at: Timestamp) -> String {
-    let at = i64::try_from(at.as_millis()).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at.unwrap_or(jiff::Timestamp::MAX));
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&calendar(at));
     text.expect("years after the first have four digits")
 }
 

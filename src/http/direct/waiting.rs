@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::service::counts::moment;
 
-/// Tells every connection that the server stops.
+/// Tells every connection that the server stops. The server's own signal can only be waited for; whoever is busy has to ask.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     told: AtomicBool,
