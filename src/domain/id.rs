@@ -116,6 +116,14 @@ text_id!(
     RewardId, "reward_id", is_text, TEXT_RULE
 );
 
+impl VisitorId {
+    /// A text that was checked when it came.
+    #[must_use]
+    pub fn known(text: &str) -> Self {
+        Self(SmolStr::new(text))
+    }
+}
+
 /// The cell of attribute space in which one set of tallies is kept. Built by targeting, never by hand; at most
 /// [`SegmentKey::MAX_BYTES`] long, which targeting ensures when a definition is checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

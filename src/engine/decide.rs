@@ -116,10 +116,10 @@ pub struct Basis {
 impl Decision {
     /// The default, or the first variation that is not excluded, the default all the same if all are; nothing is recorded.
     #[must_use]
-    pub fn unrecorded(active: Arc<Active>, exclude: &[VariationKey], reason: Reason) -> Self {
+    pub fn unrecorded(active: &Arc<Active>, exclude: &[VariationKey], reason: Reason) -> Self {
         let variations = &active.settings.definition.variations;
         let variation = variations.iter().position(|v| !exclude.contains(&v.key)).unwrap_or(0);
-        let (happening, excluded) = (Happening::Nothing, Box::default());
+        let (active, happening, excluded) = (Arc::clone(active), Happening::Nothing, Box::default());
         Self { active, variation, reason, record: None, happening, excluded, basis: None }
     }
 
@@ -180,14 +180,19 @@ thread_local! {
     static KEY: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
 }
 
-pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Explain, site: Site) -> Decision {
-    let active = experiment.active_full();
+pub(crate) fn decide(
+    experiment: &Experiment,
+    active: &Arc<Active>,
+    request: &Request<'_>,
+    explain: Explain,
+    site: Site,
+) -> Decision {
     let settings = &active.settings;
     if !is_running(experiment, settings, request) {
         return unrecorded(active, request, Reason::NotRunning);
     }
     let token = || request.token.unwrap_or_else(|| site.token(request.visitor));
-    if let Some(kept) = request.assignment.and_then(|assignment| keep(&active, request, assignment)) {
+    if let Some(kept) = request.assignment.and_then(|assignment| keep(active, request, assignment)) {
         return kept;
     }
     // Whoever is in stays in: neither a changed audience nor less traffic sends away who has an assignment already.
@@ -204,7 +209,7 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
                 || (site.holdout > 0.0 && site.holds_out(token()))
         }
     };
-    let stays = |receipt| stay(experiment, &active, request, receipt, held_out, token);
+    let stays = |receipt| stay(experiment, active, request, receipt, held_out, token);
     if let Some(sticky) = request.receipt.and_then(stays) {
         return sticky;
     }
@@ -215,7 +220,7 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
     let drawn = KEY.with_borrow_mut(|key| {
         key.clear();
         experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        draw_variation(&active, request, spent, key, explain, token)
+        draw_variation(active, request, spent, key, explain, token)
     });
     match drawn {
         Some(drawn) => recorded(experiment, active, request, spent, drawn, token),
@@ -223,7 +228,7 @@ pub(crate) fn decide(experiment: &Experiment, request: &Request<'_>, explain: Ex
     }
 }
 
-fn unrecorded(active: Arc<Active>, request: &Request<'_>, reason: Reason) -> Decision {
+fn unrecorded(active: &Arc<Active>, request: &Request<'_>, reason: Reason) -> Decision {
     Decision::unrecorded(active, request.exclude, reason)
 }
 
@@ -236,7 +241,7 @@ fn keep(active: &Arc<Active>, request: &Request<'_>, assignment: &Assignment) ->
         return None;
     }
     if request.exclude.contains(&active.settings.definition.variations[variation].key) {
-        return Some(unrecorded(Arc::clone(active), request, Reason::AllExcluded));
+        return Some(unrecorded(active, request, Reason::AllExcluded));
     }
     let seen = assignment.deferred && !request.defer;
     Some(Decision {
@@ -294,7 +299,7 @@ fn stay(
 
 fn control(
     experiment: &Experiment,
-    active: Arc<Active>,
+    active: &Arc<Active>,
     request: &Request<'_>,
     token: impl FnOnce() -> VisitorToken,
 ) -> Decision {
@@ -321,12 +326,13 @@ fn control(
         features: Features::new(),
     };
     let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, false));
+    let active = Arc::clone(active);
     Decision { active, variation: 0, reason: Reason::Control, record: Some(record), happening, excluded, basis: None }
 }
 
 fn recorded(
     experiment: &Experiment,
-    active: Arc<Active>,
+    active: &Arc<Active>,
     request: &Request<'_>,
     spent: bool,
     drawn: Drawn,
@@ -347,7 +353,7 @@ fn recorded(
         features: drawn.features,
     };
     let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, spent));
-    let basis = drawn.basis;
+    let (active, basis) = (Arc::clone(active), drawn.basis);
     Decision { active, variation, reason: Reason::Policy, record: Some(record), happening, excluded, basis }
 }
 

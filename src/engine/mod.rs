@@ -48,7 +48,7 @@ use crate::engine::decide::{Decision, Explain, Request, Site};
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
-use crate::engine::experiment::Experiment;
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::group::Groups;
 use crate::engine::model::Model;
 use crate::engine::receipt::{Receipt, Sealer};
@@ -145,14 +145,20 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| self.decide_in(experiment, request, explain))
+            .with(experiment, |_, experiment| self.decide_in(experiment, &experiment.active_full(), request, explain))
             .ok_or_else(|| self.missing(experiment))
     }
 
-    /// The same where the experiment was looked up already.
+    /// The same where the experiment was looked up already, and what is in force of it.
     #[must_use]
-    pub fn decide_in(&self, experiment: &Experiment, request: &Request<'_>, explain: Explain) -> Decision {
-        decide::decide(experiment, request, explain, self.site)
+    pub fn decide_in(
+        &self,
+        experiment: &Experiment,
+        active: &Arc<Active>,
+        request: &Request<'_>,
+        explain: Explain,
+    ) -> Decision {
+        decide::decide(experiment, active, request, explain, self.site)
     }
 
     /// The receipt of a decision.

@@ -12,7 +12,7 @@ use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
 use utoipa::ToSchema;
 
 use crate::access::key::Role;
-use crate::domain::{VariationKey, VisitorId};
+use crate::domain::{Context, VariationKey, VisitorId};
 use crate::engine::check::MAX_VARIATIONS;
 use crate::engine::error::NoExperiment;
 use crate::http::body::{ContextBody, ContextShape, Text, parse};
@@ -46,6 +46,10 @@ struct DecideBody<'a> {
     #[serde(default)]
     #[schema(value_type = ContextShape)]
     context: ContextBody<'a>,
+    /// Its context is, byte for byte, the last one of a batch that was not empty, and was not read again.
+    #[serde(skip)]
+    #[schema(ignore)]
+    alike: bool,
     /// Keys of variations not to be shown now; the others share their part.
     #[serde(default)]
     #[schema(value_type = Vec<String>, max_items = 256)]
@@ -71,6 +75,21 @@ struct DecideBody<'a> {
     experiments: Option<Experiments<'a>>,
     #[schema(ignore)]
     requests: Option<Vec<DecideBody<'a>>>,
+}
+
+impl<'a> DecideBody<'a> {
+    /// With every context where it was said. For tests.
+    fn spelt_out(mut self) -> Self {
+        let mut last = Context::new();
+        for request in self.requests.iter_mut().flatten() {
+            match (std::mem::take(&mut request.alike), request.context.0.is_empty()) {
+                (true, _) => request.context.0 = last.clone(),
+                (false, true) => {}
+                (false, false) => last = request.context.0.clone(),
+            }
+        }
+        self
+    }
 }
 
 /// Which experiments are asked for at once.
@@ -110,7 +129,7 @@ pub(crate) fn is_read(bytes: &[u8]) -> bool {
     let read = parse::<DecideBody<'_>>(bytes);
     let mut quick = DecideBody::default();
     if quick::read(bytes, &mut quick).is_some() {
-        assert_eq!(Some(&quick), read.as_ref().ok(), "what is read quickly is what is read");
+        assert_eq!(Some(&quick.spelt_out()), read.as_ref().ok(), "what is read quickly is what is read");
     }
     read.is_ok_and(|body| match &body.requests {
         None => one(&body),
@@ -207,11 +226,13 @@ fn query<'q>(
     exclude: &'q [VariationKey],
     otherwise: Option<&'q str>,
 ) -> Result<Query<'q>, Problem> {
-    let Some(Text(experiment)) = &body.experiment else {
-        let allowed = "the key of an experiment, or experiments, or requests";
-        return Err(Problem::field(Kind::Malformed, "experiment", "nothing", allowed));
-    };
-    Ok(of(body, experiment, exclude, otherwise))
+    Ok(of(body, experiment(body)?, exclude, otherwise))
+}
+
+fn experiment<'q>(body: &'q DecideBody<'_>) -> Result<&'q str, Problem> {
+    let allowed = "the key of an experiment, or experiments, or requests";
+    let none = || Problem::field(Kind::Malformed, "experiment", "nothing", allowed);
+    body.experiment.as_ref().map(|Text(key)| &**key).ok_or_else(none)
 }
 
 /// What is asked of one experiment. `otherwise` is the id of a decision that says none.

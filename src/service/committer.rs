@@ -2,6 +2,7 @@
 //! that order, answers whoever waits. Between commits it saves checkpoints. After a failure it asks the store what survived
 //! before it tries again (`committer/doubt.rs`).
 
+mod channel;
 mod doubt;
 mod draft;
 mod forgetting;
@@ -19,11 +20,12 @@ use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
+pub(crate) use crate::service::committer::channel::{Exit, Room};
 use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::{Draft, Memory};
 pub use crate::service::committer::queue::Pending;
 pub(crate) use crate::service::committer::queue::{
-    Beside, Committed, Due, Exit, Inbox, Jobs, Next, Queue, SharedPending, Told, Waiting,
+    Beside, Committed, Due, Inbox, Jobs, Next, Queue, SharedPending, Told, Waiting,
 };
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
@@ -33,7 +35,7 @@ use crate::service::visitors::Visitors;
 use crate::store::record;
 use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
-/// Most events of one commit: bounds the time a lone reward waits behind others.
+/// Most events of one commit, but for what the last request brings together: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
@@ -140,13 +142,12 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
         let carried = batch.len();
-        let first = match self.events.next(moment() + idle) {
-            Next::Event(waiting) => waiting,
+        match self.events.next(batch, moment() + idle) {
+            Next::Came => {}
             Next::Nothing => return false,
             Next::Closed => return true,
-        };
-        let awaited = first.reply.is_some();
-        batch.push(first);
+        }
+        let awaited = batch.last().is_some_and(|last| last.reply.is_some());
         if !awaited && dozes && self.events.waiting() < ENOUGH {
             self.events.doze(moment() + self.options.commit_interval);
         }
@@ -158,7 +159,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         // A batch that grows is copied again and again.
         batch.reserve(self.events.waiting().min(MAX_BATCH));
         let closed = self.events.take(batch, carried + MAX_BATCH);
-        self.full = batch.len() == carried + MAX_BATCH;
+        self.full = batch.len() >= carried + MAX_BATCH;
         closed
     }
 

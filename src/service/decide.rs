@@ -2,24 +2,27 @@
 //! there: whatever else goes wrong, the site gets its default and a reason.
 
 mod knowing;
+mod round;
 mod settling;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorToken};
+use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorId, VisitorToken};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
 use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::Event;
-use crate::engine::experiment::{Active, Experiment};
+use crate::engine::experiment::Active;
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::service::Service;
 use crate::service::committer::{Beside, SharedPending};
+use crate::service::decide::round::{Brought, Found, Round, Way};
 use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
-use crate::store::{StoreError, record};
+use crate::store::StoreError;
+use crate::store::record::EncodedCompanion;
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -160,43 +163,48 @@ impl Service {
     /// # Errors
     /// As [`Self::decide`].
     pub fn decide_now(&self, query: &Query<'_>) -> Result<Decided, NoExperiment> {
-        let now = self.clock.now();
+        self.decide_among(query, &mut Round::of_one(self))
+    }
+
+    /// The same among others.
+    fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Decided, NoExperiment> {
+        round.brought.bring(query.context);
         let Some(decision_id) = query.decision_id.filter(|_| !query.explain) else {
-            return self.decide_knowing(query, now);
+            return self.decide_knowing(query, round);
         };
         // An answer of the last minute must not outlive its experiment.
-        self.engine.experiment(query.experiment)?;
-        self.recent.get_or_decide(query, decision_id, now, || self.decide_knowing(query, now))
+        round.last.find(&self.engine, query.experiment)?;
+        self.recent.get_or_decide(query, decision_id, round.now, || self.decide_knowing(query, round))
     }
 
     fn decide_at(
         &self,
         query: &Query<'_>,
-        now: Timestamp,
+        round: &mut Round<'_>,
         profile_of: Option<VisitorToken>,
     ) -> Result<Decided, NoExperiment> {
-        let experiment = self.engine.experiment(query.experiment)?;
+        let Round { now, last, brought, way } = round;
+        let now = *now;
+        let Found { experiment, active } = last.find(&self.engine, query.experiment)?;
         let given = query.visitor.filter(|_| query.consent);
         let visitor = given.map_or_else(|| Cow::Owned(self.mint_visitor()), Cow::Borrowed);
         let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(Cow::Borrowed) };
         let mut who = Who { shown, token: self.engine.token(&visitor), profile_of, held: None, now };
-        let (unit, grouped) = {
-            let definition = &experiment.active().settings.definition;
-            (definition.unit, definition.group.is_some())
-        };
-        if unit == Unit::Visitor {
+        let definition = &active.settings.definition;
+        let grouped = definition.group.is_some();
+        if definition.unit == Unit::Visitor {
             if !query.consent {
-                let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NoConsent);
+                let decision = Decision::unrecorded(active, query.exclude, Reason::NoConsent);
                 return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
             }
             match self.visitors.find(experiment.key(), who.token) {
                 Ok(found) => (who.token, who.held) = (found.visitor, found.held),
-                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
+                Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             }
         } else if grouped && query.consent {
             who.token = match self.visitors.known_as(who.token) {
                 Ok(token) => token,
-                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
+                Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
@@ -216,30 +224,29 @@ impl Service {
         if grouped && who.held.is_none() {
             let stays =
                 |other: &ExperimentKey| Ok(query.consent && self.visitors.find(other, who.token)?.held.is_some());
-            match self.engine.rival(&experiment, &request, stays) {
+            match self.engine.rival(experiment, &request, stays) {
                 Ok(None) => {}
                 Ok(Some(_)) => {
-                    let active = experiment.active_full();
                     let decision = Decision::unrecorded(active, query.exclude, Reason::InOtherExperiment);
                     return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
                 }
-                Err(error) => return Ok(self.unreadable(query, &experiment, &who, &error)),
+                Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             }
         }
         let explain = if query.explain { Explain::Yes } else { Explain::No };
-        let decision = self.engine.decide_in(&experiment, &request, explain);
+        let decision = self.engine.decide_in(experiment, active, &request, explain);
         let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
             return Ok(Decided::at_once(Arc::new(answer)));
         }
-        Ok(self.hand_over(query, decision, &who, answer))
+        Ok(self.hand_over(query, decision, &who, answer, way, brought))
     }
 
     /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
-    fn unreadable(&self, query: &Query<'_>, experiment: &Experiment, who: &Who<'_>, error: &StoreError) -> Decided {
+    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, error: &StoreError) -> Decided {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
-        let decision = Decision::unrecorded(experiment.active_full(), query.exclude, Reason::NotRunning);
+        let decision = Decision::unrecorded(active, query.exclude, Reason::NotRunning);
         let answer = self.answer(query, &decision, who, None);
         Decided::at_once(Arc::new(fallen_back(&answer, query, &CommitError::Unavailable(String::new()))))
     }
@@ -258,7 +265,15 @@ impl Service {
     }
 
     /// Hands over what a decision makes happen, if anything.
-    fn hand_over(&self, query: &Query<'_>, decision: Decision, who: &Who<'_>, answer: Answer) -> Decided {
+    fn hand_over(
+        &self,
+        query: &Query<'_>,
+        decision: Decision,
+        who: &Who<'_>,
+        answer: Answer,
+        way: &mut Way<'_>,
+        brought: &mut Brought<'_>,
+    ) -> Decided {
         let assigns = decision.assigns();
         let awaited = assigns || decision.settings().definition.durability == Durability::Sync;
         let event = match decision.into_event() {
@@ -270,13 +285,16 @@ impl Service {
             answer.visitor.as_deref().filter(|_| self.companions && query.consent && !activates && event.is_some());
         // What a profile says goes with whose profile it is, under whatever id it was looked at.
         let token = who.profile_of.unwrap_or(who.token);
-        let companion = |visitor| Beside::Companion(record::encode_companion(token, visitor, query.context));
+        let companion = |visitor| {
+            let (visitor, context) = (VisitorId::known(visitor), brought.encoded(query.context));
+            Beside::Companion(EncodedCompanion { token, visitor, context })
+        };
         let beside = named.map(companion);
         let offered = match event {
             None => Ok(None),
             Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
             Some(event) if awaited => self.queue.submit_with(event, beside).map(|pending| Some(pending.shared())),
-            Some(event) => self.queue.offer(event, beside).map(|()| None),
+            Some(event) => way.offer(event, beside).map(|()| None),
         };
         match offered {
             Ok(pending) => Decided { answer: Arc::new(answer), pending, assigns },

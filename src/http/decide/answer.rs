@@ -1,10 +1,13 @@
 //! A decision's answer.
 
 use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::access::key::Role;
-use crate::domain::Timestamp;
+use crate::domain::{Context, SegmentKey, Timestamp};
 use crate::engine::decide::{Basis, Reason};
+use crate::engine::experiment::Active;
 use crate::http::body::{rfc3339, write_json};
 use crate::http::problem::Problem;
 use crate::http::visitors::attributes;
@@ -27,8 +30,63 @@ pub(crate) fn reason(why: Why) -> &'static str {
     }
 }
 
+/// What answers to queries that come together have in common: it is written once and copied from where it stands.
+#[derive(Default)]
+pub(super) struct Common<'q>(Option<Written<'q>>);
+
+/// All that the common part of an answer is made of, and where it was written last.
+struct Written<'q> {
+    active: Arc<Active>,
+    context: &'q Context<'q>,
+    expires: Option<Timestamp>,
+    segment: Option<SegmentKey>,
+    at: Range<usize>,
+}
+
+impl<'q> Common<'q> {
+    /// The common part, written before into the same memory or now. All are for the same role.
+    fn write(&mut self, answer: &Answer, query: &Query<'q>, role: Role, out: &mut Vec<u8>) {
+        let is_same = |written: &&Written<'_>| {
+            std::ptr::eq(written.context, query.context)
+                && Arc::ptr_eq(&written.active, &answer.active)
+                && (written.expires, &written.segment) == (answer.expires, &answer.segment)
+        };
+        if let Some(written) = self.0.as_ref().filter(is_same) {
+            return out.extend_from_within(written.at.clone());
+        }
+        let start = out.len();
+        write_common(answer, query, role, out);
+        self.0 = Some(Written {
+            active: Arc::clone(&answer.active),
+            context: query.context,
+            expires: answer.expires,
+            segment: answer.segment.clone(),
+            at: start..out.len(),
+        });
+    }
+}
+
 /// Written by hand: the payload is JSON already, and a decision's answer is the one that must be fast.
 pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
+    write_beginning(answer, out);
+    write_common(answer, query, role, out);
+    write_end(answer, query, out);
+}
+
+/// The same among others, which go into the same memory.
+pub(super) fn write_among<'q>(
+    common: &mut Common<'q>,
+    answer: &Answer,
+    query: &Query<'q>,
+    role: Role,
+    out: &mut Vec<u8>,
+) {
+    write_beginning(answer, out);
+    common.write(answer, query, role, out);
+    write_end(answer, query, out);
+}
+
+fn write_beginning(answer: &Answer, out: &mut Vec<u8>) {
     let settings = &answer.active.settings;
     let variation = &settings.definition.variations[answer.variation];
     out.extend_from_slice(br#"{"experiment":""#);
@@ -60,6 +118,11 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
     if answer.holdout {
         out.extend_from_slice(br#","holdout":true"#);
     }
+}
+
+/// What is the same for all who bring the same context at the same time and are in the same segment.
+fn write_common(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
+    let settings = &answer.active.settings;
     out.extend_from_slice(br#","definition":"#);
     write_json(out, &settings.version);
     if let Some(expires) = answer.expires {
@@ -81,6 +144,9 @@ pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Ve
         out.extend_from_slice(br#","segment":"#);
         write_text(out, segment.as_str());
     }
+}
+
+fn write_end(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
     if let Some(refused) = answer.receipt_refused {
         out.extend_from_slice(br#","receipt_refused":"#);
         write_json(out, &Problem::from(refused).to_json());

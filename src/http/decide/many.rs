@@ -1,13 +1,11 @@
 //! Several decisions under one request, which wait for their commits together.
 
-use std::sync::Arc;
-
 use crate::access::key::Role;
 use crate::domain::{ExperimentKey, VariationKey};
 use crate::engine::decide::Reason;
-use crate::engine::error::NoExperiment;
 use crate::http::body::{Text, write_json};
-use crate::http::decide::{DecideBody, Experiments, answer, check, of, of_query, query};
+use crate::http::decide::answer::Common;
+use crate::http::decide::{DecideBody, Experiments, answer, check, experiment, of, of_query};
 use crate::http::idempotency::IdempotencyKey;
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
@@ -49,18 +47,18 @@ pub(super) async fn several(
     let visitor = shared.visitor.or(minted.as_deref());
     let shared = Query { visitor, minted: minted.is_some(), ..shared };
     let queries: Vec<Query<'_>> = keys.iter().map(|experiment| Query { experiment, ..shared.clone() }).collect();
-    let answers = service.decide_all(&queries).await;
-    let takes_part = |answer: &Result<Arc<Answer>, NoExperiment>| match answer {
-        Ok(answer) => match answer.why {
-            Why::Decided(Reason::Policy | Reason::Control | Reason::Sticky) | Why::Overloaded | Why::Unavailable => {
-                true
-            }
-            Why::Decided(_) => false,
-        },
-        Err(_) => false,
+    let takes_part = |answer: &Answer| match answer.why {
+        Why::Decided(Reason::Policy | Reason::Control | Reason::Sticky) | Why::Overloaded | Why::Unavailable => true,
+        Why::Decided(_) => false,
     };
-    let wanted = answers.into_iter().zip(&queries).filter(|(answer, _)| !all || takes_part(answer));
-    write_all(wanted.map(|(answer, query)| answer.map(|answer| (answer, query)).map_err(of_query(query))), role, out);
+    let mut list = List::begin(out);
+    let told = service.decide_all(&queries, |query, answer| {
+        if !all || answer.is_ok_and(takes_part) {
+            list.push(answer.map_err(of_query(query)), query, role);
+        }
+    });
+    told.await;
+    list.end();
     Ok(())
 }
 
@@ -93,26 +91,39 @@ pub(super) async fn batch(
     let excluded: Vec<Result<Vec<VariationKey>, Problem>> =
         requests.iter().map(|request| check_of_batch(request, role)).collect();
     let (mut queries, mut flaws) = (Vec::with_capacity(requests.len()), Vec::new());
+    let mut last = &body.context.0;
     for (index, (request, exclude)) in requests.iter().zip(&excluded).enumerate() {
-        match exclude
-            .as_ref()
-            .map_err(Clone::clone)
-            .and_then(|exclude| query(request, exclude, otherwise[index].as_deref()))
-        {
-            Ok(query) => queries.push(query),
+        if !request.context.0.is_empty() {
+            last = &request.context.0;
+        }
+        let context = if request.alike { last } else { &request.context.0 };
+        let asked = exclude.as_ref().map_err(Clone::clone).and_then(|exclude| Ok((exclude, experiment(request)?)));
+        match asked {
+            Ok((exclude, experiment)) => {
+                let otherwise = otherwise[index].as_deref();
+                queries.push(Query { context, ..of(request, experiment, exclude, otherwise) });
+            }
             Err(flaw) => flaws.push((index, flaw)),
         }
     }
-    let mut answers = service.decide_all(&queries).await.into_iter().zip(&queries);
+    let mut list = List::begin(out);
     let mut flaws = flaws.into_iter().peekable();
-    let results = (0..requests.len()).map(|index| match flaws.next_if(|(at, _)| *at == index) {
-        Some((_, flaw)) => Err(flaw),
-        None => {
-            let (answer, query) = answers.next().expect("one answer for every query");
-            answer.map(|answer| (answer, query)).map_err(of_query(query))
+    let mut index = 0;
+    // Problems of requests stand among the answers, each in its place.
+    let mut flawed = |list: &mut List<'_, '_>| {
+        while let Some((_, flaw)) = flaws.next_if(|(at, _)| *at == index) {
+            list.refuse(&flaw);
+            index += 1;
         }
+        index += 1;
+    };
+    let told = service.decide_all(&queries, |query, answer| {
+        flawed(&mut list);
+        list.push(answer.map_err(of_query(query)), query, role);
     });
-    write_all(results, role, out);
+    told.await;
+    flawed(&mut list);
+    list.end();
     Ok(())
 }
 
@@ -127,20 +138,41 @@ fn check_of_batch(request: &DecideBody<'_>, role: Role) -> Result<Vec<VariationK
     check(request, role)
 }
 
-fn write_all<'a>(
-    results: impl Iterator<Item = Result<(Arc<Answer>, &'a Query<'a>), Problem>>,
-    role: Role,
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(br#"{"decisions":["#);
-    for (index, result) in results.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
+/// Answers as they are written.
+struct List<'o, 'q> {
+    out: &'o mut Vec<u8>,
+    common: Common<'q>,
+    is_empty: bool,
+}
+
+impl<'o, 'q> List<'o, 'q> {
+    fn begin(out: &'o mut Vec<u8>) -> Self {
+        out.extend_from_slice(br#"{"decisions":["#);
+        Self { out, common: Common::default(), is_empty: true }
+    }
+
+    fn push(&mut self, result: Result<&Answer, Problem>, query: &Query<'q>, role: Role) {
         match result {
-            Ok((answer, query)) => answer::write(&answer, query, role, out),
-            Err(problem) => write_json(out, &problem.to_json()),
+            Ok(answer) => {
+                self.next();
+                answer::write_among(&mut self.common, answer, query, role, self.out);
+            }
+            Err(problem) => self.refuse(&problem),
         }
     }
-    out.extend_from_slice(b"]}");
+
+    fn refuse(&mut self, problem: &Problem) {
+        self.next();
+        write_json(self.out, &problem.to_json());
+    }
+
+    fn next(&mut self) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.push(b',');
+        }
+    }
+
+    fn end(self) {
+        self.out.extend_from_slice(b"]}");
+    }
 }

@@ -21,7 +21,7 @@ pub(super) fn read<'a>(body: &'a [u8], request: &mut DecideBody<'a>) -> Option<(
     if !is_plain(body) {
         return None;
     }
-    let mut cursor = Cursor { text: std::str::from_utf8(body).ok()?, at: 0 };
+    let mut cursor = Cursor { text: std::str::from_utf8(body).ok()?, at: 0, last: None };
     cursor.request(request, true)?;
     cursor.skip_spaces();
     (cursor.at == body.len()).then_some(())
@@ -35,6 +35,8 @@ fn is_plain(json: &[u8]) -> bool {
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// The last context of a batch that was not empty, as it was written.
+    last: Option<&'a [u8]>,
 }
 
 impl<'a> Cursor<'a> {
@@ -113,7 +115,7 @@ impl<'a> Cursor<'a> {
         self.members(|cursor, name| match name {
             "experiment" => once(&mut request.experiment, cursor.text()?),
             "visitor" => once(&mut request.visitor, cursor.text()?),
-            "context" => once(&mut context, cursor.context()?),
+            "context" => once(&mut context, cursor.context_or_alike(&mut request.alike)?),
             "receipt" => once(&mut request.receipt, cursor.text()?),
             "decision_id" => once(&mut request.decision_id, cursor.text()?),
             "key" => once(&mut request.key, cursor.text()?),
@@ -132,6 +134,7 @@ impl<'a> Cursor<'a> {
 
     fn requests(&mut self) -> Option<Vec<DecideBody<'a>>> {
         self.expect(b'[')?;
+        self.last = None;
         let start = self.at;
         let mut requests = Vec::with_capacity(1);
         loop {
@@ -147,6 +150,23 @@ impl<'a> Cursor<'a> {
                 _ => return None,
             }
         }
+    }
+
+    /// A context, which is empty where it is as the last one was written: visitors of one place bring the same, and one visitor is
+    /// often decided for several times at once.
+    fn context_or_alike(&mut self, alike: &mut bool) -> Option<Context<'a>> {
+        self.skip_spaces();
+        let start = self.at;
+        if let Some(last) = self.last.filter(|last| self.rest().starts_with(last)) {
+            self.at += last.len();
+            *alike = true;
+            return Some(Context::new());
+        }
+        let context = self.context()?;
+        if !context.is_empty() {
+            self.last = Some(&self.text.as_bytes()[start..self.at]);
+        }
+        Some(context)
     }
 
     fn context(&mut self) -> Option<Context<'a>> {

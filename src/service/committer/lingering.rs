@@ -35,11 +35,13 @@ impl Script {
 }
 
 impl Inbox for Script {
-    fn next(&self, _: Instant) -> Next {
+    fn next(&self, batch: &mut Vec<Waiting>, _: Instant) -> Next {
         let Some((awaited, others)) = self.waves.borrow_mut().pop_front() else { return Next::Closed };
         let wave = std::iter::repeat_n(true, awaited).chain(std::iter::repeat_n(false, others));
         self.now.borrow_mut().extend(wave.map(|awaited| self.waiting_for(awaited)));
-        self.now.borrow_mut().pop_front().map_or(Next::Nothing, Next::Event)
+        let Some(first) = self.now.borrow_mut().pop_front() else { return Next::Nothing };
+        batch.push(first);
+        Next::Came
     }
 
     fn take(&self, batch: &mut Vec<Waiting>, _: usize) -> bool {

@@ -42,13 +42,15 @@ impl Outbox for SyncSender<Waiting> {
 }
 
 impl Inbox for Receiver<Waiting> {
-    fn next(&self, _: Instant) -> Next {
-        match self.try_recv() {
-            Ok(waiting) => Next::Event(waiting),
-            Err(TryRecvError::Disconnected) => Next::Closed,
-            Err(TryRecvError::Empty) if shuttle::rand::thread_rng().gen_bool(0.5) => Next::Nothing,
-            Err(TryRecvError::Empty) => self.recv().map_or(Next::Closed, Next::Event),
-        }
+    fn next(&self, batch: &mut Vec<Waiting>, _: Instant) -> Next {
+        let found = match self.try_recv() {
+            Err(TryRecvError::Empty) if shuttle::rand::thread_rng().gen_bool(0.5) => return Next::Nothing,
+            Err(TryRecvError::Empty) => self.recv().ok(),
+            found => found.ok(),
+        };
+        let Some(waiting) = found else { return Next::Closed };
+        batch.push(waiting);
+        Next::Came
     }
 
     fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {

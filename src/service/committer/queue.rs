@@ -2,11 +2,10 @@
 //! and over those of a model whose interleavings a seed chooses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::Sender;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
@@ -14,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
-use crate::service::committer::{ENOUGH, MAX_BATCH};
+use crate::service::committer::channel::{self, Entrance, Exit, Room};
 use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
@@ -67,6 +66,16 @@ pub(crate) enum Untaken {
     Gone,
 }
 
+impl Untaken {
+    /// As whoever brought the event is told.
+    pub(super) fn told(self, health: &Health) -> CommitError {
+        match self {
+            Self::Full => CommitError::Overloaded,
+            Self::Gone => CommitError::Unavailable(health.trouble().unwrap_or_else(|| "the server is stopping".into())),
+        }
+    }
+}
+
 /// Where requests put events: bounded.
 pub(crate) trait Outbox {
     fn try_send(&self, waiting: Waiting) -> Result<(), Untaken>;
@@ -75,9 +84,10 @@ pub(crate) trait Outbox {
 }
 
 /// What the committer finds.
-#[expect(clippy::large_enum_variant, reason = "it is looked at and gone; a box would cost every event an allocation")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    Event(Waiting),
+    /// An event, or several that came together.
+    Came,
     Nothing,
     /// And nothing more will come: every [`Outbox`] is gone, and all that they took has been found.
     Closed,
@@ -85,17 +95,17 @@ pub(crate) enum Next {
 
 /// Where the committer finds events, in the order in which they were taken.
 pub(crate) trait Inbox {
-    /// The next one; waits for it until a deadline.
-    fn next(&self, deadline: Instant) -> Next;
+    /// Takes the next one, or several that came together; waits for it until a deadline.
+    fn next(&self, batch: &mut Vec<Waiting>, deadline: Instant) -> Next;
 
-    /// Takes what is there, until a batch has so many; says whether nothing more will come.
+    /// Takes what is there, until a batch has so many, and a few more where several came together; says whether nothing more will come.
     fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool;
 
-    /// Sleeps until a moment, but not longer than until somebody waits for an answer, [`ENOUGH`] are there, or nothing more will come.
+    /// Sleeps until a moment, but not longer than until somebody waits for an answer, [enough](super::ENOUGH) are there, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
-    /// Sleeps until a moment, but not longer than until so many are there, or [`ENOUGH`], or nothing more will come.
+    /// Sleeps until a moment, but not longer than until so many are there, or [enough](super::ENOUGH), or nothing more will come.
     fn linger(&self, until: Instant, enough: usize);
 
     /// Forgets who waits for an answer: all that came before is about to be taken.
@@ -109,100 +119,6 @@ pub(crate) trait Inbox {
 pub(crate) trait Jobs {
     /// Hands it over, or back.
     fn offer(&self, job: RefreshJob) -> Result<(), RefreshJob>;
-}
-
-/// However few are there: it may have been taken already when its sender looks.
-const AT_ONCE: usize = 0;
-
-/// The near end of a real channel. An event that nobody waits for wakes nobody, unless [`ENOUGH`] are there: else each would cost the
-/// request a system call.
-pub(crate) struct Entrance {
-    events: Sender<Waiting>,
-    /// Rung where somebody waits for an answer, and where [`ENOUGH`] are there, however long a doze may be; holds one ring.
-    bell: Sender<()>,
-    /// How many must be there before it rings for somebody who waits.
-    enough: Arc<AtomicUsize>,
-}
-
-/// Its far end.
-pub(crate) struct Exit {
-    events: Receiver<Waiting>,
-    bell: Receiver<()>,
-    enough: Arc<AtomicUsize>,
-}
-
-impl Entrance {
-    fn came(&self, awaited: bool) {
-        let enough = if awaited { self.enough.load(Ordering::SeqCst).min(MAX_BATCH) } else { ENOUGH };
-        if self.events.len() < enough {
-            return;
-        }
-        // Full: it has rung already. The other end gone: nobody to wake.
-        let _ = self.bell.try_send(());
-    }
-}
-
-impl Outbox for Entrance {
-    fn try_send(&self, waiting: Waiting) -> Result<(), Untaken> {
-        let awaited = waiting.reply.is_some();
-        self.events.try_send(waiting).map_err(|error| match error {
-            TrySendError::Full(_) => Untaken::Full,
-            TrySendError::Disconnected(_) => Untaken::Gone,
-        })?;
-        self.came(awaited);
-        Ok(())
-    }
-
-    fn send(&self, waiting: Waiting) -> bool {
-        let awaited = waiting.reply.is_some();
-        let taken = self.events.send(waiting).is_ok();
-        self.came(awaited);
-        taken
-    }
-}
-
-impl Inbox for Exit {
-    fn next(&self, deadline: Instant) -> Next {
-        match self.events.recv_deadline(deadline) {
-            Ok(waiting) => Next::Event(waiting),
-            Err(RecvTimeoutError::Timeout) => Next::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Next::Closed,
-        }
-    }
-
-    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {
-        while batch.len() < most {
-            match self.events.try_recv() {
-                Ok(waiting) => batch.push(waiting),
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
-            }
-        }
-        false
-    }
-
-    fn doze(&self, until: Instant) {
-        // However it ends, what is there is taken next.
-        let _ = self.bell.recv_deadline(until);
-    }
-
-    fn linger(&self, until: Instant, enough: usize) {
-        self.enough.store(enough, Ordering::SeqCst);
-        self.attend();
-        // Whoever comes from here on knows how many are enough.
-        if self.events.len() < enough {
-            self.doze(until);
-        }
-        self.enough.store(AT_ONCE, Ordering::SeqCst);
-    }
-
-    fn attend(&self) {
-        let _ = self.bell.try_recv();
-    }
-
-    fn waiting(&self) -> usize {
-        self.events.len()
-    }
 }
 
 /// An allocation to be computed, and since when.
@@ -232,18 +148,20 @@ impl<O: Outbox> Clone for Queue<O> {
 }
 
 impl Queue {
-    /// How many events wait.
+    /// How many events wait, or have been promised room.
     pub(crate) fn waiting(&self) -> usize {
-        self.events.load().as_ref().map_or(0, |entrance| entrance.events.len())
+        self.events.load().as_ref().map_or(0, |entrance| entrance.waiting())
     }
 
     /// One over a real channel, and its other end.
     pub(crate) fn bounded(capacity: usize, health: Arc<Health>) -> (Self, Exit) {
-        let (events, taken) = crossbeam_channel::bounded(capacity);
-        let (bell, rung) = crossbeam_channel::bounded(1);
-        let enough = Arc::new(AtomicUsize::new(AT_ONCE));
-        let exit = Exit { events: taken, bell: rung, enough: Arc::clone(&enough) };
-        (Self::new(Entrance { events, bell, enough }, health), exit)
+        let (entrance, exit) = channel::bounded(capacity);
+        (Self::new(entrance, health), exit)
+    }
+
+    /// Room for so many events that go together, or for as many as there is room for.
+    pub(crate) fn room(&self, most: usize) -> Room<'_> {
+        Room::at(self.events.load_full(), most, &self.health)
     }
 }
 
@@ -281,12 +199,7 @@ impl<O: Outbox> Queue<O> {
 
     fn send(&self, waiting: Waiting) -> Result<(), CommitError> {
         let taken = self.events.load().as_ref().map_or(Err(Untaken::Gone), |events| events.try_send(waiting));
-        taken.map_err(|untaken| match untaken {
-            Untaken::Full => CommitError::Overloaded,
-            Untaken::Gone => {
-                CommitError::Unavailable(self.health.trouble().unwrap_or_else(|| "the server is stopping".into()))
-            }
-        })
+        taken.map_err(|untaken| untaken.told(&self.health))
     }
 }
 
@@ -332,63 +245,5 @@ impl Pending {
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Closed) => Some(Err(CommitError::Unavailable("the server is stopping".into()))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    //! Who wakes the committer.
-
-    use super::*;
-    use crate::domain::{ExperimentKey, Timestamp};
-
-    fn event() -> Event {
-        Event::ExperimentDeleted {
-            experiment: ExperimentKey::new("hero").expect("a key"),
-            at: Timestamp::from_millis(1),
-        }
-    }
-
-    #[test]
-    fn who_lingers_is_woken_once_and_by_the_last_of_those_it_waits_for() {
-        let (queue, exit) = Queue::bounded(9, Arc::default());
-        let _first = queue.submit(event()).expect("room");
-        exit.enough.store(3, Ordering::SeqCst);
-        exit.attend();
-        let _second = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_err(), "one is missing");
-        let _third = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_ok(), "all are there");
-        // They are there already: who lingers until the end of time comes back, and is woken by one alone from then on.
-        exit.linger(moment() + std::time::Duration::from_secs(1 << 30), 3);
-        let _fourth = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
-    }
-
-    #[test]
-    fn as_much_is_taken_as_a_batch_has_room_for_and_the_end_is_told_when_all_of_it_is() {
-        let (queue, exit) = Queue::bounded(9, Arc::default());
-        for _ in 0..5 {
-            assert!(queue.offer(event(), None).is_ok());
-        }
-        let mut batch = Vec::new();
-        assert!(!exit.take(&mut batch, 3) && batch.len() == 3);
-        queue.stop();
-        assert!(!exit.take(&mut batch, 4) && batch.len() == 4, "one is still there");
-        assert!(exit.take(&mut batch, 9) && batch.len() == 5);
-    }
-
-    #[test]
-    fn exposures_wake_nobody_until_enough_are_there_and_whoever_waits_wakes_at_once() {
-        let (queue, exit) = Queue::bounded(2 * ENOUGH, Arc::default());
-        for _ in 1..ENOUGH {
-            assert!(queue.offer(event(), None).is_ok());
-        }
-        assert!(exit.bell.try_recv().is_err(), "one less than enough");
-        assert!(queue.offer(event(), None).is_ok());
-        assert!(exit.bell.try_recv().is_ok(), "enough");
-        let (queue, exit) = Queue::bounded(2, Arc::default());
-        assert!(queue.submit(event()).is_ok());
-        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
     }
 }

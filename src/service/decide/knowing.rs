@@ -1,29 +1,29 @@
 //! What is known of a visitor ahead of its request, put under what the request says.
 
-use crate::domain::Timestamp;
 use crate::engine::error::NoExperiment;
 use crate::service::Service;
+use crate::service::decide::round::{Found, Round};
 use crate::service::decide::{Decided, Query, Who};
 
 impl Service {
     /// Decides with the visitor's profile under the request's context. A profile that cannot be read is not taken for none: the
     /// visitor would be counted in a segment that it is not in, so the site gets the default, and nothing is counted.
-    pub(super) fn decide_knowing(&self, query: &Query<'_>, now: Timestamp) -> Result<Decided, NoExperiment> {
+    pub(super) fn decide_knowing(&self, query: &Query<'_>, round: &mut Round<'_>) -> Result<Decided, NoExperiment> {
         let Some(visitor) = query.visitor.filter(|_| query.consent && self.visitors.have_profiles()) else {
-            return self.decide_at(query, now, None);
+            return self.decide_at(query, round, None);
         };
         let token = self.engine.token(visitor);
         match self.visitors.profile(token) {
-            Ok((_, None)) => self.decide_at(query, now, None),
+            Ok((_, None)) => self.decide_at(query, round, None),
             Ok((owner, Some(profile))) => {
-                let active = self.engine.experiment(query.experiment)?.active_full();
+                let Found { active, .. } = round.last.find(&self.engine, query.experiment)?;
                 let context = query.context.over(&profile, |name| active.settings.uses(name));
-                self.decide_at(&Query { context: &context, ..query.clone() }, now, Some(owner))
+                self.decide_at(&Query { context: &context, ..query.clone() }, round, Some(owner))
             }
             Err(error) => {
-                let who = Who { shown: Some(visitor.into()), token, profile_of: None, held: None, now };
-                let experiment = self.engine.experiment(query.experiment)?;
-                Ok(self.unreadable(query, &experiment, &who, &error))
+                let who = Who { shown: Some(visitor.into()), token, profile_of: None, held: None, now: round.now };
+                let Found { active, .. } = round.last.find(&self.engine, query.experiment)?;
+                Ok(self.unreadable(query, active, &who, &error))
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::engine::definition::Status;
 use crate::engine::error::NoExperiment;
 use crate::engine::ledger::Outcome;
 use crate::service::Service;
+use crate::service::decide::round::Round;
 use crate::service::decide::{Answer, Decided, Query, Why};
 use crate::service::error::CommitError;
 
@@ -22,17 +23,41 @@ impl Service {
         self.settle(query, self.decide_now(query)?).await
     }
 
-    /// Decides for several, which wait for their commits together; answers in order.
-    pub async fn decide_all(&self, queries: &[Query<'_>]) -> Vec<Result<Arc<Answer>, NoExperiment>> {
-        let decided: Vec<_> = queries.iter().map(|query| self.decide_now(query)).collect();
-        let mut answers = Vec::with_capacity(queries.len());
-        for (query, decided) in queries.iter().zip(decided) {
-            answers.push(match decided {
+    /// Decides for several, which wait for their commits together; tells the answers in order.
+    pub async fn decide_all<'q>(
+        &self,
+        queries: &'q [Query<'q>],
+        mut tell: impl FnMut(&'q Query<'q>, Result<&Answer, NoExperiment>),
+    ) {
+        let (told, waiting) = self.decide_at_once(queries, &mut tell);
+        for (query, decided) in queries[told..].iter().zip(waiting) {
+            let answer = match decided {
                 Ok(decided) => self.settle(query, decided).await,
                 Err(error) => Err(error),
-            });
+            };
+            tell(query, answer.as_deref().map_err(|error| *error));
         }
-        answers
+    }
+
+    /// Decides for several, and tells the answers up to the first that waits for its commit: how many, and what was decided from there on.
+    fn decide_at_once<'q>(
+        &self,
+        queries: &'q [Query<'q>],
+        tell: &mut impl FnMut(&'q Query<'q>, Result<&Answer, NoExperiment>),
+    ) -> (usize, Vec<Result<Decided, NoExperiment>>) {
+        let mut round = Round::of_several(self, queries.len());
+        let mut waiting = Vec::new();
+        for query in queries {
+            match self.decide_among(query, &mut round) {
+                Ok(Decided { answer, pending: None, .. }) if waiting.is_empty() => {
+                    self.count(query, &answer);
+                    tell(query, Ok(&answer));
+                }
+                Err(error) if waiting.is_empty() => tell(query, Err(error)),
+                decided => waiting.push(decided),
+            }
+        }
+        (queries.len() - waiting.len(), waiting)
     }
 
     /// The running experiments, in order of their keys: those that may decide for a visitor.
@@ -55,10 +80,14 @@ impl Service {
             None => decided.answer,
             Some(_) => Box::pin(self.awaited(query, decided)).await?,
         };
+        self.count(query, &answer);
+        Ok(answer)
+    }
+
+    fn count(&self, query: &Query<'_>, answer: &Answer) {
         if !query.explain {
             self.counts.decided(answer.why);
         }
-        Ok(answer)
     }
 
     /// Asks again for a visitor that came second to itself.

@@ -3,10 +3,12 @@
 
 mod row;
 
+use std::sync::Arc;
+
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::context::Value;
-use crate::domain::{Context, VisitorToken};
+use crate::domain::{Context, VisitorId, VisitorToken};
 use crate::store::record::companion::row::{Entry, Reading, RowReader, RowWriter};
 use crate::store::record::{Checked, FORM};
 use crate::store::{MAX_VALUE_BYTES, Row, Space, StoreError};
@@ -18,26 +20,42 @@ const TOKEN: usize = 16;
 /// Bytes of a length.
 const LENGTH: usize = 2;
 
-/// One companion, encoded where the request is: how many bytes the names of its attributes take and how many whom it is about, each in
-/// two bytes, both of these, how many bytes each value takes, and the values. The writer only joins them.
-pub struct EncodedCompanion(Box<[u8]>);
+/// One companion, as far as it is encoded where the request is. The writer only joins what is here.
+pub struct EncodedCompanion {
+    /// What stands for the visitor.
+    pub token: VisitorToken,
+    /// The visitor's id.
+    pub visitor: VisitorId,
+    /// What was known of the visitor.
+    pub context: EncodedContext,
+}
 
-/// What [`EncodedCompanion`] is made of.
+/// A context, encoded once for all decisions that it was brought for: how many bytes the names of its attributes take and how many of
+/// these there are, each in two bytes, the names, how many bytes each value takes, and the values; `None` where it is too long to be kept.
+#[derive(Clone)]
+pub struct EncodedContext(Option<Arc<[u8]>>);
+
+/// What [`EncodedContext`] is made of.
+#[derive(Default)]
 struct Parts<'c> {
     names: &'c [u8],
-    whom: &'c [u8],
     lengths: &'c [[u8; LENGTH]],
     values: &'c [u8],
 }
 
-impl EncodedCompanion {
+impl EncodedContext {
     fn parts(&self) -> Parts<'_> {
-        let (header, rest) = self.0.split_at(3 * LENGTH);
-        let [names, whom, count] = std::array::from_fn(|at| length(header.as_chunks().0[at]));
+        let Some(bytes) = &self.0 else { return Parts::default() };
+        let (header, rest) = bytes.split_at(2 * LENGTH);
+        let [names, count] = std::array::from_fn(|at| length(header.as_chunks().0[at]));
         let (names, rest) = rest.split_at(names);
-        let (whom, rest) = rest.split_at(whom);
         let (lengths, values) = rest.split_at(count * LENGTH);
-        Parts { names, whom, lengths: lengths.as_chunks().0, values }
+        Parts { names, lengths: lengths.as_chunks().0, values }
+    }
+
+    /// Whether it is the very same one.
+    fn is(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
     }
 }
 
@@ -86,57 +104,52 @@ pub(super) enum StoredValue<'a> {
 }
 
 thread_local! {
-    /// A companion is written here, and then takes exactly the memory it needs.
+    /// A context is written here, and then takes exactly the memory it needs.
     static BYTES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 /// Encodes one.
 #[must_use]
-pub fn encode_companion(token: VisitorToken, visitor: &str, context: &Context<'_>) -> EncodedCompanion {
+pub fn encode_context(context: &Context<'_>) -> EncodedContext {
     BYTES.with_borrow_mut(|bytes| {
-        let whole = encode_into(bytes, (token.to_bytes(), visitor), Some(context));
-        if !whole {
-            bytes.clear();
-            bytes.shrink_to(MAX_CONTEXT_BYTES);
-            encode_into(bytes, (token.to_bytes(), visitor), None);
-        }
-        EncodedCompanion(bytes.as_slice().into())
+        bytes.clear();
+        encode_into(bytes, context);
+        let is_kept = bytes.len() - (2 + context.len()) * LENGTH <= MAX_CONTEXT_BYTES;
+        let kept = is_kept.then(|| Arc::from(bytes.as_slice()));
+        bytes.shrink_to(MAX_CONTEXT_BYTES);
+        EncodedContext(kept)
     })
 }
 
-/// Says whether it is short enough.
-fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<&Context<'_>>) -> bool {
-    fn push(bytes: &mut Vec<u8>, what: impl Encode) {
-        bincode::encode_into_std_write(what, bytes, FORM).expect("a vector takes every byte, and no mirror refuses");
-    }
-    /// As bincode writes it, whose lengths take one byte up to 250.
-    fn push_text(bytes: &mut Vec<u8>, text: &str) {
-        match u8::try_from(text.len()) {
-            Ok(length @ ..=250) => {
-                bytes.push(length);
-                bytes.extend_from_slice(text.as_bytes());
-            }
-            _ => push(bytes, text),
+fn push(bytes: &mut Vec<u8>, what: impl Encode) {
+    bincode::encode_into_std_write(what, bytes, FORM).expect("a vector takes every byte, and no mirror refuses");
+}
+
+/// As bincode writes it, whose lengths take one byte up to 250.
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    match u8::try_from(text.len()) {
+        Ok(length @ ..=250) => {
+            bytes.push(length);
+            bytes.extend_from_slice(text.as_bytes());
         }
+        _ => push(bytes, text),
     }
+}
+
+fn encode_into(bytes: &mut Vec<u8>, context: &Context<'_>) {
     fn set(bytes: &mut [u8], at: usize, length: usize) {
         // What is longer than can be said is too long.
         let length = u16::try_from(length).unwrap_or(u16::MAX);
         bytes[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
     }
-    let count = context.map_or(0, Context::len);
-    bytes.clear();
-    bytes.extend([0; 3 * LENGTH]);
+    let count = context.len();
+    bytes.extend([0; 2 * LENGTH]);
     let start = bytes.len();
-    if let Some(context) = context {
-        push(bytes, count as u64);
-        context.iter().for_each(|(name, _)| push_text(bytes, name));
-    }
-    let names = bytes.len();
-    push(bytes, (visitor, context.is_some()));
+    push(bytes, count as u64);
+    context.iter().for_each(|(name, _)| push_text(bytes, name));
     let lengths = bytes.len();
     bytes.resize(lengths + count * LENGTH, 0);
-    for (index, (_, value)) in context.into_iter().flat_map(Context::iter).enumerate() {
+    for (index, (_, value)) in context.iter().enumerate() {
         let before = bytes.len();
         match value {
             Value::Text(text) => {
@@ -148,10 +161,9 @@ fn encode_into(bytes: &mut Vec<u8>, visitor: StoredVisitor<'_>, context: Option<
         let length = bytes.len() - before;
         set(bytes, lengths + index * LENGTH, length);
     }
-    for (index, length) in [names - start, lengths - names, count].into_iter().enumerate() {
+    for (index, length) in [lengths - start, count].into_iter().enumerate() {
         set(bytes, index * LENGTH, length);
     }
-    bytes.len() - start - count * LENGTH <= MAX_CONTEXT_BYTES
 }
 
 /// Rows of a block's companions, each with the index of its event: as few as hold them.
@@ -159,6 +171,17 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
     if companions.is_empty() {
         return;
     }
+    // Whom each is about, one behind the other.
+    let mut about = Vec::with_capacity(companions.len() * 2 * TOKEN);
+    let ends: Vec<usize> = companions
+        .iter()
+        .map(|(_, companion)| {
+            about.extend_from_slice(&companion.token.to_bytes());
+            push_text(&mut about, companion.visitor.as_str());
+            about.push(u8::from(companion.context.0.is_some()));
+            about.len()
+        })
+        .collect();
     let mut number = 0_u32;
     let mut close = |writer: RowWriter<'_>| {
         let key = [&companion_key(block)[..], &number.to_be_bytes()].concat();
@@ -166,12 +189,14 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
         number += 1;
     };
     let mut writer = RowWriter::new(MAX_VALUE_BYTES);
-    for (index, companion) in companions {
-        let parts = companion.parts();
-        if !writer.push_if_room(*index, parts.names, parts.whom, parts.values()) {
+    let mut start = 0;
+    for ((index, companion), end) in companions.iter().zip(ends) {
+        let whom = &about[start..end];
+        if !writer.push_if_room(*index, whom, &companion.context) {
             close(std::mem::replace(&mut writer, RowWriter::new(MAX_VALUE_BYTES)));
-            writer.push_if_room(*index, parts.names, parts.whom, parts.values());
+            writer.push_if_room(*index, whom, &companion.context);
         }
+        start = end;
     }
     close(writer);
 }

@@ -11,7 +11,7 @@
 use bincode::{BorrowDecode, Encode};
 
 use crate::store::MAX_VALUE_BYTES;
-use crate::store::record::companion::StoredValue;
+use crate::store::record::companion::{EncodedContext, StoredValue};
 use crate::store::record::{Checked, FORM};
 
 /// Of rows that say each companion whole.
@@ -53,6 +53,8 @@ pub(super) struct RowWriter<'c> {
     lists: Vec<List<'c>>,
     /// List and whom, or rest, of the last entry.
     last: Option<(usize, &'c [u8])>,
+    /// The context of the last entry, where it is known.
+    context: Option<&'c EncodedContext>,
 }
 
 impl<'c> RowWriter<'c> {
@@ -60,20 +62,21 @@ impl<'c> RowWriter<'c> {
     pub(super) fn new(capacity: usize) -> Self {
         let mut value = Vec::with_capacity(capacity);
         value.push(CHANGED);
-        Self { value, lists: Vec::new(), last: None }
+        Self { value, lists: Vec::new(), last: None, context: None }
     }
 
     /// Adds an entry if it has room; says whether it had. The first has: ids and contexts are bounded. Where it had not, the row is
     /// done.
-    pub(super) fn push_if_room(
-        &mut self,
-        index: u32,
-        names: &'c [u8],
-        whom: &'c [u8],
-        values: impl ExactSizeIterator<Item = &'c [u8]>,
-    ) -> bool {
+    pub(super) fn push_if_room(&mut self, index: u32, whom: &'c [u8], context: &'c EncodedContext) -> bool {
         let before = self.value.len();
-        self.push_told(index, names, whom, values);
+        match (self.context, self.last) {
+            (Some(last), Some((place, _))) if last.is(context) => self.push_same(index, place, whom),
+            _ => {
+                let parts = context.parts();
+                self.push_told(index, parts.names, whom, parts.values());
+                self.context = Some(context);
+            }
+        }
         let has_room = self.value.len() <= MAX_VALUE_BYTES && self.lists.len() <= MAX_LISTS;
         let takes_it = has_room || before == 1;
         if !takes_it {
@@ -132,6 +135,19 @@ impl<'c> RowWriter<'c> {
             self.value.truncate(number);
             self.write(0_u64);
         }
+        self.last = Some((place, whom));
+    }
+
+    /// Adds an entry with the names and values of the one before, of the list at a place.
+    fn push_same(&mut self, index: u32, place: usize, whom: &'c [u8]) {
+        self.write(index);
+        if self.last == Some((place, whom)) {
+            return self.write(0_u64);
+        }
+        self.write(place as u64 + 1);
+        self.write(whom);
+        let bits = self.lists[place].values.len().div_ceil(8);
+        self.value.resize(self.value.len() + bits, 0);
         self.last = Some((place, whom));
     }
 

@@ -1,6 +1,5 @@
 //! Companions read back, without those of one visitor as if it had never been.
 
-use crate::domain::VisitorToken;
 use crate::store::MAX_VALUE_BYTES;
 use crate::store::record::companion::*;
 use proptest::prelude::*;
@@ -48,7 +47,7 @@ proptest! {
     ) {
         let encoded: Vec<_> = (0..)
             .zip(&visitors)
-            .map(|(index, (visitor, context))| (index, encode_companion(VisitorToken(*visitor), &visitor.to_string(), context)))
+            .map(|(index, (visitor, context))| (index, of_context(*visitor, &visitor.to_string(), encode_context(context))))
             .collect();
         let mut rows = Vec::new();
         let borrowed: Vec<_> = encoded.iter().map(|(index, companion)| (*index, companion)).collect();
@@ -99,12 +98,16 @@ proptest! {
     }
 }
 
+fn of_context(token: u128, visitor: &str, context: EncodedContext) -> EncodedCompanion {
+    EncodedCompanion { token: VisitorToken(token), visitor: VisitorId::known(visitor), context }
+}
+
 fn of(visitor: u128, attributes: &[(&'static str, Value<'static>)]) -> EncodedCompanion {
     let mut context = Context::new();
     for (name, value) in attributes {
         assert!(context.insert((*name).into(), value.clone()), "there is room");
     }
-    encode_companion(VisitorToken(visitor), &format!("v-{visitor}"), &context)
+    of_context(visitor, &format!("v-{visitor}"), encode_context(&context))
 }
 
 fn row_of(companions: &[EncodedCompanion]) -> Row {

@@ -1,0 +1,103 @@
+//! What queries that come together share.
+
+use std::sync::Arc;
+
+use crate::domain::{Context, Timestamp};
+use crate::engine::Engine;
+use crate::engine::error::NoExperiment;
+use crate::engine::event::Event;
+use crate::engine::experiment::{Active, Experiment};
+use crate::service::Service;
+use crate::service::committer::{Beside, Queue, Room};
+use crate::service::error::CommitError;
+use crate::store::record::{EncodedContext, encode_context};
+
+/// Of the queries of one request: one look at the clock, the experiment that the last of them named, and one way for their exposures.
+pub(super) struct Round<'s> {
+    pub(super) now: Timestamp,
+    pub(super) last: Last,
+    pub(super) brought: Brought<'s>,
+    pub(super) way: Way<'s>,
+}
+
+/// The context that was brought last, and its stored form, once it was asked for.
+#[derive(Default)]
+pub(super) struct Brought<'s> {
+    context: Option<&'s Context<'s>>,
+    encoded: Option<EncodedContext>,
+}
+
+/// The experiment that was looked up last.
+#[derive(Default)]
+pub(super) struct Last(Option<Found>);
+
+/// An experiment, and what is in force of it.
+pub(super) struct Found {
+    pub(super) experiment: Arc<Experiment>,
+    pub(super) active: Arc<Active>,
+}
+
+/// How exposures that nobody waits for go to the committer.
+pub(super) enum Way<'s> {
+    AtOnce(&'s Queue),
+    Together(Room<'s>),
+}
+
+impl<'s> Round<'s> {
+    /// Of one query.
+    pub(super) fn of_one(service: &'s Service) -> Self {
+        Self {
+            now: service.clock.now(),
+            last: Last::default(),
+            brought: Brought::default(),
+            way: Way::AtOnce(&service.queue),
+        }
+    }
+
+    /// Of so many: what they make happen is handed over when it ends.
+    pub(super) fn of_several(service: &'s Service, queries: usize) -> Self {
+        Self { way: Way::Together(service.queue.room(queries)), ..Self::of_one(service) }
+    }
+}
+
+impl<'s> Brought<'s> {
+    /// A query brings a context; that of the query before, or another.
+    pub(super) fn bring(&mut self, context: &'s Context<'s>) {
+        if !self.context.is_some_and(|known| std::ptr::eq(known, context)) {
+            *self = Self { context: Some(context), encoded: None };
+        }
+    }
+
+    /// The stored form of what the last query brought, or of what became of it with a profile under it.
+    pub(super) fn encoded(&mut self, context: &Context<'_>) -> EncodedContext {
+        let is_as_brought = self.context.is_some_and(|brought| std::ptr::eq(brought, context));
+        if !is_as_brought {
+            return encode_context(context);
+        }
+        self.encoded.get_or_insert_with(|| encode_context(context)).clone()
+    }
+}
+
+impl Last {
+    /// An experiment by key.
+    pub(super) fn find(&mut self, engine: &Engine, key: &str) -> Result<&Found, NoExperiment> {
+        let known = self.0.take_if(|last| last.experiment.key().as_str() == key);
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let experiment = engine.experiment(key)?;
+                Found { active: experiment.active_full(), experiment }
+            }
+        };
+        Ok(self.0.insert(found))
+    }
+}
+
+impl Way<'_> {
+    pub(super) fn offer(&mut self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
+        match self {
+            Self::AtOnce(queue) => queue.offer(event, beside),
+            Self::Together(room) => room.offer(event, beside),
+        }
+    }
+}
