@@ -94,7 +94,7 @@ const OUTSIDE: &[Outside] = &[
     ),
     outside(
         "foldhash",
-        &["src/engine/table", "src/engine/settings", "src/service/ledger"],
+        &["src/engine/table", "src/engine/settings", "src/service/ledger", "src/service/sample_ratio"],
         "the hash of what every decision and every reward looks up",
     ),
     outside(

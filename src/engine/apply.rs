@@ -1,29 +1,60 @@
 //! The fold: one event after another, in journal order, by one writer. Server, recovery, replay and simulation all come
 //! through here, and nothing else changes what the engine holds.
 
+mod count;
+
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, Slot, Timestamp};
+use crate::domain::ExperimentKey;
 use crate::engine::Engine;
+use crate::engine::apply::count::Happened;
 use crate::engine::checkpoint::{AllocationState, RewardCounts};
-use crate::engine::contribution::{Change, Contribution};
-use crate::engine::definition::Delay;
+use crate::engine::contribution::Change;
 use crate::engine::due::Due;
-use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{
-    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded, VisitorErased,
+    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Exposed, Rewarded, VisitorErased,
 };
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::{Judgement, Outcome};
 use crate::engine::refresh::RefreshJob;
-use crate::engine::segment::{Learned, Place, Segment, Tallies};
+use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
+
+/// An experiment, and what is in force of it.
+type InForce = (Arc<Experiment>, Arc<Active>);
 
 impl Engine {
     /// Applies one event. Only the one writer calls this, in the order of the journal, after the event is durable. Segments
     /// whose allocation is due are pushed to `jobs`; each must be computed, or abandoned by [`Self::abandon`].
     pub fn apply(&self, event: &Event, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
+        self.apply_all(std::iter::once((event, judgement)), jobs);
+    }
+
+    /// The same of several. Most are exposures, many in a row of one experiment, which is then looked up once.
+    pub fn apply_all<'e>(&self, applied: impl Iterator<Item = (&'e Event, &'e Judgement)>, jobs: &mut Vec<RefreshJob>) {
+        let mut last = None;
+        for (event, judgement) in applied {
+            if !matches!(event, Event::Exposed(_)) {
+                // It may change what is in force.
+                last = None;
+            }
+            self.apply_next(event, judgement, &mut last, jobs);
+        }
+    }
+
+    fn apply_exposed(&self, exposed: &Exposed, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
+        let record = &exposed.record;
+        if !last.as_ref().is_some_and(|(experiment, _)| *experiment.key() == record.experiment) {
+            let found = self.experiment(record.experiment.as_str()).ok();
+            *last = found.map(|experiment| (Arc::clone(&experiment), experiment.active_full()));
+        }
+        if let Some((experiment, active)) = last {
+            experiment.count(active, record, Happened::Exposed { at: record.decided_at() }, &[], jobs);
+        }
+    }
+
+    fn apply_next(&self, event: &Event, judgement: &Judgement, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
         match event {
             Event::ExperimentSaved(saved) => self.apply_saved(saved, jobs),
             Event::StatusChanged { experiment, status, at: _ } => {
@@ -32,10 +63,7 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => {
-                let at = exposed.record.decided_at();
-                self.count(&exposed.record, Happened::Exposed { at }, &[], jobs);
-            }
+            Event::Exposed(exposed) => self.apply_exposed(exposed, last, jobs),
             Event::Assigned(assigned) => {
                 if judgement.outcome == Outcome::Recorded && !assigned.deferred {
                     let at = assigned.record.decided_at();
@@ -138,7 +166,7 @@ impl Engine {
             experiment.mark_changed();
             if judgement.outcome == Outcome::Recorded {
                 let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
-                experiment.count(&rewarded.record, happened, &judgement.changes, jobs);
+                experiment.count(&experiment.active(), &rewarded.record, happened, &judgement.changes, jobs);
             }
         });
     }
@@ -181,7 +209,9 @@ impl Engine {
 
     /// Counts what happened to a decision. What belongs to an experiment that was deleted counts for nobody.
     fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
-        self.with_experiment(&record.experiment, |experiment| experiment.count(record, happened, changes, jobs));
+        self.with_experiment(&record.experiment, |experiment| {
+            experiment.count(&experiment.active(), record, happened, changes, jobs);
+        });
     }
 
     fn apply_computed(&self, computed: &AllocationComputed, jobs: &mut Vec<RefreshJob>) {
@@ -208,89 +238,9 @@ impl Engine {
         let mut tallies = segment.tallies();
         tallies.refreshing = false;
         if epoch.number == active.settings.epoch {
-            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
+            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active, active.fit_in_force()));
         }
     }
-}
-
-/// What happened to a decision, beside what changed in what it comes to.
-#[derive(Clone, Copy)]
-enum Happened {
-    /// It was made.
-    Exposed { at: Timestamp },
-    /// It was deferred, and is an exposure now.
-    Activated { at: Timestamp },
-    /// A reward came in time, whatever its value.
-    Rewarded { goal: Slot, at: Timestamp },
-    /// A reward was amended or retracted. That tells no time: what it leaves is what would be there without it.
-    Corrected,
-    /// Its visitor was erased. That tells no time either.
-    Erased {
-        /// Whether it was an exposure.
-        exposed: bool,
-    },
-}
-
-impl Happened {
-    /// By how much it changes the number of exposures.
-    const fn exposures(self) -> i8 {
-        match self {
-            Self::Exposed { .. } | Self::Activated { .. } => 1,
-            Self::Rewarded { .. } | Self::Corrected | Self::Erased { exposed: false } => 0,
-            Self::Erased { exposed: true } => -1,
-        }
-    }
-}
-
-/// Tells an epoch what time it is and, if it is the current one, how long rewards of the primary goal take. A reward tells the
-/// time even if it changes nothing: what it comes to may be amended, and then it must have told it.
-fn tell_time(epoch: &Epoch, current: Option<&Settings>, happened: Happened, place: Place, changes: &[Change]) {
-    let timing = &epoch.timing;
-    match happened {
-        Happened::Exposed { at } | Happened::Activated { at } | Happened::Rewarded { goal: _, at } => timing.saw(at),
-        Happened::Corrected | Happened::Erased { .. } => {}
-    }
-    let Some(settings) = current.filter(|settings| settings.primary_goal().delay == Delay::Survival) else { return };
-    let (primary, window) = (settings.primary(), settings.primary_goal().window);
-    match happened {
-        Happened::Activated { at } => timing.saw_activation(at.max(place.decided)),
-        Happened::Rewarded { goal, at } if goal == primary => timing.saw_reward(window, at.max(place.decided)),
-        Happened::Exposed { .. } | Happened::Rewarded { .. } | Happened::Corrected | Happened::Erased { .. } => {}
-    }
-    for change in changes.iter().filter(|change| change.goal == primary) {
-        timing.changed(window, place, change);
-    }
-}
-
-/// How a change counts in an epoch; `None` where the goal was never in it.
-fn learned(epoch: &Epoch, change: &Change) -> Option<Learned> {
-    let value = |contribution: Option<Contribution>| contribution.map_or(0, |contribution| contribution.value);
-    let (goal, before, after) = (change.goal, value(change.before), value(change.after));
-    epoch.measure(goal).map(|measure| Learned { goal, kind: measure.kind, before, after })
-}
-
-/// Adds to a segment, under one lock; a job if `active` is given and its allocation is now due.
-fn add(
-    segment: &Segment,
-    place: Place,
-    happened: Happened,
-    learned: &[Learned],
-    active: Option<&Active>,
-) -> Option<RefreshJob> {
-    segment.mark_changed();
-    let mut tallies = segment.tallies();
-    match happened.exposures() {
-        0 => {}
-        1.. => tallies.add_exposure(place),
-        ..0 => tallies.remove_exposure(place),
-    }
-    for learned in learned {
-        tallies.change(place, *learned);
-    }
-    if matches!(happened, Happened::Corrected | Happened::Erased { .. }) && !place.control {
-        tallies.amendments += 1;
-    }
-    active.filter(|_| !place.control).and_then(|active| RefreshJob::if_due(segment, &mut tallies, active))
 }
 
 impl Active {
@@ -311,55 +261,6 @@ impl Active {
 }
 
 impl Experiment {
-    /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody.
-    fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
-        let active = self.active();
-        let Some(epoch) = active.epoch(record.epoch) else { return };
-        let place = Place {
-            variation: record.variation,
-            decided: record.decided_at(),
-            control: record.control,
-            lengths: epoch.lengths,
-        };
-        // The time an epoch has come to is in the experiment's row, whatever else changes.
-        self.mark_changed();
-        self.count_capped(changes);
-        let current = epoch.number == active.settings.epoch;
-        if !place.control {
-            tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
-        }
-        let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
-        if happened.exposures() == 0 && learned.is_empty() {
-            return;
-        }
-        let pools = active.settings.pools();
-        epoch.with_segment(&record.segment, &active, |segment| {
-            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some(&active)));
-        });
-        if let Some(all) = active.all.as_ref().filter(|_| current) {
-            jobs.extend(add(all, place, happened, &learned, pools.then_some(&active)));
-            self.watch_budget(&active);
-        }
-        if current && !place.control {
-            active.learn(record, happened.exposures() == 1, &learned);
-        }
-        if current && !place.control && active.settings.borrows() {
-            epoch.pool.progress().count(place.decided, happened.exposures(), &learned);
-            jobs.extend(active.fit_if_due());
-        }
-    }
-
-    /// Counts decisions that are learned as the cap, and no more as such.
-    fn count_capped(&self, changes: &[Change]) {
-        let capped = |contribution: Option<Contribution>| u64::from(contribution.is_some_and(|known| known.capped));
-        for Change { goal: _, before, after } in
-            changes.iter().filter(|change| capped(change.before) != capped(change.after))
-        {
-            let mut counts = self.rewards_for_writing();
-            counts.capped = (counts.capped + capped(*after)).saturating_sub(capped(*before));
-        }
-    }
-
     /// Pushes every segment of the current epoch whose allocation is due, or of an older definition.
     pub(crate) fn due(&self, jobs: &mut Vec<RefreshJob>) {
         let active = self.active();
@@ -368,6 +269,7 @@ impl Experiment {
             None => active.segments(),
         };
         jobs.extend(active.fit_if_due());
+        let fit = active.fit_in_force();
         for segment in segments {
             let outdated = segment.allocation().definition() != active.settings.version;
             let mut tallies = segment.tallies();
@@ -375,7 +277,7 @@ impl Experiment {
                 // Not even the first event's worth of evidence is needed: variations may have come or gone.
                 tallies.due = Due::NOW;
             }
-            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active));
+            jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active, fit));
         }
     }
 }

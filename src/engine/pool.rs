@@ -140,14 +140,22 @@ impl Active {
 
     /// A fit of all segments, if one is due and none is under way.
     pub(crate) fn fit_if_due(&self) -> Option<RefreshJob> {
+        self.fit_if_due_after(self.fit_in_force(), |_| {})
+    }
+
+    /// The same after some progress; `fit` is the one in force.
+    pub(crate) fn fit_if_due_after(
+        &self,
+        fit: Option<AllocationId>,
+        count: impl FnOnce(&mut Progress),
+    ) -> Option<RefreshJob> {
         if !self.settings.borrows() {
             return None;
         }
-        let pool = &self.current().pool;
-        let outdated = self.fit_in_force().is_none();
         let (evidence, at) = {
-            let mut progress = pool.progress();
-            if !progress.begin(outdated) {
+            let mut progress = self.current().pool.progress();
+            count(&mut progress);
+            if !progress.begin(fit.is_none()) {
                 return None;
             }
             (progress.events, progress.newest)
@@ -191,8 +199,9 @@ impl Engine {
         }
         epoch.pool.abandon();
         if epoch.number == active.settings.epoch {
+            let fit = active.fit_in_force();
             for segment in epoch.segments.sorted() {
-                jobs.extend(RefreshJob::if_due(&segment, &mut segment.tallies(), &active));
+                jobs.extend(RefreshJob::if_due(&segment, &mut segment.tallies(), &active, fit));
             }
             jobs.extend(active.fit_if_due());
         }

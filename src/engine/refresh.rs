@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{ExperimentKey, SegmentKey, Span, Timestamp};
+use crate::domain::{AllocationId, ExperimentKey, SegmentKey, Span, Timestamp};
 use crate::engine::event::{AllocationComputed, Event, PoolFitted};
 use crate::engine::evidence::Inputs;
 use crate::engine::experiment::Active;
@@ -31,15 +31,19 @@ pub(crate) enum Task {
 }
 
 impl RefreshJob {
-    /// A job if the segment's allocation is due and none is under way.
-    pub(crate) fn if_due(segment: &Segment, tallies: &mut Tallies, active: &Active) -> Option<Self> {
+    /// A job if the segment's allocation is due and none is under way; `fit` is [the one in force](Active::fit_in_force).
+    pub(crate) fn if_due(
+        segment: &Segment,
+        tallies: &mut Tallies,
+        active: &Active,
+        fit: Option<AllocationId>,
+    ) -> Option<Self> {
         let settings = &active.settings;
         if tallies.refreshing || !settings.policy().learns() {
             return None;
         }
-        let in_force = segment.allocation();
-        let amended = tallies.amendments != in_force.amendments();
-        if !tallies.due.is(tallies.counted()) && active.fit_in_force() == in_force.fit() && !amended {
+        let amended = tallies.amendments != tallies.in_force.amendments;
+        if !tallies.due.is(tallies.counted()) && fit == tallies.in_force.fit && !amended {
             return None;
         }
         tallies.refreshing = true;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{GoalKind, SegmentKey, Slot, Timestamp};
+use crate::domain::{AllocationId, GoalKind, SegmentKey, Slot, Timestamp};
 use crate::engine::allocation::Allocation;
 use crate::engine::due::{Counted, Due};
 use crate::posterior::bucket::{BucketLengths, Buckets};
@@ -42,8 +42,17 @@ pub(crate) struct Tallies {
     pub(crate) conversions: u64,
     /// When the next allocation is.
     pub(crate) due: Due,
+    /// What the one in force was computed from, at hand where every event asks.
+    pub(crate) in_force: InForce,
     /// An allocation is being computed.
     pub(crate) refreshing: bool,
+}
+
+/// Of an allocation: any change makes the next one due.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct InForce {
+    pub(crate) amendments: u64,
+    pub(crate) fit: Option<AllocationId>,
 }
 
 /// What an exposure or a reward counts in.
@@ -107,6 +116,12 @@ impl Tallies {
         }
     }
 
+    /// An allocation comes into force.
+    fn follow(&mut self, allocation: &Allocation) {
+        self.due = allocation.due(self.conversions);
+        self.in_force = InForce { amendments: allocation.amendments(), fit: allocation.fit() };
+    }
+
     /// What trains.
     pub(crate) const fn counted(&self) -> Counted {
         Counted { events: self.events, conversions: self.conversions }
@@ -136,6 +151,7 @@ impl Tallies {
             amendments,
             conversions,
             due: Due::NOW,
+            in_force: InForce::default(),
             refreshing: false,
         }
     }
@@ -143,7 +159,7 @@ impl Tallies {
 
 impl Segment {
     pub(crate) fn new(key: Option<SegmentKey>, mut tallies: Tallies, allocation: Arc<Allocation>) -> Arc<Self> {
-        tallies.due = allocation.due(tallies.conversions);
+        tallies.follow(&allocation);
         let allocation = ArcSwap::new(allocation);
         Arc::new(Self { key, tallies: Mutex::new(tallies), allocation, changed: AtomicBool::new(true) })
     }
@@ -163,7 +179,7 @@ impl Segment {
     /// Puts an allocation in force. For the writer alone.
     pub(crate) fn set_allocation(&self, allocation: Arc<Allocation>) {
         let mut tallies = self.tallies();
-        tallies.due = allocation.due(tallies.conversions);
+        tallies.follow(&allocation);
         self.allocation.store(allocation);
     }
 

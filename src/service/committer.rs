@@ -244,16 +244,11 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// Applies what is on disk and answers; batch and judgements are empty afterwards.
     fn settle(&self, batch: &mut Vec<Waiting>, judgements: &mut Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        for (Waiting { event, .. }, judgement) in batch.iter().zip(&*judgements) {
-            if let Ok(judgement) = judgement {
-                self.engine.apply(event, judgement, &mut jobs);
-                self.visitors.saw(event, judgement);
-            }
-        }
-        let recorded = batch.iter().zip(&*judgements);
-        self.counts
-            .sample_ratios
-            .saw(recorded.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?))));
+        let judged = batch.iter().zip(&*judgements);
+        let recorded = judged.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?)));
+        self.engine.apply_all(recorded.clone(), &mut jobs);
+        recorded.clone().for_each(|(event, judgement)| self.visitors.saw(event, judgement));
+        self.counts.sample_ratios.saw(recorded);
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
         for (Waiting { event, reply, .. }, judgement) in batch.drain(..).zip(judgements.drain(..)) {

@@ -19,7 +19,8 @@ pub const ALARM: f64 = 4.0;
 /// Decisions for a variation below which nothing is said of it.
 const ENOUGH: u64 = 100;
 
-type Known = HashMap<ExperimentKey, Shown>;
+/// Whoever may write definitions may choose keys that meet in a hash, and slows down nobody else: there are few experiments.
+type Known = HashMap<ExperimentKey, Shown, foldhash::fast::RandomState>;
 
 /// By experiment, since the start or since its definition changed.
 #[derive(Debug, Default)]

@@ -275,7 +275,7 @@ pub(crate) fn recompute(driver: &mut Driver) {
         let job = {
             let mut tallies = segment.tallies();
             (tallies.due, tallies.refreshing) = (Due::NOW, false);
-            RefreshJob::if_due(segment, &mut tallies, &active)
+            RefreshJob::if_due(segment, &mut tallies, &active, active.fit_in_force())
         };
         driver.apply(job.expect("due").compute());
     }

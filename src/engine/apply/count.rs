@@ -1,0 +1,147 @@
+//! What one event adds to the counts of its experiment.
+
+use crate::domain::{AllocationId, Slot, Timestamp};
+use crate::engine::contribution::{Change, Contribution};
+use crate::engine::definition::Delay;
+use crate::engine::epoch::Epoch;
+use crate::engine::event::DecisionRecord;
+use crate::engine::experiment::{Active, Experiment};
+use crate::engine::refresh::RefreshJob;
+use crate::engine::segment::{Learned, Place, Segment};
+use crate::engine::settings::Settings;
+
+/// What happened to a decision, beside what changed in what it comes to.
+#[derive(Clone, Copy)]
+pub(super) enum Happened {
+    /// It was made.
+    Exposed { at: Timestamp },
+    /// It was deferred, and is an exposure now.
+    Activated { at: Timestamp },
+    /// A reward came in time, whatever its value.
+    Rewarded { goal: Slot, at: Timestamp },
+    /// A reward was amended or retracted. That tells no time: what it leaves is what would be there without it.
+    Corrected,
+    /// Its visitor was erased. That tells no time either.
+    Erased {
+        /// Whether it was an exposure.
+        exposed: bool,
+    },
+}
+
+impl Happened {
+    /// By how much it changes the number of exposures.
+    const fn exposures(self) -> i8 {
+        match self {
+            Self::Exposed { .. } | Self::Activated { .. } => 1,
+            Self::Rewarded { .. } | Self::Corrected | Self::Erased { exposed: false } => 0,
+            Self::Erased { exposed: true } => -1,
+        }
+    }
+}
+
+/// Tells an epoch what time it is and, if it is the current one, how long rewards of the primary goal take. A reward tells the
+/// time even if it changes nothing: what it comes to may be amended, and then it must have told it.
+fn tell_time(epoch: &Epoch, current: Option<&Settings>, happened: Happened, place: Place, changes: &[Change]) {
+    let timing = &epoch.timing;
+    match happened {
+        Happened::Exposed { at } | Happened::Activated { at } | Happened::Rewarded { goal: _, at } => timing.saw(at),
+        Happened::Corrected | Happened::Erased { .. } => {}
+    }
+    let Some(settings) = current.filter(|settings| settings.primary_goal().delay == Delay::Survival) else { return };
+    let (primary, window) = (settings.primary(), settings.primary_goal().window);
+    match happened {
+        Happened::Activated { at } => timing.saw_activation(at.max(place.decided)),
+        Happened::Rewarded { goal, at } if goal == primary => timing.saw_reward(window, at.max(place.decided)),
+        Happened::Exposed { .. } | Happened::Rewarded { .. } | Happened::Corrected | Happened::Erased { .. } => {}
+    }
+    for change in changes.iter().filter(|change| change.goal == primary) {
+        timing.changed(window, place, change);
+    }
+}
+
+/// How a change counts in an epoch; `None` where the goal was never in it.
+fn learned(epoch: &Epoch, change: &Change) -> Option<Learned> {
+    let value = |contribution: Option<Contribution>| contribution.map_or(0, |contribution| contribution.value);
+    let (goal, before, after) = (change.goal, value(change.before), value(change.after));
+    epoch.measure(goal).map(|measure| Learned { goal, kind: measure.kind, before, after })
+}
+
+/// Adds to a segment, under one lock; a job if what is in force is given, with its fit, and the segment's allocation is now due.
+fn add(
+    segment: &Segment,
+    place: Place,
+    happened: Happened,
+    learned: &[Learned],
+    active: Option<(&Active, Option<AllocationId>)>,
+) -> Option<RefreshJob> {
+    segment.mark_changed();
+    let mut tallies = segment.tallies();
+    match happened.exposures() {
+        0 => {}
+        1.. => tallies.add_exposure(place),
+        ..0 => tallies.remove_exposure(place),
+    }
+    for learned in learned {
+        tallies.change(place, *learned);
+    }
+    if matches!(happened, Happened::Corrected | Happened::Erased { .. }) && !place.control {
+        tallies.amendments += 1;
+    }
+    active.filter(|_| !place.control).and_then(|(active, fit)| RefreshJob::if_due(segment, &mut tallies, active, fit))
+}
+
+impl Experiment {
+    /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody.
+    pub(super) fn count(
+        &self,
+        active: &Active,
+        record: &DecisionRecord,
+        happened: Happened,
+        changes: &[Change],
+        jobs: &mut Vec<RefreshJob>,
+    ) {
+        let Some(epoch) = active.epoch(record.epoch) else { return };
+        let place = Place {
+            variation: record.variation,
+            decided: record.decided_at(),
+            control: record.control,
+            lengths: epoch.lengths,
+        };
+        // The time an epoch has come to is in the experiment's row, whatever else changes.
+        self.mark_changed();
+        self.count_capped(changes);
+        let current = epoch.number == active.settings.epoch;
+        if !place.control {
+            tell_time(epoch, current.then_some(&active.settings), happened, place, changes);
+        }
+        let learned: Vec<Learned> = changes.iter().filter_map(|change| learned(epoch, change)).collect();
+        if happened.exposures() == 0 && learned.is_empty() {
+            return;
+        }
+        let (pools, fit) = (active.settings.pools(), active.fit_in_force());
+        epoch.with_segment(&record.segment, active, |segment| {
+            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some((active, fit))));
+        });
+        if let Some(all) = active.all.as_ref().filter(|_| current) {
+            jobs.extend(add(all, place, happened, &learned, pools.then_some((active, fit))));
+            self.watch_budget(active);
+        }
+        if current && !place.control {
+            active.learn(record, happened.exposures() == 1, &learned);
+            jobs.extend(active.fit_if_due_after(fit, |progress| {
+                progress.count(place.decided, happened.exposures(), &learned);
+            }));
+        }
+    }
+
+    /// Counts decisions that are learned as the cap, and no more as such.
+    fn count_capped(&self, changes: &[Change]) {
+        let capped = |contribution: Option<Contribution>| u64::from(contribution.is_some_and(|known| known.capped));
+        for Change { goal: _, before, after } in
+            changes.iter().filter(|change| capped(change.before) != capped(change.after))
+        {
+            let mut counts = self.rewards_for_writing();
+            counts.capped = (counts.capped + capped(*after)).saturating_sub(capped(*before));
+        }
+    }
+}
