@@ -218,6 +218,18 @@ impl DecisionId {
         Self(u128::from_be_bytes(bytes))
     }
 
+    /// 32 hexadecimal digits, which sort like the ids. Written out: every answer has one, and the formatting of a number takes
+    /// longer than its digits.
+    #[must_use]
+    pub fn digits(self) -> [u8; 32] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (digits, byte) in text.as_chunks_mut().0.iter_mut().zip(self.to_bytes()) {
+            *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
+        text
+    }
+
     /// The smallest id of a time: everything before it was decided earlier.
     #[must_use]
     pub fn first_at(at: crate::domain::Timestamp) -> Self {
@@ -225,22 +237,9 @@ impl DecisionId {
     }
 }
 
-impl From<DecisionId> for String {
-    /// 32 hexadecimal digits, which sort like the ids. Written out: every answer has one, and the formatting of a number takes
-    /// longer than its digits.
-    fn from(id: DecisionId) -> Self {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let mut text = vec![0; 32];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(id.to_bytes()) {
-            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        Self::from_utf8(text).expect("digits are a text")
-    }
-}
-
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from(*self))
+        self.digits().iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
     }
 }
 

@@ -199,7 +199,7 @@ fn metadata(answer: &Answer, role: Role) -> Metadata<'_> {
         control: answer.control,
         definition: answer.active.settings.version,
         propensity: answer.propensity,
-        decision_id: &answer.decision_id,
+        decision_id: answer.decision_id.to_string(),
         receipt: answer.receipt.as_deref(),
         expires: answer.expires.map(rfc3339),
         // What a site knows of its visitors is not for whoever reads a page's source.

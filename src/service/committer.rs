@@ -37,6 +37,8 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
 /// Most events of one commit, but for what the last request brings together: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
+/// Room for events that is kept from one commit to the next: a batch and what a request brings together, so that none grows.
+const KEPT_EVENTS: usize = 2 * MAX_BATCH;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
 const ENOUGH: usize = 512;
@@ -231,7 +233,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 self.took = began.elapsed();
                 self.counts.commits.ended(began);
                 self.counts.worked("commit", began, false, &facts);
-                batch.shrink_to(MAX_BATCH);
+                batch.shrink_to(KEPT_EVENTS);
                 batch
             }
             Err(error) => {
@@ -251,12 +253,14 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         self.counts.sample_ratios.saw(recorded);
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
-        for (Waiting { event, reply, .. }, judgement) in batch.drain(..).zip(judgements.drain(..)) {
-            if let Some(reply) = reply {
+        for (Waiting { event, reply, .. }, judgement) in batch.iter_mut().zip(&*judgements) {
+            if let Some(reply) = reply.take() {
                 // Whoever waited may have gone; the event is recorded all the same.
-                let _ = reply.send(judgement.map(|judgement| Committed::of(event, &judgement)));
+                let _ = reply.send(judgement.as_ref().map(|it| Committed::of(event, it)).map_err(Clone::clone));
             }
         }
+        batch.clear();
+        judgements.clear();
         self.hand_out(jobs);
     }
 

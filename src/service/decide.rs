@@ -6,9 +6,10 @@ mod round;
 mod settling;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::{Context, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorId, VisitorToken};
+use crate::domain::{Context, DecisionId, ExperimentKey, SegmentKey, Timestamp, VariationKey, VisitorId, VisitorToken};
 use crate::engine::decide::{Basis, Decision, Explain, Reason, Request, RequestId};
 use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
@@ -97,6 +98,24 @@ impl Why {
     ];
 }
 
+/// What a decision is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DecisionName {
+    /// By the caller.
+    Given(Box<str>),
+    /// By its id.
+    Minted(DecisionId),
+}
+
+impl fmt::Display for DecisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(name) => f.write_str(name),
+            Self::Minted(id) => id.fmt(f),
+        }
+    }
+}
+
 /// What a site is told.
 #[derive(Debug)]
 pub struct Answer {
@@ -107,9 +126,9 @@ pub struct Answer {
     /// Why.
     pub why: Why,
     /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
-    pub visitor: Option<String>,
-    /// The decision's id, as the caller gave it or as minted.
-    pub decision_id: String,
+    pub visitor: Option<VisitorId>,
+    /// The decision's id.
+    pub decision_id: DecisionName,
     /// To bring back with a reward; `None` where nothing is recorded.
     pub receipt: Option<String>,
     /// Whether the visitor is in the control group.
@@ -140,16 +159,44 @@ pub struct Decided {
     assigns: bool,
 }
 
-impl Decided {
-    const fn at_once(answer: Arc<Answer>) -> Self {
+/// The same as it is made, for whoever asked.
+struct Made {
+    answer: Answer,
+    pending: Option<SharedPending>,
+    assigns: bool,
+}
+
+impl Made {
+    const fn at_once(answer: Answer) -> Self {
         Self { answer, pending: None, assigns: false }
     }
 }
 
+/// What is told: made for whoever asked, or kept for whoever repeats it.
+enum Shown {
+    Made(Made),
+    Kept(Decided),
+}
+
+impl From<Shown> for Decided {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::Made(made) => made.into(),
+            Shown::Kept(decided) => decided,
+        }
+    }
+}
+
+impl From<Made> for Decided {
+    fn from(Made { answer, pending, assigns }: Made) -> Self {
+        Self { answer: Arc::new(answer), pending, assigns }
+    }
+}
+
 /// Whom a request is for: what stands for the visitor, or for who it turned out to be, and what it stays with.
-struct Who<'q> {
+struct Who {
     /// The id that was given, or minted; `None` where one was neither given nor may be.
-    shown: Option<Cow<'q, str>>,
+    shown: Option<VisitorId>,
     token: VisitorToken,
     /// Whose profile was looked at.
     profile_of: Option<VisitorToken>,
@@ -163,18 +210,29 @@ impl Service {
     /// # Errors
     /// As [`Self::decide`].
     pub fn decide_now(&self, query: &Query<'_>) -> Result<Decided, NoExperiment> {
-        self.decide_among(query, &mut Round::of_one(self))
+        self.decide_among(query, &mut Round::of_one(self)).map(Decided::from)
     }
 
     /// The same among others.
-    fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Decided, NoExperiment> {
+    fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Shown, NoExperiment> {
         round.brought.bring(query.context);
-        let Some(decision_id) = query.decision_id.filter(|_| !query.explain) else {
-            return self.decide_knowing(query, round);
-        };
+        match query.decision_id.filter(|_| !query.explain) {
+            None => self.decide_knowing(query, round).map(Shown::Made),
+            Some(decision_id) => self.decide_once(query, decision_id, round).map(Shown::Kept),
+        }
+    }
+
+    /// What was decided under an id is repeated.
+    fn decide_once(
+        &self,
+        query: &Query<'_>,
+        decision_id: &str,
+        round: &mut Round<'_>,
+    ) -> Result<Decided, NoExperiment> {
         // An answer of the last minute must not outlive its experiment.
         round.last.find(&self.engine, query.experiment)?;
-        self.recent.get_or_decide(query, decision_id, round.now, || self.decide_knowing(query, round))
+        let now = round.now;
+        self.recent.get_or_decide(query, decision_id, now, || self.decide_knowing(query, round).map(Decided::from))
     }
 
     fn decide_at(
@@ -182,20 +240,21 @@ impl Service {
         query: &Query<'_>,
         round: &mut Round<'_>,
         profile_of: Option<VisitorToken>,
-    ) -> Result<Decided, NoExperiment> {
+    ) -> Result<Made, NoExperiment> {
         let Round { now, last, brought, way } = round;
         let now = *now;
         let Found { experiment, active } = last.find(&self.engine, query.experiment)?;
         let given = query.visitor.filter(|_| query.consent);
         let visitor = given.map_or_else(|| Cow::Owned(self.mint_visitor()), Cow::Borrowed);
-        let shown = if query.consent { Some(visitor.clone()) } else { query.visitor.map(Cow::Borrowed) };
+        let shown = if query.consent { Some(&*visitor) } else { query.visitor };
+        let shown = shown.map(VisitorId::known);
         let mut who = Who { shown, token: self.engine.token(&visitor), profile_of, held: None, now };
         let definition = &active.settings.definition;
         let grouped = definition.group.is_some();
         if definition.unit == Unit::Visitor {
             if !query.consent {
                 let decision = Decision::unrecorded(active, query.exclude, Reason::NoConsent);
-                return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
+                return Ok(Made::at_once(self.answer(query, &decision, &who, None)));
             }
             match self.visitors.find(experiment.key(), who.token) {
                 Ok(found) => (who.token, who.held) = (found.visitor, found.held),
@@ -228,7 +287,7 @@ impl Service {
                 Ok(None) => {}
                 Ok(Some(_)) => {
                     let decision = Decision::unrecorded(active, query.exclude, Reason::InOtherExperiment);
-                    return Ok(Decided::at_once(Arc::new(self.answer(query, &decision, &who, None))));
+                    return Ok(Made::at_once(self.answer(query, &decision, &who, None)));
                 }
                 Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             }
@@ -237,18 +296,18 @@ impl Service {
         let decision = self.engine.decide_in(experiment, active, &request, explain);
         let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
-            return Ok(Decided::at_once(Arc::new(answer)));
+            return Ok(Made::at_once(answer));
         }
         Ok(self.hand_over(query, decision, &who, answer, way, brought))
     }
 
     /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
-    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, error: &StoreError) -> Decided {
+    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who, error: &StoreError) -> Made {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
         let decision = Decision::unrecorded(active, query.exclude, Reason::NotRunning);
         let answer = self.answer(query, &decision, who, None);
-        Decided::at_once(Arc::new(fallen_back(&answer, query, &CommitError::Unavailable(String::new()))))
+        Made::at_once(fallen_back(&answer, query, &CommitError::Unavailable(String::new())))
     }
 
     /// The receipt that a request brought, if it can be followed, and why it cannot.
@@ -269,11 +328,11 @@ impl Service {
         &self,
         query: &Query<'_>,
         decision: Decision,
-        who: &Who<'_>,
+        who: &Who,
         answer: Answer,
         way: &mut Way<'_>,
         brought: &mut Brought<'_>,
-    ) -> Decided {
+    ) -> Made {
         let assigns = decision.assigns();
         let awaited = assigns || decision.settings().definition.durability == Durability::Sync;
         let event = match decision.into_event() {
@@ -282,12 +341,12 @@ impl Service {
         };
         let activates = matches!(event, Some(Event::Activated(_)));
         let named =
-            answer.visitor.as_deref().filter(|_| self.companions && query.consent && !activates && event.is_some());
+            answer.visitor.as_ref().filter(|_| self.companions && query.consent && !activates && event.is_some());
         // What a profile says goes with whose profile it is, under whatever id it was looked at.
         let token = who.profile_of.unwrap_or(who.token);
-        let companion = |visitor| {
-            let (visitor, context) = (VisitorId::known(visitor), brought.encoded(query.context));
-            Beside::Companion(EncodedCompanion { token, visitor, context })
+        let companion = |visitor: &VisitorId| {
+            let context = brought.encoded(query.context);
+            Beside::Companion(EncodedCompanion { token, visitor: visitor.clone(), context })
         };
         let beside = named.map(companion);
         let offered = match event {
@@ -297,12 +356,12 @@ impl Service {
             Some(event) => way.offer(event, beside).map(|()| None),
         };
         match offered {
-            Ok(pending) => Decided { answer: Arc::new(answer), pending, assigns },
+            Ok(pending) => Made { answer, pending, assigns },
             Err(error) => {
                 if activates {
                     who.held.iter().for_each(|held| held.deactivate());
                 }
-                Decided::at_once(Arc::new(fallen_back(&answer, query, &error)))
+                Made::at_once(fallen_back(&answer, query, &error))
             }
         }
     }
@@ -311,7 +370,7 @@ impl Service {
         &self,
         query: &Query<'_>,
         decision: &Decision,
-        who: &Who<'_>,
+        who: &Who,
         receipt_refused: Option<ReceiptError>,
     ) -> Answer {
         let settings = decision.settings();
@@ -325,14 +384,14 @@ impl Service {
             (Some(record), _) => Some(self.engine.seal(record, query.defer, who.token)),
         };
         let decision_id = match (query.decision_id, record) {
-            (Some(given), _) if !sticky => given.to_owned(),
-            (_, Some(record)) => record.decision.into(),
-            (_, None) => crate::domain::DecisionId::new(who.now, self.entropy.wide_bits()).into(),
+            (Some(given), _) if !sticky => DecisionName::Given(given.into()),
+            (_, Some(record)) => DecisionName::Minted(record.decision),
+            (_, None) => DecisionName::Minted(DecisionId::new(who.now, self.entropy.wide_bits())),
         };
         Answer {
             variation: decision.variation,
             why: Why::Decided(decision.reason),
-            visitor: who.shown.as_deref().map(str::to_owned),
+            visitor: who.shown.clone(),
             decision_id,
             control: decision.control(),
             holdout: decision.control() && self.engine.holds_out(who.token),

@@ -11,7 +11,7 @@ use crate::engine::experiment::Active;
 use crate::http::body::{rfc3339, write_json};
 use crate::http::problem::Problem;
 use crate::http::visitors::attributes;
-use crate::service::decide::{Answer, Query, Why};
+use crate::service::decide::{Answer, DecisionName, Query, Why};
 
 /// The word for a reason.
 pub(crate) fn reason(why: Why) -> &'static str {
@@ -32,7 +32,14 @@ pub(crate) fn reason(why: Why) -> &'static str {
 
 /// What answers to queries that come together have in common: it is written once and copied from where it stands.
 #[derive(Default)]
-pub(super) struct Common<'q>(Option<Written<'q>>);
+pub(super) struct Common<'q> {
+    last: Option<Written<'q>>,
+    /// Propensities, by their bits, and where each was written first: those of a segment are few.
+    propensities: Vec<(u64, Range<usize>)>,
+}
+
+/// Most propensities that are looked through before one is written anew.
+const MAX_PROPENSITIES: usize = 16;
 
 /// All that the common part of an answer is made of, and where it was written last.
 struct Written<'q> {
@@ -44,6 +51,18 @@ struct Written<'q> {
 }
 
 impl<'q> Common<'q> {
+    fn write_propensity(&mut self, propensity: f64, out: &mut Vec<u8>) {
+        let bits = propensity.to_bits();
+        if let Some((_, at)) = self.propensities.iter().find(|(known, _)| *known == bits) {
+            return out.extend_from_within(at.clone());
+        }
+        let start = out.len();
+        write_json(out, &propensity);
+        if self.propensities.len() < MAX_PROPENSITIES {
+            self.propensities.push((bits, start..out.len()));
+        }
+    }
+
     /// The common part, written before into the same memory or now. All are for the same role.
     fn write(&mut self, answer: &Answer, query: &Query<'q>, role: Role, out: &mut Vec<u8>) {
         let is_same = |written: &&Written<'_>| {
@@ -51,12 +70,12 @@ impl<'q> Common<'q> {
                 && Arc::ptr_eq(&written.active, &answer.active)
                 && (written.expires, &written.segment) == (answer.expires, &answer.segment)
         };
-        if let Some(written) = self.0.as_ref().filter(is_same) {
+        if let Some(written) = self.last.as_ref().filter(is_same) {
             return out.extend_from_within(written.at.clone());
         }
         let start = out.len();
         write_common(answer, query, role, out);
-        self.0 = Some(Written {
+        self.last = Some(Written {
             active: Arc::clone(&answer.active),
             context: query.context,
             expires: answer.expires,
@@ -69,6 +88,8 @@ impl<'q> Common<'q> {
 /// Written by hand: the payload is JSON already, and a decision's answer is the one that must be fast.
 pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
     write_beginning(answer, out);
+    write_json(out, &answer.propensity);
+    write_holdout(answer, out);
     write_common(answer, query, role, out);
     write_end(answer, query, out);
 }
@@ -82,6 +103,8 @@ pub(super) fn write_among<'q>(
     out: &mut Vec<u8>,
 ) {
     write_beginning(answer, out);
+    common.write_propensity(answer.propensity, out);
+    write_holdout(answer, out);
     common.write(answer, query, role, out);
     write_end(answer, query, out);
 }
@@ -101,11 +124,18 @@ fn write_beginning(answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"","#);
     if let Some(visitor) = &answer.visitor {
         out.extend_from_slice(br#""visitor":"#);
-        write_text(out, visitor);
+        write_text(out, visitor.as_str());
         out.push(b',');
     }
     out.extend_from_slice(br#""decision_id":"#);
-    write_text(out, &answer.decision_id);
+    match &answer.decision_id {
+        DecisionName::Given(name) => write_text(out, name),
+        DecisionName::Minted(id) => {
+            out.push(b'"');
+            out.extend_from_slice(&id.digits());
+            out.push(b'"');
+        }
+    }
     if let Some(receipt) = &answer.receipt {
         out.extend_from_slice(br#","receipt":""#);
         out.extend_from_slice(receipt.as_bytes());
@@ -114,7 +144,9 @@ fn write_beginning(answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","control":"#);
     out.extend_from_slice(if answer.control { b"true" } else { b"false" });
     out.extend_from_slice(br#","propensity":"#);
-    write_json(out, &answer.propensity);
+}
+
+fn write_holdout(answer: &Answer, out: &mut Vec<u8>) {
     if answer.holdout {
         out.extend_from_slice(br#","holdout":true"#);
     }

@@ -54,7 +54,7 @@ pub(super) struct Metadata<'a> {
     pub(super) definition: u32,
     #[schema(minimum = 0, maximum = 1)]
     pub(super) propensity: f64,
-    pub(super) decision_id: &'a str,
+    pub(super) decision_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, max_length = 1200)]
     pub(super) receipt: Option<&'a str>,

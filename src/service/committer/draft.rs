@@ -2,7 +2,7 @@
 
 use crate::engine::ledger::{Judgement, Outcome, Position, judge};
 use crate::service::committer::queue::Beside;
-use crate::service::committer::{MAX_BATCH, Waiting};
+use crate::service::committer::{KEPT_EVENTS, Waiting};
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
 use crate::service::ledger::AddedFacts;
@@ -90,7 +90,7 @@ impl Draft {
             draft.blocks.push(Block::after(head, payload));
         }
         draft.rows.extend(fresh.take_rows());
-        draft.facts = fresh.into_memory(MAX_BATCH);
+        draft.facts = fresh.into_memory(KEPT_EVENTS);
         Ok(draft)
     }
 
@@ -98,7 +98,7 @@ impl Draft {
     pub(super) fn into_memory(self) -> Memory {
         let Self { mut judgements, facts, .. } = self;
         judgements.clear();
-        judgements.shrink_to(MAX_BATCH);
+        judgements.shrink_to(KEPT_EVENTS);
         Memory { judgements, facts }
     }
 }

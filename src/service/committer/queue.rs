@@ -37,8 +37,8 @@ pub(crate) struct Committed {
 }
 
 impl Committed {
-    pub(super) fn of(event: Event, judgement: &Judgement) -> Self {
-        let filled = matches!(event, Event::Aliased(_) | Event::VisitorErased(_)).then_some(event);
+    pub(super) fn of(event: &Event, judgement: &Judgement) -> Self {
+        let filled = matches!(event, Event::Aliased(_) | Event::VisitorErased(_)).then(|| event.clone());
         Self { filled, told: Told { outcome: judgement.outcome, standing: judgement.standing } }
     }
 }

@@ -1,14 +1,15 @@
 //! What is known of a visitor ahead of its request, put under what the request says.
 
+use crate::domain::VisitorId;
 use crate::engine::error::NoExperiment;
 use crate::service::Service;
 use crate::service::decide::round::{Found, Round};
-use crate::service::decide::{Decided, Query, Who};
+use crate::service::decide::{Made, Query, Who};
 
 impl Service {
     /// Decides with the visitor's profile under the request's context. A profile that cannot be read is not taken for none: the
     /// visitor would be counted in a segment that it is not in, so the site gets the default, and nothing is counted.
-    pub(super) fn decide_knowing(&self, query: &Query<'_>, round: &mut Round<'_>) -> Result<Decided, NoExperiment> {
+    pub(super) fn decide_knowing(&self, query: &Query<'_>, round: &mut Round<'_>) -> Result<Made, NoExperiment> {
         let Some(visitor) = query.visitor.filter(|_| query.consent && self.visitors.have_profiles()) else {
             return self.decide_at(query, round, None);
         };
@@ -21,7 +22,8 @@ impl Service {
                 self.decide_at(&Query { context: &context, ..query.clone() }, round, Some(owner))
             }
             Err(error) => {
-                let who = Who { shown: Some(visitor.into()), token, profile_of: None, held: None, now: round.now };
+                let who =
+                    Who { shown: Some(VisitorId::known(visitor)), token, profile_of: None, held: None, now: round.now };
                 let Found { active, .. } = round.last.find(&self.engine, query.experiment)?;
                 Ok(self.unreadable(query, active, &who, &error))
             }

@@ -8,7 +8,7 @@ use crate::engine::error::NoExperiment;
 use crate::engine::ledger::Outcome;
 use crate::service::Service;
 use crate::service::decide::round::Round;
-use crate::service::decide::{Answer, Decided, Query, Why};
+use crate::service::decide::{Answer, Decided, Made, Query, Shown, Why};
 use crate::service::error::CommitError;
 
 /// Times that a visitor is asked for who comes second to itself again and again.
@@ -49,12 +49,16 @@ impl Service {
         let mut waiting = Vec::new();
         for query in queries {
             match self.decide_among(query, &mut round) {
-                Ok(Decided { answer, pending: None, .. }) if waiting.is_empty() => {
+                Ok(Shown::Made(Made { answer, pending: None, .. })) if waiting.is_empty() => {
+                    self.count(query, &answer);
+                    tell(query, Ok(&answer));
+                }
+                Ok(Shown::Kept(Decided { answer, pending: None, .. })) if waiting.is_empty() => {
                     self.count(query, &answer);
                     tell(query, Ok(&answer));
                 }
                 Err(error) if waiting.is_empty() => tell(query, Err(error)),
-                decided => waiting.push(decided),
+                shown => waiting.push(shown.map(Decided::from)),
             }
         }
         (queries.len() - waiting.len(), waiting)
