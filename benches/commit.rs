@@ -262,7 +262,7 @@ fn raw(directory: &Path, count: usize) {
         let event = rewarded(number);
         let decision = event.feedback_of().expect("of a decision").decision;
         let fact = record::page::encode_fact(&entry(decision, Position { block: 1, index: 0 }));
-        record::encode_event(&event, &mut bytes);
+        record::encode_event(&event, &mut record::Before::default(), &mut bytes);
         bytes.resize(bytes.len() + record::page::fact_bytes(&fact), 1);
     }
     let mut file = prepared(directory);

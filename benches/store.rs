@@ -42,7 +42,7 @@ fn blocks(head: Head, events: &[Event]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let (mut head, mut payload) = (head, Vec::new());
     for (index, event) in events.iter().enumerate() {
-        record::encode_event(event, &mut payload);
+        record::encode_event(event, &mut record::Before::default(), &mut payload);
         if payload.len() >= BLOCK_BYTES || index + 1 == events.len() {
             let block = Block::after(head, std::mem::take(&mut payload));
             head = block.head();
@@ -69,11 +69,11 @@ fn encode(criterion: &mut Criterion) {
             if into.len() > 1 << 19 {
                 into.clear();
             }
-            record::encode_event(black_box(&event), &mut into);
+            record::encode_event(black_box(&event), &mut record::Before::default(), &mut into);
         });
     });
     let mut payload = Vec::new();
-    record::encode_event(&event, &mut payload);
+    record::encode_event(&event, &mut record::Before::default(), &mut payload);
     criterion.bench_function("decode an exposure", |bencher| {
         bencher.iter(|| record::decode_events(black_box(&payload)).next());
     });

@@ -39,12 +39,12 @@ pub(crate) fn records(bytes: &[u8]) {
         0 => {
             for event in record::decode_events(rest).filter_map(Result::ok) {
                 let mut written = Vec::new();
-                record::encode_event(&event, &mut written);
+                record::encode_event(&event, &mut record::Before::default(), &mut written);
                 let again =
                     record::decode_events(&written).next().expect("one event").expect("what was written is read");
                 // Compared as bytes: a float that is no number is not equal to itself.
                 let mut twice = Vec::new();
-                record::encode_event(&again, &mut twice);
+                record::encode_event(&again, &mut record::Before::default(), &mut twice);
                 assert_eq!(written, twice);
             }
         }

@@ -38,7 +38,7 @@ impl Kept {
     fn append(&self, event: &Event, judgement: &Judgement) -> Result<(), StoreError> {
         let head = self.store.recover()?;
         let mut payload = Vec::new();
-        record::encode_event(event, &mut payload);
+        record::encode_event(event, &mut record::Before::default(), &mut payload);
         let rows: Vec<_> = judgement.entry.iter().map(record::encode_ledger).collect();
         self.store.append(&[Block::after(head, payload)], &rows)
     }

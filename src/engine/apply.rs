@@ -13,7 +13,7 @@ use crate::engine::contribution::Change;
 use crate::engine::due::Due;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::{
-    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Exposed, Rewarded, VisitorErased,
+    Activated, AllocationComputed, DecisionRecord, Event, ExperimentSaved, Rewarded, VisitorErased,
 };
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::ledger::{Judgement, Outcome};
@@ -28,23 +28,15 @@ impl Engine {
     /// Applies one event. Only the one writer calls this, in the order of the journal, after the event is durable. Segments
     /// whose allocation is due are pushed to `jobs`; each must be computed, or abandoned by [`Self::abandon`].
     pub fn apply(&self, event: &Event, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
-        self.apply_all(std::iter::once((event, judgement)), jobs);
+        self.applying(jobs).apply(event, judgement);
     }
 
-    /// The same of several. Most are exposures, many in a row of one experiment, which is then looked up once.
-    pub fn apply_all<'e>(&self, applied: impl Iterator<Item = (&'e Event, &'e Judgement)>, jobs: &mut Vec<RefreshJob>) {
-        let mut last = None;
-        for (event, judgement) in applied {
-            if !matches!(event, Event::Exposed(_)) {
-                // It may change what is in force.
-                last = None;
-            }
-            self.apply_next(event, judgement, &mut last, jobs);
-        }
+    /// The same for several, one after the other.
+    pub fn applying<'e>(&'e self, jobs: &'e mut Vec<RefreshJob>) -> Applying<'e> {
+        Applying { engine: self, last: None, jobs }
     }
 
-    fn apply_exposed(&self, exposed: &Exposed, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
-        let record = &exposed.record;
+    fn apply_exposed(&self, record: &DecisionRecord, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
         if !last.as_ref().is_some_and(|(experiment, _)| *experiment.key() == record.experiment) {
             let found = self.experiment(record.experiment.as_str()).ok();
             *last = found.map(|experiment| (Arc::clone(&experiment), experiment.active_full()));
@@ -63,7 +55,7 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => self.apply_exposed(exposed, last, jobs),
+            Event::Exposed(exposed) => self.apply_exposed(&exposed.record, last, jobs),
             Event::Assigned(assigned) => {
                 if judgement.outcome == Outcome::Recorded && !assigned.deferred {
                     let at = assigned.record.decided_at();
@@ -240,6 +232,29 @@ impl Engine {
         if epoch.number == active.settings.epoch {
             jobs.extend(RefreshJob::if_due(&segment, &mut tallies, &active, active.fit_in_force()));
         }
+    }
+}
+
+/// Events that are applied one after the other. Most are exposures, many in a row of one experiment, which is then looked up once.
+pub struct Applying<'e> {
+    engine: &'e Engine,
+    last: Option<InForce>,
+    jobs: &'e mut Vec<RefreshJob>,
+}
+
+impl Applying<'_> {
+    /// As [`Engine::apply`].
+    pub fn apply(&mut self, event: &Event, judgement: &Judgement) {
+        if !matches!(event, Event::Exposed(_)) {
+            // It may change what is in force.
+            self.last = None;
+        }
+        self.engine.apply_next(event, judgement, &mut self.last, self.jobs);
+    }
+
+    /// The same of [`Event::Exposed`], of which nothing but the decision matters.
+    pub fn expose(&mut self, record: &DecisionRecord) {
+        self.engine.apply_exposed(record, &mut self.last, self.jobs);
     }
 }
 

@@ -1,41 +1,18 @@
 //! Everything that happened, carrying all that its effect needs, so that a replay decides nothing anew.
 
+mod decision;
+
 use std::sync::Arc;
 
 use crate::domain::{
-    Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
-    VisitorToken,
+    Aggregation, AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp, VisitorToken,
 };
 use crate::engine::assignment::Assignment;
 use crate::engine::contribution::Change;
 use crate::engine::definition::{Definition, Status};
+pub use crate::engine::event::decision::{DecisionRecord, Own};
 use crate::engine::ledger::Position;
 use crate::posterior::pooling::Fit;
-
-/// What is known of one decision: in its exposure's event and inside its receipt alike.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecisionRecord {
-    /// Where it was made.
-    pub experiment: ExperimentKey,
-    /// The epoch whose tallies it belongs to.
-    pub epoch: u32,
-    /// The version of the definition it used.
-    pub definition: u32,
-    /// The visitor's segment.
-    pub segment: SegmentKey,
-    /// The variation shown.
-    pub variation: Slot,
-    /// The allocation it was drawn from.
-    pub allocation: AllocationId,
-    /// The probability with which it was shown, in (0, 1]; 1 in the control group.
-    pub propensity: f64,
-    /// Whether the visitor is in the control group.
-    pub control: bool,
-    /// Its id, which begins with its time.
-    pub decision: DecisionId,
-    /// What a contextual policy saw of the visitor; nothing under any other.
-    pub features: Features,
-}
 
 /// One entry of the journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -370,13 +347,5 @@ impl Event {
             | Self::PoolFitted(_)
             | Self::ProfileSaved(_) => None,
         }
-    }
-}
-
-impl DecisionRecord {
-    /// When it was decided.
-    #[must_use]
-    pub fn decided_at(&self) -> Timestamp {
-        self.decision.time()
     }
 }

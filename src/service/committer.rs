@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use crate::engine::Engine;
-use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
 use crate::engine::refresh::RefreshJob;
 use crate::service::Options;
@@ -25,7 +24,7 @@ use crate::service::committer::doubt::Doubt;
 use crate::service::committer::draft::{Draft, Memory};
 pub use crate::service::committer::queue::Pending;
 pub(crate) use crate::service::committer::queue::{
-    Beside, Committed, Due, Inbox, Jobs, Next, Queue, SharedPending, Told, Waiting,
+    Beside, Committed, Due, Inbox, Jobs, Next, Passing, Queue, SharedPending, Told, Waiting,
 };
 use crate::service::counts::{Counts, moment};
 use crate::service::error::CommitError;
@@ -44,6 +43,11 @@ const KEPT_EVENTS: usize = 2 * MAX_BATCH;
 const ENOUGH: usize = 512;
 /// What they are given between what the store had put off and the commit that follows, whoever comes to wait meanwhile.
 const BREATH: Duration = Duration::from_millis(1);
+
+/// How many events a batch has.
+fn events(batch: &[Passing]) -> usize {
+    batch.iter().map(Passing::events).sum()
+}
 
 /// What a committer shares with those who read.
 pub(crate) struct Shared {
@@ -108,7 +112,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         self.engine.due(&mut due);
         self.hand_out(due);
         // What is carried over from a commit that failed, and what comes. One piece of memory for all batches, as for judgements.
-        let mut batch: Vec<Waiting> = Vec::new();
+        let mut batch: Vec<Passing> = Vec::new();
         let mut stopping = false;
         while !stopping {
             stopping = self.gather(&mut batch);
@@ -125,8 +129,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             self.failed_at = None;
             batch = self.commit(batch);
         }
-        let lost = batch.iter().filter(|waiting| matches!(waiting.event, Event::Exposed(_))).count() as u64;
-        let lost = lost + self.doubt.exposures();
+        let lost = batch.iter().map(|passing| passing.exposures() as u64).sum::<u64>() + self.doubt.exposures();
         if lost > 0 {
             self.health.count_lost(lost);
             tracing::error!(exposures = lost, "answered exposures could not be recorded before the end");
@@ -139,17 +142,15 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
 
     /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, else for a commit interval, so that exposures share a sync. Says
     /// whether nothing more will come.
-    fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
+    fn gather(&mut self, batch: &mut Vec<Passing>) -> bool {
         let dozes = !std::mem::take(&mut self.full);
         let idle = if self.health.failing() { self.options.retry_interval } else { Duration::from_millis(250) };
-        // What is carried does not count: else a store that refuses would keep the queue from ever being read.
-        let carried = batch.len();
         match self.events.next(batch, moment() + idle) {
             Next::Came => {}
             Next::Nothing => return false,
             Next::Closed => return true,
         }
-        let awaited = batch.last().is_some_and(|last| last.reply.is_some());
+        let awaited = batch.last().is_some_and(Passing::is_awaited);
         if !awaited && dozes && self.events.waiting() < ENOUGH {
             self.events.doze(moment() + self.options.commit_interval);
         }
@@ -158,10 +159,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
         self.linger();
         self.events.attend();
-        // A batch that grows is copied again and again.
-        batch.reserve(self.events.waiting().min(MAX_BATCH));
-        let closed = self.events.take(batch, carried + MAX_BATCH);
-        self.full = batch.len() >= carried + MAX_BATCH;
+        let before = events(batch);
+        // What is carried does not count: else a store that refuses would keep the queue from ever being read.
+        let closed = self.events.take(batch, MAX_BATCH);
+        self.full = events(batch) >= before + MAX_BATCH;
         closed
     }
 
@@ -195,13 +196,13 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     /// Writes, syncs, applies, answers. What nobody waits for comes back if the store refused.
-    fn commit(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
+    fn commit(&mut self, batch: Vec<Passing>) -> Vec<Passing> {
         let began = moment();
         if self.too_early() {
             let detail = self.health.trouble().unwrap_or_default();
             return self.refuse(batch, &StoreError::Unavailable { action: "record", detail });
         }
-        let mut batch: Vec<Waiting> = match self.resolve() {
+        let mut batch: Vec<Passing> = match self.resolve() {
             Ok(again) if again.is_empty() => batch,
             // What failed before goes first.
             Ok(again) => again.into_iter().chain(batch).collect(),
@@ -217,17 +218,18 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                 return self.refuse(batch, &error);
             }
         };
-        let facts = [("mabel.events", batch.len()), ("mabel.blocks", draft.blocks.len())];
+        let events = events(&batch);
+        let facts = [("mabel.events", events), ("mabel.blocks", draft.blocks.len())];
         let facts = facts.map(|(name, count)| (name, Fact::Number(count as u64)));
         match self.store.append(&draft.blocks, &draft.rows) {
             Ok(()) => {
-                self.counts.events.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                self.counts.events.fetch_add(events as u64, Ordering::Relaxed);
                 if self.health.failing() {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
-                self.answered = batch.iter().filter(|waiting| waiting.reply.is_some()).count();
-                self.flowing = 2 * self.answered < batch.len();
+                self.answered = batch.iter().filter(|passing| passing.is_awaited()).count();
+                self.flowing = 2 * self.answered < events;
                 self.settle(&mut batch, &mut draft.judgements);
                 self.memory = draft.into_memory();
                 self.took = began.elapsed();
@@ -244,17 +246,31 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     /// Applies what is on disk and answers; batch and judgements are empty afterwards.
-    fn settle(&self, batch: &mut Vec<Waiting>, judgements: &mut Vec<Result<Judgement, CommitError>>) {
+    fn settle(&self, batch: &mut Vec<Passing>, judgements: &mut Vec<Result<Judgement, CommitError>>) {
         let mut jobs = Vec::new();
-        let judged = batch.iter().zip(&*judgements);
-        let recorded = judged.filter_map(|(waiting, judgement)| Some((&waiting.event, judgement.as_ref().ok()?)));
-        self.engine.apply_all(recorded.clone(), &mut jobs);
-        recorded.clone().for_each(|(event, judgement)| self.visitors.saw(event, judgement));
-        self.counts.sample_ratios.saw(recorded);
+        let mut applying = self.engine.applying(&mut jobs);
+        let mut ratios = self.counts.sample_ratios.looking();
+        for (passing, judgement) in batch.iter().zip(&*judgements) {
+            let Ok(judgement) = judgement else { continue };
+            match passing {
+                Passing::One(Waiting { event, .. }) => {
+                    applying.apply(event, judgement);
+                    self.visitors.saw(event, judgement);
+                    ratios.saw(event, judgement);
+                }
+                Passing::Exposures(exposures) => exposures.for_each(|record, _| {
+                    applying.expose(record);
+                    ratios.exposed(record, &[]);
+                }),
+            }
+        }
+        drop(ratios);
         // All at once, when all is applied: whoever waits for several is then woken once and not for each, which costs more than
         // all the rest of a reward.
-        for (Waiting { event, reply, .. }, judgement) in batch.iter_mut().zip(&*judgements) {
-            if let Some(reply) = reply.take() {
+        for (passing, judgement) in batch.iter_mut().zip(&*judgements) {
+            if let Passing::One(Waiting { event, reply, .. }) = passing
+                && let Some(reply) = reply.take()
+            {
                 // Whoever waited may have gone; the event is recorded all the same.
                 let _ = reply.send(judgement.as_ref().map(|it| Committed::of(event, it)).map_err(Clone::clone));
             }

@@ -7,7 +7,7 @@
 //! of which the journal keeps only the drawn one).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ExperimentKey, Slot};
 use crate::engine::event::{DecisionRecord, Event};
@@ -46,31 +46,8 @@ struct Variation {
 
 impl SampleRatios {
     /// Looks at what was recorded. For the committer alone.
-    pub(crate) fn saw<'a>(&self, recorded: impl Iterator<Item = (&'a Event, &'a Judgement)>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (event, judgement) in recorded {
-            match event {
-                Event::Exposed(exposed) => count(&mut known, &exposed.record, &exposed.excluded),
-                Event::Assigned(assigned) if judgement.outcome == Outcome::Recorded => {
-                    count(&mut known, &assigned.record, &assigned.excluded);
-                }
-                Event::ExperimentDeleted { experiment, at: _ } => {
-                    known.remove(experiment);
-                }
-                Event::Assigned(_)
-                | Event::Aliased(_)
-                | Event::VisitorErased(_)
-                | Event::ProfileSaved(_)
-                | Event::ExperimentSaved(_)
-                | Event::StatusChanged { .. }
-                | Event::Activated(_)
-                | Event::Rewarded(_)
-                | Event::Amended(_)
-                | Event::Retracted(_)
-                | Event::AllocationComputed(_)
-                | Event::PoolFitted(_) => {}
-            }
-        }
+    pub(crate) fn looking(&self) -> Looking<'_> {
+        Looking(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Of each experiment the largest distance of a variation, in standard errors, in order of keys; none while too few decisions were
@@ -87,6 +64,39 @@ impl SampleRatios {
             .collect();
         distances.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         distances
+    }
+}
+
+/// See [`SampleRatios::looking`].
+pub(crate) struct Looking<'s>(MutexGuard<'s, Known>);
+
+impl Looking<'_> {
+    pub(crate) fn saw(&mut self, event: &Event, judgement: &Judgement) {
+        match event {
+            Event::Exposed(exposed) => self.exposed(&exposed.record, &exposed.excluded),
+            Event::Assigned(assigned) if judgement.outcome == Outcome::Recorded => {
+                self.exposed(&assigned.record, &assigned.excluded);
+            }
+            Event::ExperimentDeleted { experiment, at: _ } => {
+                self.0.remove(experiment);
+            }
+            Event::Assigned(_)
+            | Event::Aliased(_)
+            | Event::VisitorErased(_)
+            | Event::ProfileSaved(_)
+            | Event::ExperimentSaved(_)
+            | Event::StatusChanged { .. }
+            | Event::Activated(_)
+            | Event::Rewarded(_)
+            | Event::Amended(_)
+            | Event::Retracted(_)
+            | Event::AllocationComputed(_)
+            | Event::PoolFitted(_) => {}
+        }
+    }
+
+    pub(crate) fn exposed(&mut self, record: &DecisionRecord, excluded: &[Slot]) {
+        count(&mut self.0, record, excluded);
     }
 }
 

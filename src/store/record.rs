@@ -3,8 +3,8 @@
 //! from the bytes on the way in, and every value that comes in is checked as if a stranger had sent it.
 //!
 //! Invariant: no bytes, however damaged, panic or allocate more than `RECORD_BYTES_MAX`. Fields and variants of a mirror
-//! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote; rows of companions
-//! alone have another form since version 5 (`companion/row.rs`).
+//! keep their order for ever: the order is the form. What a new version adds stands behind what the old one wrote; exposures that are
+//! like one before them and rows of companions (`companion/row.rs`) alone have another form since version 5.
 
 mod additions;
 mod companion;
@@ -30,14 +30,17 @@ use bincode::{BorrowDecode, Encode};
 use crate::domain::{DecisionId, ExperimentKey, Timestamp, VisitorToken};
 use crate::engine::assignment::{AliasEntry, AssignmentEntry};
 use crate::engine::checkpoint::{RowName, StateRecord};
-use crate::engine::event::Event;
+use crate::engine::event::{DecisionRecord, Event, Exposed};
 use crate::engine::known::Remembered;
 use crate::engine::ledger::LedgerEntry;
 use crate::store::record::visitor::AliasBy;
 use crate::store::{Row, Space, StateRow, Store, StoreError};
 
-/// The newest version. A reader knows it and every one before.
+/// The newest version of what is written whole. A reader knows it and every one before.
 const VERSION: u8 = 4;
+/// In the place of a version, since the fifth: an exposure that is like the last one of its block that was written whole, of which it
+/// says no more than what it has of its own.
+const ALIKE: u8 = 5;
 
 /// Most memory one record may claim while it is read. The largest honest one, a segment of 256 variations, 32 goals and
 /// 600 time buckets, claims 41 MB.
@@ -50,11 +53,42 @@ const FORM: Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>> =
 /// What a check found wrong, in words.
 type Checked<T> = Result<T, String>;
 
+/// What the events of one block's payload can refer to: the last exposure that was written whole, if others can be like it.
+#[derive(Debug, Default)]
+pub struct Before(Option<DecisionRecord>);
+
+impl Before {
+    /// An event was written whole.
+    fn was(&mut self, event: &Event) {
+        if let Event::Exposed(Exposed { record, excluded }) = event {
+            self.0 = Some(record).filter(|_| excluded.is_empty()).cloned();
+        }
+    }
+}
+
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
-pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
-    let second = additions::EventAdditions::from(event);
-    let additions = (second, version_3::EventAdditions::from(event), version_4::Additions::from(event));
-    write(&event::StoredEvent::from(event), &additions, into);
+pub fn encode_event(event: &Event, before: &mut Before, into: &mut Vec<u8>) {
+    match event {
+        Event::Exposed(Exposed { record, excluded }) if excluded.is_empty() && record.features.entries().is_empty() => {
+            encode_exposure(record, before, into);
+        }
+        _ => {
+            let second = additions::EventAdditions::from(event);
+            let additions = (second, version_3::EventAdditions::from(event), version_4::Additions::from(event));
+            write(&event::StoredEvent::from(event), &additions, into);
+            before.was(event);
+        }
+    }
+}
+
+/// The same of an exposure of which nothing was excluded and that has no features.
+pub fn encode_exposure(record: &DecisionRecord, before: &mut Before, into: &mut Vec<u8>) {
+    if before.0.as_ref().is_some_and(|before| before.is_like(record)) {
+        into.push(ALIKE);
+        return encode_into(&event::StoredOwn::from(record.own()), into);
+    }
+    write(&event::StoredEvent::Exposed { record: record.into(), excluded: Vec::new() }, &((), (), ()), into);
+    before.0 = Some(record.clone());
 }
 
 /// Reads all events of a block's payload, in order. After the first error nothing more is read: where the next event
@@ -65,23 +99,37 @@ pub fn encode_event(event: &Event, into: &mut Vec<u8>) {
 pub fn decode_events(payload: &[u8]) -> impl Iterator<Item = Result<Event, StoreError>> + '_ {
     let mut rest = payload;
     let mut index = 0_usize;
+    let mut before = Before::default();
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let event = read::<event::StoredEvent<'_>, additions::EventAdditions, version_3::EventAdditions, _>(rest)
-            .and_then(|(stored, (second, third, fourth), length)| {
-                rest = &rest[length..];
-                let fourth: version_4::Additions = fourth;
-                fourth.add_to_event(third.add_to(second.add_to(Event::try_from(stored)?)?)?)
-            });
-        let event = event.map_err(|flaw| {
+        let event = decode_event(&mut rest, &mut before).map_err(|flaw| {
             rest = &[];
             StoreError::Damaged(format!("event {index} of a block: {flaw}"))
         });
         index += 1;
         Some(event)
     })
+}
+
+fn decode_event(rest: &mut &[u8], before: &mut Before) -> Checked<Event> {
+    if let Some((&ALIKE, own)) = rest.split_first() {
+        let (own, length): (event::StoredOwn, _) =
+            bincode::borrow_decode_from_slice(own, FORM).map_err(|error| error.to_string())?;
+        *rest = &rest[1 + length..];
+        let mut record = before.0.clone().ok_or("it is like an exposure that did not come")?;
+        record.become_another(own.try_into()?);
+        return Ok(Event::Exposed(Exposed { record, excluded: Box::default() }));
+    }
+    let (stored, (second, third, fourth), length) =
+        read::<event::StoredEvent<'_>, additions::EventAdditions, version_3::EventAdditions, version_4::Additions>(
+            rest,
+        )?;
+    *rest = &rest[length..];
+    let event = fourth.add_to_event(third.add_to(second.add_to(Event::try_from(stored)?)?)?)?;
+    before.was(&event);
+    Ok(event)
 }
 
 /// A ledger entry as a row of its own, as earlier builds wrote it. Rows of one decision differ in their keys if their facts
@@ -263,7 +311,6 @@ where
     B: Encode + Default + PartialEq,
     C: Encode + Default + PartialEq,
 {
-    const NEVER: &str = "a vector takes every byte, and no mirror refuses";
     let version = match (*second != A::default(), *third != B::default(), *fourth != C::default()) {
         (_, _, true) => VERSION,
         (_, true, false) => 3,
@@ -271,16 +318,20 @@ where
         (false, false, false) => 1,
     };
     into.push(version);
-    bincode::encode_into_std_write(stored, into, FORM).expect(NEVER);
+    encode_into(stored, into);
     if version >= 2 {
-        bincode::encode_into_std_write(second, into, FORM).expect(NEVER);
+        encode_into(second, into);
     }
     if version >= 3 {
-        bincode::encode_into_std_write(third, into, FORM).expect(NEVER);
+        encode_into(third, into);
     }
     if version >= 4 {
-        bincode::encode_into_std_write(fourth, into, FORM).expect(NEVER);
+        encode_into(fourth, into);
     }
+}
+
+fn encode_into(what: &impl Encode, into: &mut Vec<u8>) {
+    bincode::encode_into_std_write(what, into, FORM).expect("a vector takes every byte, and no mirror refuses");
 }
 
 /// The record at the beginning of the bytes, what later versions added to it, and how many bytes they took, version included.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use crate::engine::event::Event;
-use crate::service::committer::queue::{Beside, Inbox, Next, Outbox, Untaken, Waiting};
+use crate::service::committer::queue::{Beside, Exposures, Inbox, Next, Outbox, Passing, Untaken, Waiting};
 use crate::service::committer::{ENOUGH, MAX_BATCH};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
@@ -16,11 +16,6 @@ use crate::service::health::Health;
 const AT_ONCE: usize = 0;
 /// After how long a background thread looks again for room.
 const PATIENCE: Duration = Duration::from_millis(1);
-
-enum Passing {
-    One(Waiting),
-    Several(Vec<Waiting>),
-}
 
 /// What both ends know.
 struct Between {
@@ -136,21 +131,39 @@ pub(crate) struct Room<'q> {
     health: &'q Health,
     /// For how many more there is room.
     left: usize,
-    several: Vec<Waiting>,
+    several: Vec<Passing>,
 }
 
 impl<'q> Room<'q> {
     /// For so many events, or for as many as there is room for; for none where the queue takes nothing more.
     pub(super) fn at(entrance: Option<Arc<Entrance>>, most: usize, health: &'q Health) -> Self {
         let left = entrance.as_ref().map_or(0, |entrance| entrance.between.promise(most));
-        Self { entrance, health, left, several: Vec::with_capacity(left) }
+        Self { entrance, health, left, several: Vec::new() }
     }
 
     /// As [`super::Queue::offer`].
     pub(crate) fn offer(&mut self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
         let untaken = if self.entrance.is_none() { Untaken::Gone } else { Untaken::Full };
         self.left = self.left.checked_sub(1).ok_or_else(|| untaken.told(self.health))?;
-        self.several.push(Waiting { event, beside, reply: None });
+        let (record, companion) = match (event, beside) {
+            (Event::Exposed(exposed), None) if exposed.excluded.is_empty() => (exposed.record, None),
+            (Event::Exposed(exposed), Some(Beside::Companion(companion))) if exposed.excluded.is_empty() => {
+                (exposed.record, Some(companion))
+            }
+            (event, beside) => {
+                self.several.push(Passing::One(Waiting { event, beside, reply: None }));
+                return Ok(());
+            }
+        };
+        let other = match self.several.last_mut() {
+            Some(Passing::Exposures(exposures)) => exposures.join(record, companion).err(),
+            Some(Passing::One(_)) | None => Some((record, companion)),
+        };
+        if let Some((record, companion)) = other {
+            // All may be alike, or none are.
+            let room = if self.several.is_empty() { self.left } else { 0 };
+            self.several.push(Passing::Exposures(Exposures::beginning(record, companion, room)));
+        }
         Ok(())
     }
 }
@@ -159,31 +172,32 @@ impl Drop for Room<'_> {
     fn drop(&mut self) {
         let Some(entrance) = &self.entrance else { return };
         entrance.between.release(self.left);
-        if self.several.is_empty() {
-            return;
-        }
-        let count = self.several.len();
-        if !entrance.pass(Passing::Several(std::mem::take(&mut self.several)), false) {
+        let lost: usize = self
+            .several
+            .drain(..)
+            .map(|passing| (passing.exposures(), entrance.pass(passing, false)))
+            .filter_map(|(exposures, is_taken)| (!is_taken).then_some(exposures))
+            .sum();
+        if lost > 0 {
             // The committer has ended by a bug: what it had taken is lost the same way.
-            self.health.count_lost(count as u64);
-            tracing::error!(exposures = count, "answered exposures found no committer");
+            self.health.count_lost(lost as u64);
+            tracing::error!(exposures = lost, "answered exposures found no committer");
         }
     }
 }
 
 impl Exit {
-    fn found(&self, passing: Passing, batch: &mut Vec<Waiting>) {
-        let before = batch.len();
-        match passing {
-            Passing::One(waiting) => batch.push(waiting),
-            Passing::Several(mut several) => batch.append(&mut several),
-        }
-        self.between.release(batch.len() - before);
+    /// Says how many events it is.
+    fn found(&self, passing: Passing, batch: &mut Vec<Passing>) -> usize {
+        let events = passing.events();
+        batch.push(passing);
+        self.between.release(events);
+        events
     }
 }
 
 impl Inbox for Exit {
-    fn next(&self, batch: &mut Vec<Waiting>, deadline: Instant) -> Next {
+    fn next(&self, batch: &mut Vec<Passing>, deadline: Instant) -> Next {
         match self.events.recv_deadline(deadline) {
             Ok(passing) => {
                 self.found(passing, batch);
@@ -194,10 +208,11 @@ impl Inbox for Exit {
         }
     }
 
-    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {
-        while batch.len() < most {
+    fn take(&self, batch: &mut Vec<Passing>, most: usize) -> bool {
+        let mut taken = 0;
+        while taken < most {
             match self.events.try_recv() {
-                Ok(passing) => self.found(passing, batch),
+                Ok(passing) => taken += self.found(passing, batch),
                 Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => return true,
             }
@@ -236,119 +251,4 @@ impl Drop for Exit {
 }
 
 #[cfg(test)]
-mod tests {
-    //! Who wakes the committer.
-
-    use super::*;
-    use crate::domain::{ExperimentKey, Timestamp};
-    use crate::service::committer::Queue;
-    use crate::service::counts::moment;
-
-    fn event() -> Event {
-        Event::ExperimentDeleted {
-            experiment: ExperimentKey::new("hero").expect("a key"),
-            at: Timestamp::from_millis(1),
-        }
-    }
-
-    #[test]
-    fn who_lingers_is_woken_once_and_by_the_last_of_those_it_waits_for() {
-        let (queue, exit) = Queue::bounded(9, Arc::default());
-        let _first = queue.submit(event()).expect("room");
-        exit.between.enough.store(3, Ordering::SeqCst);
-        exit.attend();
-        let _second = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_err(), "one is missing");
-        let _third = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_ok(), "all are there");
-        // They are there already: who lingers until the end of time comes back, and is woken by one alone from then on.
-        exit.linger(moment() + std::time::Duration::from_secs(1 << 30), 3);
-        let _fourth = queue.submit(event()).expect("room");
-        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
-    }
-
-    #[test]
-    fn as_much_is_taken_as_a_batch_has_room_for_and_the_end_is_told_when_all_of_it_is() {
-        let (queue, exit) = Queue::bounded(9, Arc::default());
-        for _ in 0..5 {
-            assert!(queue.offer(event(), None).is_ok());
-        }
-        let mut batch = Vec::new();
-        assert!(!exit.take(&mut batch, 3) && batch.len() == 3);
-        queue.stop();
-        assert!(!exit.take(&mut batch, 4) && batch.len() == 4, "one is still there");
-        assert!(exit.take(&mut batch, 9) && batch.len() == 5);
-    }
-
-    #[test]
-    fn exposures_wake_nobody_until_enough_are_there_and_whoever_waits_wakes_at_once() {
-        let (queue, exit) = Queue::bounded(2 * ENOUGH, Arc::default());
-        for _ in 1..ENOUGH {
-            assert!(queue.offer(event(), None).is_ok());
-        }
-        assert!(exit.bell.try_recv().is_err(), "one less than enough");
-        assert!(queue.offer(event(), None).is_ok());
-        assert!(exit.bell.try_recv().is_ok(), "enough");
-        let (queue, exit) = Queue::bounded(2, Arc::default());
-        assert!(queue.submit(event()).is_ok());
-        assert!(exit.bell.try_recv().is_ok(), "somebody waits");
-    }
-
-    #[test]
-    fn what_was_promised_room_is_handed_over_together_and_the_end_is_told_after_it() {
-        let health = Arc::<Health>::default();
-        let (queue, exit) = Queue::bounded(5, Arc::clone(&health));
-        assert!(queue.offer(event(), None).is_ok());
-        let mut room = queue.room(9);
-        assert_eq!(queue.waiting(), 5, "one, and room for four");
-        assert!(matches!(queue.offer(event(), None), Err(CommitError::Overloaded)), "all room is promised");
-        let taken = (0..9).filter(|_| room.offer(event(), None).is_ok()).count();
-        assert_eq!(taken, 4);
-        queue.stop();
-        let mut batch = Vec::new();
-        assert!(exit.next(&mut batch, moment()) == Next::Came && batch.len() == 1);
-        assert!(exit.next(&mut batch, moment()) == Next::Nothing, "more may come");
-        drop(room);
-        assert!(exit.next(&mut batch, moment()) == Next::Came && batch.len() == 5);
-        assert!(exit.next(&mut batch, moment()) == Next::Closed);
-        assert!(matches!(queue.room(1).offer(event(), None), Err(CommitError::Unavailable(_))));
-        assert_eq!(health.exposures_lost(), 0);
-    }
-
-    #[test]
-    fn room_that_is_not_needed_is_given_back_and_what_finds_nobody_is_counted() {
-        let health = Arc::<Health>::default();
-        let (queue, exit) = Queue::bounded(5, Arc::clone(&health));
-        let mut room = queue.room(3);
-        assert!(room.offer(event(), None).is_ok());
-        drop(room);
-        assert_eq!(queue.waiting(), 1);
-        let mut batch = Vec::new();
-        assert!(!exit.take(&mut batch, 9) && batch.len() == 1 && queue.waiting() == 0);
-        let mut room = queue.room(2);
-        assert!(room.offer(event(), None).is_ok() && room.offer(event(), None).is_ok());
-        drop(exit);
-        drop(room);
-        assert_eq!(health.exposures_lost(), 2);
-        assert!(matches!(queue.offer(event(), None), Err(CommitError::Unavailable(_))));
-    }
-
-    #[test]
-    fn a_background_thread_waits_for_room_and_is_told_where_there_will_be_none() {
-        let (queue, exit) = Queue::bounded(1, Arc::default());
-        let fill = || assert!(queue.offer(event(), None).is_ok());
-        fill();
-        std::thread::scope(|scope| {
-            let pushing = scope.spawn(|| queue.push(event()));
-            let mut batch = Vec::new();
-            while batch.len() < 2 {
-                exit.take(&mut batch, 2);
-            }
-            assert!(pushing.join().expect("no panic"));
-            fill();
-            let pushing = scope.spawn(|| queue.push(event()));
-            drop(exit);
-            assert!(!pushing.join().expect("no panic"));
-        });
-    }
-}
+mod tests;

@@ -1,11 +1,10 @@
 //! After a change that failed: the store is asked what survived before anything else is tried, so that nothing is recorded
 //! twice, and nothing half.
 
-use crate::engine::event::Event;
 use crate::engine::ledger::Judgement;
 use crate::service::committer::draft::Draft;
 use crate::service::committer::queue::Outbox;
-use crate::service::committer::{Committer, Inbox, Jobs, Queue, Waiting};
+use crate::service::committer::{Committer, Inbox, Jobs, Passing, Queue};
 use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::store::{Head, StoreError};
@@ -25,7 +24,7 @@ pub(super) struct Doubt {
 /// A batch that was written, by what the store said, in vain.
 struct Attempt {
     /// Each with whether somebody waited for it, and was told to try again.
-    events: Vec<(Waiting, bool)>,
+    events: Vec<(Passing, bool)>,
     judgements: Vec<Result<Judgement, CommitError>>,
     /// The head if it is on disk; `None` if it has no blocks.
     head: Option<Head>,
@@ -35,12 +34,12 @@ impl Doubt {
     /// Exposures of which nobody knows whether they are on disk.
     pub(super) fn exposures(&self) -> u64 {
         let events = self.attempt.iter().flat_map(|attempt| &attempt.events);
-        events.filter(|(waiting, _)| matches!(waiting.event, Event::Exposed(_))).count() as u64
+        events.map(|(passing, _)| passing.exposures() as u64).sum()
     }
 
     /// How many events are kept.
     pub(super) fn len(&self) -> usize {
-        self.attempt.as_ref().map_or(0, |attempt| attempt.events.len())
+        self.attempt.iter().flat_map(|attempt| &attempt.events).map(|(passing, _)| passing.events()).sum()
     }
 }
 
@@ -56,7 +55,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     /// A batch failed. If the store can say at once what became of it, everybody is told the truth: recorded after all, or
     /// not at all. Else they are told to try again, and the batch is kept until the store can. What nobody waits for and is
     /// not on disk comes back.
-    pub(super) fn doubt(&mut self, mut batch: Vec<Waiting>, mut draft: Draft, error: &StoreError) -> Vec<Waiting> {
+    pub(super) fn doubt(&mut self, mut batch: Vec<Passing>, mut draft: Draft, error: &StoreError) -> Vec<Passing> {
         // First, so that decisions need not wait for what follows: they answer the default from here on.
         self.trouble(error);
         let head = draft.blocks.last().map(|block| block.head());
@@ -70,14 +69,14 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             Err(second) => {
                 tracing::error!(error = %second, "what a failed batch left cannot be told yet");
                 self.doubt.open = true;
-                let told = |mut waiting: Waiting| {
-                    let reply = waiting.reply.take();
+                let told = |mut passing: Passing| {
+                    let reply = passing.take_reply();
                     let awaited = reply.is_some();
                     if let Some(reply) = reply {
                         // Whoever waited may have gone.
                         let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
                     }
-                    (waiting, awaited)
+                    (passing, awaited)
                 };
                 let events = batch.into_iter().map(told).collect();
                 self.doubt.attempt = Some(Attempt { events, judgements: draft.judgements, head });
@@ -87,17 +86,18 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
     }
 
     /// Tells whoever waits to try again; keeps the rest.
-    pub(super) fn refuse(&self, batch: Vec<Waiting>, error: &StoreError) -> Vec<Waiting> {
-        let room = MAX_CARRIED.saturating_sub(self.doubt.len());
+    pub(super) fn refuse(&self, batch: Vec<Passing>, error: &StoreError) -> Vec<Passing> {
+        let mut room = MAX_CARRIED.saturating_sub(self.doubt.len());
         let mut kept = Vec::new();
         let mut lost = 0;
-        for mut waiting in batch {
-            match waiting.reply.take() {
-                Some(reply) => {
-                    let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
-                }
-                None if kept.len() < room => kept.push(waiting),
-                None => lost += u64::from(matches!(waiting.event, Event::Exposed(_))),
+        for mut passing in batch {
+            if let Some(reply) = passing.take_reply() {
+                let _ = reply.send(Err(CommitError::Unavailable(error.to_string())));
+            } else if let Some(left) = room.checked_sub(passing.events()) {
+                room = left;
+                kept.push(passing);
+            } else {
+                lost += passing.exposures() as u64;
             }
         }
         self.health.count_lost(lost);
@@ -106,7 +106,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
 
     /// Makes certain what earlier failures left. A batch that is on disk is applied as if it had not failed: whoever waited
     /// and tries again is answered as for any repeat. Of one that is not, what nobody waited for comes back.
-    pub(super) fn resolve(&mut self) -> Result<Vec<Waiting>, StoreError> {
+    pub(super) fn resolve(&mut self) -> Result<Vec<Passing>, StoreError> {
         if !self.doubt.open {
             return Ok(Vec::new());
         }
@@ -115,10 +115,10 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         let Some(Attempt { events, mut judgements, head }) = self.doubt.attempt.take() else { return Ok(Vec::new()) };
         if head == Some(found) {
             tracing::warn!(block = found.number, events = events.len(), "a batch that had failed is on disk after all");
-            self.settle(&mut events.into_iter().map(|(waiting, _)| waiting).collect(), &mut judgements);
+            self.settle(&mut events.into_iter().map(|(passing, _)| passing).collect(), &mut judgements);
             return Ok(Vec::new());
         }
-        Ok(events.into_iter().filter(|(_, awaited)| !awaited).map(|(waiting, _)| waiting).collect())
+        Ok(events.into_iter().filter(|(_, awaited)| !awaited).map(|(passing, _)| passing).collect())
     }
 
     /// Whether it is too early to try again: each attempt may open the store anew, which a burst of rewards must not ask for

@@ -1,13 +1,13 @@
 //! A batch of events as it will be written: blocks, rows beside them, and what each event is judged to be.
 
+use crate::engine::known::Remembered;
 use crate::engine::ledger::{Judgement, Outcome, Position, judge};
-use crate::service::committer::queue::Beside;
-use crate::service::committer::{KEPT_EVENTS, Waiting};
+use crate::service::committer::{Beside, KEPT_EVENTS, Passing, Waiting};
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
 use crate::service::ledger::AddedFacts;
-use crate::store::record::EncodedCompanion;
-use crate::store::{Block, Row, Store, StoreError, record};
+use crate::store::record::{Before, EncodedCompanion};
+use crate::store::{Block, Head, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
 const BLOCK_BYTES: usize = 6_000;
@@ -31,67 +31,42 @@ pub(super) struct Draft {
 impl Draft {
     /// Of a batch.
     pub(super) fn of(
-        batch: &mut [Waiting],
+        batch: &mut [Passing],
         store: &dyn Store,
-        Memory { judgements, facts }: Memory,
+        Memory { mut judgements, facts }: Memory,
     ) -> Result<Self, StoreError> {
-        let mut head = store.head();
-        let mut draft = Self { blocks: Vec::new(), rows: Vec::new(), judgements, facts: AddedFacts::default() };
-        draft.judgements.reserve(batch.len());
+        let mut written = Written::after(store.head());
+        judgements.reserve(batch.len());
         // What this very batch adds is known to its later events.
         let mut fresh = Fresh::with_memory(store, facts)?;
         let mut left = Vec::new();
-        let room = || Vec::with_capacity(BLOCK_BYTES + 512);
-        let mut payload = room();
-        let mut index = 0;
-        let mut companions: Vec<(u32, &EncodedCompanion)> = Vec::new();
-        for Waiting { event, beside, .. } in batch {
-            let (companion, profile) = match beside.as_ref() {
-                None => (None, None),
-                Some(Beside::Companion(companion)) => (Some(companion), None),
-                Some(Beside::Profile(profile)) => (None, Some(profile)),
-            };
-            if payload.len() >= BLOCK_BYTES {
-                let block = Block::after(head, std::mem::replace(&mut payload, room()));
-                record::companion_rows(block.number(), &std::mem::take(&mut companions), &mut draft.rows);
-                head = block.head();
-                draft.blocks.push(block);
-                index = 0;
-            }
-            let position = Position { block: head.number + 1, index };
-            let known = fresh.complete(event).and_then(|()| {
-                let known = fresh.known(event)?;
-                fresh.change_profiles(event, position, profile)?;
-                Ok(known)
-            });
-            let known = match known {
-                Ok(known) => known,
-                Err(StoreError::Damaged(flaw)) => {
-                    // The trouble of one decision, not of everybody who happens to be in its batch.
-                    tracing::error!(%flaw, "an event could not be judged");
-                    draft.judgements.push(Err(CommitError::Unavailable(flaw)));
-                    continue;
+        for passing in batch {
+            judgements.push(match passing {
+                Passing::One(waiting) => match write(waiting, &mut fresh, &mut left, &mut written) {
+                    Ok(judgement) => {
+                        fresh.keep(&mut left)?;
+                        Ok(judgement)
+                    }
+                    Err(StoreError::Damaged(flaw)) => {
+                        // The trouble of one decision, not of everybody who happens to be in its batch.
+                        tracing::error!(%flaw, "an event could not be judged");
+                        Err(CommitError::Unavailable(flaw))
+                    }
+                    Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
+                },
+                Passing::Exposures(exposures) => {
+                    exposures.for_each(|record, companion| {
+                        written.next();
+                        record::encode_exposure(record, &mut written.before, &mut written.payload);
+                        written.ended(companion);
+                    });
+                    Ok(Judgement::PLAIN)
                 }
-                Err(error @ (StoreError::Unavailable { .. } | StoreError::Loss { .. })) => return Err(error),
-            };
-            record::encode_event(event, &mut payload);
-            let judgement = judge(event, position, &known);
-            event.leaves(position, &judgement, &mut left);
-            fresh.keep(&mut left)?;
-            // An assignment that came second is no decision, and its companion none.
-            if judgement.outcome == Outcome::Recorded {
-                companions.extend(companion.map(|companion| (index, companion)));
-            }
-            draft.judgements.push(Ok(judgement));
-            index += 1;
+            });
         }
-        record::companion_rows(head.number + 1, &companions, &mut draft.rows);
-        if !payload.is_empty() {
-            draft.blocks.push(Block::after(head, payload));
-        }
-        draft.rows.extend(fresh.take_rows());
-        draft.facts = fresh.into_memory(KEPT_EVENTS);
-        Ok(draft)
+        let (blocks, mut rows) = written.end();
+        rows.extend(fresh.take_rows());
+        Ok(Self { blocks, rows, judgements, facts: fresh.into_memory(KEPT_EVENTS) })
     }
 
     /// What the next one can be made in; every judgement was told.
@@ -101,4 +76,80 @@ impl Draft {
         judgements.shrink_to(KEPT_EVENTS);
         Memory { judgements, facts }
     }
+}
+
+/// Judges an event and writes it; says what it leaves.
+fn write<'b>(
+    Waiting { event, beside, .. }: &'b mut Waiting,
+    fresh: &mut Fresh<'_>,
+    left: &mut Vec<Remembered>,
+    written: &mut Written<'b>,
+) -> Result<Judgement, StoreError> {
+    let (companion, profile) = match beside.as_ref() {
+        None => (None, None),
+        Some(Beside::Companion(companion)) => (Some(companion), None),
+        Some(Beside::Profile(profile)) => (None, Some(profile)),
+    };
+    let position = written.next();
+    fresh.complete(event)?;
+    let known = fresh.known(event)?;
+    fresh.change_profiles(event, position, profile)?;
+    record::encode_event(event, &mut written.before, &mut written.payload);
+    let judgement = judge(event, position, &known);
+    event.leaves(position, &judgement, left);
+    // An assignment that came second is no decision, and its companion none.
+    written.ended(companion.filter(|_| judgement.outcome == Outcome::Recorded));
+    Ok(judgement)
+}
+
+/// Blocks as they are written, and the companions of their decisions.
+struct Written<'b> {
+    head: Head,
+    payload: Vec<u8>,
+    before: Before,
+    index: u32,
+    companions: Vec<(u32, &'b EncodedCompanion)>,
+    blocks: Vec<Block>,
+    rows: Vec<Row>,
+}
+
+impl<'b> Written<'b> {
+    fn after(head: Head) -> Self {
+        let (payload, before, companions) = (room(), Before::default(), Vec::new());
+        Self { head, payload, before, index: 0, companions, blocks: Vec::new(), rows: Vec::new() }
+    }
+
+    /// Where the next event stands: in another block if this one has its length.
+    fn next(&mut self) -> Position {
+        if self.payload.len() >= BLOCK_BYTES {
+            self.close();
+            self.payload = room();
+        }
+        Position { block: self.head.number + 1, index: self.index }
+    }
+
+    /// The event was written that stands there.
+    fn ended(&mut self, companion: Option<&'b EncodedCompanion>) {
+        self.companions.extend(companion.map(|companion| (self.index, companion)));
+        self.index += 1;
+    }
+
+    fn close(&mut self) {
+        let block = Block::after(self.head, std::mem::take(&mut self.payload));
+        record::companion_rows(block.number(), &self.companions, &mut self.rows);
+        self.companions.clear();
+        (self.head, self.before, self.index) = (block.head(), Before::default(), 0);
+        self.blocks.push(block);
+    }
+
+    fn end(mut self) -> (Vec<Block>, Vec<Row>) {
+        if !self.payload.is_empty() {
+            self.close();
+        }
+        (self.blocks, self.rows)
+    }
+}
+
+fn room() -> Vec<u8> {
+    Vec::with_capacity(BLOCK_BYTES + 512)
 }

@@ -107,7 +107,11 @@ mod tests {
         let store = FaultyStore::new(Arc::new(MemoryStore::new()));
         let (experiment, at) = (ExperimentKey::new("hero").expect("a key"), Timestamp::from_millis(42));
         let mut payload = Vec::new();
-        record::encode_event(&Event::ExperimentDeleted { experiment, at }, &mut payload);
+        record::encode_event(
+            &Event::ExperimentDeleted { experiment, at },
+            &mut record::Before::default(),
+            &mut payload,
+        );
         store.append(&[Block::after(store.head(), payload)], &[]).expect("taken");
         store.fail_call(store.calls() + 1, Fault::Before);
         assert_eq!(oldest(&store).expect("read again"), at);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use crate::domain::{ExperimentKey, Timestamp};
+use crate::engine::event::Event;
 use crate::engine::secret::Secret;
 use crate::service::committer::*;
 use crate::store::memory::MemoryStore;
@@ -35,17 +36,17 @@ impl Script {
 }
 
 impl Inbox for Script {
-    fn next(&self, batch: &mut Vec<Waiting>, _: Instant) -> Next {
+    fn next(&self, batch: &mut Vec<Passing>, _: Instant) -> Next {
         let Some((awaited, others)) = self.waves.borrow_mut().pop_front() else { return Next::Closed };
         let wave = std::iter::repeat_n(true, awaited).chain(std::iter::repeat_n(false, others));
         self.now.borrow_mut().extend(wave.map(|awaited| self.waiting_for(awaited)));
         let Some(first) = self.now.borrow_mut().pop_front() else { return Next::Nothing };
-        batch.push(first);
+        batch.push(Passing::One(first));
         Next::Came
     }
 
-    fn take(&self, batch: &mut Vec<Waiting>, _: usize) -> bool {
-        batch.extend(self.now.borrow_mut().drain(..));
+    fn take(&self, batch: &mut Vec<Passing>, _: usize) -> bool {
+        batch.extend(self.now.borrow_mut().drain(..).map(Passing::One));
         false
     }
 

@@ -16,7 +16,7 @@ use shuttle::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync
 use crate::domain::{Aggregation, AttributeName, Context, DecisionId, RewardId, Slot, Span, Value};
 use crate::engine::decide::{Explain, Request, RequestId};
 use crate::engine::definition::{Segments, Status};
-use crate::engine::event::Rewarded;
+use crate::engine::event::{Event, Rewarded};
 use crate::engine::ledger::Outcome;
 use crate::engine::secret::Secret;
 use crate::engine::tests::driver::{START, definition};
@@ -42,21 +42,21 @@ impl Outbox for SyncSender<Waiting> {
 }
 
 impl Inbox for Receiver<Waiting> {
-    fn next(&self, batch: &mut Vec<Waiting>, _: Instant) -> Next {
+    fn next(&self, batch: &mut Vec<Passing>, _: Instant) -> Next {
         let found = match self.try_recv() {
             Err(TryRecvError::Empty) if shuttle::rand::thread_rng().gen_bool(0.5) => return Next::Nothing,
             Err(TryRecvError::Empty) => self.recv().ok(),
             found => found.ok(),
         };
         let Some(waiting) = found else { return Next::Closed };
-        batch.push(waiting);
+        batch.push(Passing::One(waiting));
         Next::Came
     }
 
-    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool {
-        while batch.len() < most {
+    fn take(&self, batch: &mut Vec<Passing>, most: usize) -> bool {
+        for _ in 0..most {
             match self.try_recv() {
-                Ok(waiting) => batch.push(waiting),
+                Ok(waiting) => batch.push(Passing::One(waiting)),
                 Err(error) => return matches!(error, TryRecvError::Disconnected),
             }
         }

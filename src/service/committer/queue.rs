@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use crate::engine::event::Event;
+use crate::engine::event::{DecisionRecord, Event, Own};
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::service::committer::channel::{self, Entrance, Exit, Room};
@@ -56,8 +56,91 @@ pub(crate) struct Waiting {
     pub(super) event: Event,
     pub(super) beside: Option<Beside>,
     /// Who waits until it is durable and applied.
-    pub(super) reply: Option<oneshot::Sender<Result<Committed, CommitError>>>,
+    pub(super) reply: Option<Reply>,
 }
+
+/// What comes to the committer at once.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch of them is one piece of memory; a box would cost every event an allocation"
+)]
+pub(crate) enum Passing {
+    One(Waiting),
+    Exposures(Exposures),
+}
+
+/// Exposures of one request that [are alike](DecisionRecord::is_like), nothing excluded. Each is one event.
+pub(crate) struct Exposures {
+    /// The first of them.
+    record: DecisionRecord,
+    /// What each has of its own, and whom it was for.
+    each: Vec<(Own, Option<EncodedCompanion>)>,
+}
+
+impl Passing {
+    /// How many events it is.
+    pub(super) fn events(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Exposures(exposures) => exposures.each.len(),
+        }
+    }
+
+    /// How many of them are exposures.
+    pub(super) fn exposures(&self) -> usize {
+        match self {
+            Self::One(waiting) => usize::from(matches!(waiting.event, Event::Exposed(_))),
+            Self::Exposures(exposures) => exposures.each.len(),
+        }
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::One(waiting) if waiting.reply.is_some())
+    }
+
+    /// Who waits for it: is told and waits no more.
+    pub(super) fn take_reply(&mut self) -> Option<Reply> {
+        match self {
+            Self::One(waiting) => waiting.reply.take(),
+            Self::Exposures(_) => None,
+        }
+    }
+}
+
+impl Exposures {
+    /// One, with room for so many more.
+    pub(super) fn beginning(record: DecisionRecord, companion: Option<EncodedCompanion>, room: usize) -> Self {
+        let mut each = Vec::with_capacity(1 + room);
+        each.push((record.own(), companion));
+        Self { record, each }
+    }
+
+    /// Takes one that is like the first; hands any other back.
+    pub(super) fn join(
+        &mut self,
+        record: DecisionRecord,
+        companion: Option<EncodedCompanion>,
+    ) -> Result<(), (DecisionRecord, Option<EncodedCompanion>)> {
+        if !self.record.is_like(&record) {
+            return Err((record, companion));
+        }
+        self.each.push((record.own(), companion));
+        Ok(())
+    }
+
+    /// Shows them one after the other.
+    pub(super) fn for_each<'e>(&'e self, mut show: impl FnMut(&DecisionRecord, Option<&'e EncodedCompanion>)) {
+        let mut record = self.record.clone();
+        for (own, companion) in &self.each {
+            record.become_another(*own);
+            show(&record, companion.as_ref());
+        }
+    }
+}
+
+/// The way back to whoever waits.
+pub(crate) type Reply = oneshot::Sender<Result<Committed, CommitError>>;
 
 /// Why nothing was taken.
 pub(crate) enum Untaken {
@@ -95,11 +178,12 @@ pub(crate) enum Next {
 
 /// Where the committer finds events, in the order in which they were taken.
 pub(crate) trait Inbox {
-    /// Takes the next one, or several that came together; waits for it until a deadline.
-    fn next(&self, batch: &mut Vec<Waiting>, deadline: Instant) -> Next;
+    /// Takes what comes next; waits for it until a deadline.
+    fn next(&self, batch: &mut Vec<Passing>, deadline: Instant) -> Next;
 
-    /// Takes what is there, until a batch has so many, and a few more where several came together; says whether nothing more will come.
-    fn take(&self, batch: &mut Vec<Waiting>, most: usize) -> bool;
+    /// Takes what is there, until it has taken so many events, and a few more where several came together; says whether nothing more will
+    /// come.
+    fn take(&self, batch: &mut Vec<Passing>, most: usize) -> bool;
 
     /// Sleeps until a moment, but not longer than until somebody waits for an answer, [enough](super::ENOUGH) are there, or nothing more will come.
     /// Whoever came since [`Self::attend`] is seen.

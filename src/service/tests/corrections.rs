@@ -10,7 +10,7 @@ use crate::engine::tests::driver::{Driver, START};
 use crate::service::clock::ManualClock;
 use crate::service::{Options, Service};
 use crate::store::memory::MemoryStore;
-use crate::store::record::{encode_event, encode_ledger};
+use crate::store::record::{Before, encode_event, encode_ledger};
 use crate::store::{Block, Store};
 use proptest::prelude::*;
 
@@ -20,7 +20,8 @@ const LATER: Timestamp = Timestamp::from_millis(START.as_millis() + Span::DAY.as
 /// amended history from another: how many rewards came and were corrected.
 fn report(driver: &Driver) -> String {
     let mut payload = Vec::new();
-    driver.journal.iter().for_each(|event| encode_event(event, &mut payload));
+    let mut before = Before::default();
+    driver.journal.iter().for_each(|event| encode_event(event, &mut before, &mut payload));
     let store = MemoryStore::new();
     let block = Block::after(store.head(), payload);
     let rows: Vec<_> = driver.known.facts.iter().map(encode_ledger).collect();

@@ -1,17 +1,20 @@
 //! Events.
 
+mod decision;
+
+pub(super) use crate::store::record::event::decision::{StoredDecision, StoredOwn};
+
 use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
 use crate::domain::{
-    Aggregation, AllocationId, DecisionId, ExperimentKey, Features, RewardId, SegmentKey, Slot, Span, Timestamp,
-    VisitorToken,
+    Aggregation, AllocationId, DecisionId, ExperimentKey, RewardId, SegmentKey, Slot, Span, Timestamp, VisitorToken,
 };
 use crate::engine::assignment::Assignment;
 use crate::engine::event::{
-    Activated, AllocationComputed, Amended, Assigned, DecisionRecord, Event, ExperimentSaved, Exposed, ProfileSaved,
-    Retracted, Rewarded, Shares,
+    Activated, AllocationComputed, Amended, Assigned, Event, ExperimentSaved, Exposed, ProfileSaved, Retracted,
+    Rewarded, Shares,
 };
 use crate::store::record::Checked;
 use crate::store::record::definition::{StoredDefinition, StoredStatus};
@@ -93,20 +96,6 @@ pub(super) enum StoredEvent<'a> {
         visitor: [u8; 16],
         at: u64,
     },
-}
-
-/// Ids are hashes and times with random tails: as plain bytes they are shorter than as numbers of variable length.
-#[derive(Encode, BorrowDecode)]
-pub(super) struct StoredDecision<'a> {
-    experiment: &'a str,
-    epoch: u32,
-    definition: u32,
-    segment: &'a str,
-    variation: u16,
-    allocation: [u8; 8],
-    propensity: f64,
-    control: bool,
-    decision: [u8; 16],
 }
 
 #[derive(Encode, BorrowDecode, PartialEq)]
@@ -282,45 +271,6 @@ impl TryFrom<StoredEvent<'_>> for Event {
             StoredEvent::ExperimentDeleted { experiment, at } => {
                 Self::ExperimentDeleted { experiment: experiment_key(experiment)?, at: Timestamp::from_millis(at) }
             }
-        })
-    }
-}
-
-impl<'a> From<&'a DecisionRecord> for StoredDecision<'a> {
-    fn from(record: &'a DecisionRecord) -> Self {
-        Self {
-            experiment: record.experiment.as_str(),
-            epoch: record.epoch,
-            definition: record.definition,
-            segment: record.segment.as_str(),
-            variation: record.variation.0,
-            allocation: record.allocation.0.to_be_bytes(),
-            propensity: record.propensity,
-            control: record.control,
-            decision: record.decision.to_bytes(),
-        }
-    }
-}
-
-impl TryFrom<StoredDecision<'_>> for DecisionRecord {
-    type Error = String;
-
-    fn try_from(stored: StoredDecision<'_>) -> Checked<Self> {
-        let propensity = stored.propensity;
-        if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err(format!("the propensity {propensity} is not above 0 and at most 1"));
-        }
-        Ok(Self {
-            experiment: experiment_key(stored.experiment)?,
-            epoch: stored.epoch,
-            definition: stored.definition,
-            segment: segment_key(stored.segment)?,
-            variation: Slot(stored.variation),
-            allocation: AllocationId(u64::from_be_bytes(stored.allocation)),
-            propensity,
-            control: stored.control,
-            decision: DecisionId::from_bytes(stored.decision),
-            features: Features::new(),
         })
     }
 }

@@ -4,9 +4,9 @@ mod examples;
 mod shapes;
 mod visitors;
 
-use crate::domain::{Aggregation, RewardId, Slot, Span};
+use crate::domain::{Aggregation, Features, RewardId, SegmentKey, Slot, Span, Timestamp};
 use crate::engine::checkpoint::StateRecord;
-use crate::engine::event::Event;
+use crate::engine::event::{DecisionRecord, Event, Exposed};
 use crate::engine::ledger::{Fact, LedgerEntry, Position, Standing};
 use crate::posterior::delay::Delays;
 use crate::store::record::tests::examples::*;
@@ -15,8 +15,8 @@ use crate::store::record::*;
 use proptest::prelude::*;
 
 fn encoded(events: &[Event]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    events.iter().for_each(|event| encode_event(event, &mut payload));
+    let (mut payload, mut before) = (Vec::new(), Before::default());
+    events.iter().for_each(|event| encode_event(event, &mut before, &mut payload));
     payload
 }
 
@@ -91,6 +91,44 @@ proptest! {
             prop_assert!(decode_ledger(&row.key, &entry_value(&row)[..length]).is_err());
         }
     }
+}
+
+#[test]
+fn an_exposure_like_one_before_it_says_only_what_it_has_of_its_own() {
+    let exposed = |tail, segment: &str| {
+        let record = DecisionRecord {
+            segment: SegmentKey::new(segment),
+            features: Features::new(),
+            decision: decision(tail),
+            ..record_example()
+        };
+        Event::Exposed(Exposed { record, excluded: Box::default() })
+    };
+    let excluding = Event::Exposed(Exposed { record: record_example(), excluded: [Slot(1)].into() });
+    let between = Event::ExperimentDeleted { experiment: record_example().experiment, at: Timestamp::from_millis(1) };
+    let events = [
+        exposed(1, "mobile"),
+        exposed(2, "mobile"),
+        between,
+        exposed(3, "mobile"),
+        exposed(4, "desktop"),
+        exposed(5, "mobile"),
+        excluding,
+        exposed(6, "mobile"),
+    ];
+    let mut lengths = Vec::new();
+    let (mut payload, mut before) = (Vec::new(), Before::default());
+    for event in &events {
+        let length = payload.len();
+        encode_event(event, &mut before, &mut payload);
+        lengths.push(payload.len() - length);
+    }
+    let short: Vec<bool> = lengths.iter().map(|length| *length == 1 + 1 + 8 + 16).collect();
+    assert_eq!(short, [false, true, false, true, false, false, false, false], "{lengths:?}");
+    assert_eq!(decoded(&payload).expect("what was written is read"), events);
+    let error = decoded(&payload[lengths[0]..]).expect_err("the first is gone").to_string();
+    assert!(error.contains("did not come"), "{error}");
+    damage(&payload, |bytes| drop(decoded(bytes)));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn digest_without_the_erased(store: &MemoryStore) -> [u8; 32] {
         {
             assigned.visitor = VisitorToken(assigned.record.decision.0);
         }
-        record::encode_event(&event, &mut payload);
+        record::encode_event(&event, &mut record::Before::default(), &mut payload);
     }
     let without = MemoryStore::new();
     without.append(&[Block::after(without.head(), payload)], &[]).expect("taken");
