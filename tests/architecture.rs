@@ -70,7 +70,7 @@ const OUTSIDE: &[Outside] = &[
         &["src/engine", "src/access", "src/service", "src/http/tls"],
         "readers of allocations, definitions, keys and the certificate take no lock",
     ),
-    outside("base64", &["src/engine/receipt"], "one file makes and opens receipts"),
+    outside("base64-simd", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside("bincode", &["src/store/record"], "the stored form is known to its mirrors alone, and can change"),
     outside(
         "blake3",

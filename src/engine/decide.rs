@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Timestamp, VariationKey, VisitorToken};
 use crate::engine::assignment::Assignment;
+pub use crate::engine::decide::admission::Bearing;
 use crate::engine::decide::admission::closed_to;
 pub(crate) use crate::engine::decide::admission::{Site, decides_for, is_running};
 use crate::engine::definition::Unit;
-use crate::engine::draw::{Drawn, draw_variation, eligible};
+use crate::engine::draw::{Drawn, Placed, draw_placed, draw_variation, eligible};
 use crate::engine::event::{Activated, Assigned, DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::Receipt;
@@ -184,6 +185,7 @@ pub(crate) fn decide(
     experiment: &Experiment,
     active: &Arc<Active>,
     request: &Request<'_>,
+    mut bearing: Option<&mut Bearing>,
     explain: Explain,
     site: Site,
 ) -> Decision {
@@ -197,7 +199,7 @@ pub(crate) fn decide(
     }
     // Whoever is in stays in: neither a changed audience nor less traffic sends away who has an assignment already.
     if request.assignment.is_none()
-        && let Some(reason) = closed_to(experiment, settings, request, token)
+        && let Some(reason) = closed_to(experiment, settings, request, bearing.as_deref_mut(), token)
     {
         return unrecorded(active, request, reason);
     }
@@ -217,11 +219,21 @@ pub(crate) fn decide(
         return control(experiment, active, request, token);
     }
     let spent = experiment.exhausted();
-    let drawn = KEY.with_borrow_mut(|key| {
-        key.clear();
-        experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        draw_variation(active, request, spent, key, explain, token)
-    });
+    let drawn = match bearing.as_deref().and_then(|bearing| bearing.placed.as_ref()) {
+        Some(placed) => {
+            experiment.count_failed_conditions(placed.failed_conditions);
+            draw_placed(active, request, spent, &placed.segment, explain, token)
+        }
+        None => KEY.with_borrow_mut(|key| {
+            key.clear();
+            let failed = settings.segmentation.write_key(request.context, key);
+            experiment.count_failed_conditions(failed);
+            if let Some(bearing) = bearing {
+                bearing.placed = Placed::find(active, key, failed);
+            }
+            draw_variation(active, request, spent, key, explain, token)
+        }),
+    };
     match drawn {
         Some(drawn) => recorded(experiment, active, request, spent, drawn, token),
         None => unrecorded(active, request, Reason::AllExcluded),

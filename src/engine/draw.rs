@@ -1,5 +1,7 @@
 //! One draw: from a segment's allocation, or from the shares of a visitor's features.
 
+use std::sync::Arc;
+
 use crate::domain::{AllocationId, DecisionId, Features, Seed, SegmentKey, VisitorToken};
 use crate::engine::allocation::Allocation;
 use crate::engine::contextual::Contextual;
@@ -51,6 +53,42 @@ pub(crate) fn draw_variation(
     let overflowing =
         || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
     segments.with(key, in_segment).or_else(overflowing).unwrap_or_else(|| draw(SegmentKey::new(key), &active.unseen()))
+}
+
+/// A segment that visitors are decided in by its own allocation, and how many conditions failed on the way to it.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) failed_conditions: u32,
+}
+
+impl Placed {
+    /// In the segment of a key; `None` where something else decides, or nobody was seen there yet.
+    pub(crate) fn find(active: &Active, key: &str, failed_conditions: u32) -> Option<Self> {
+        if active.model.is_some() || active.deciding().is_some() {
+            return None;
+        }
+        active.current().segments.get(key).map(|segment| Self { segment, failed_conditions })
+    }
+}
+
+/// As [`draw_variation`], in a segment that was found before.
+pub(crate) fn draw_placed(
+    active: &Active,
+    request: &Request<'_>,
+    spent: bool,
+    segment: &Segment,
+    explain: Explain,
+    token: impl FnOnce() -> VisitorToken,
+) -> Option<Drawn> {
+    let settings = &active.settings;
+    let uniform = uniform(settings, request, token);
+    let key = segment.key().cloned().unwrap_or_else(|| SegmentKey::new(SegmentKey::ALL));
+    if settings.policy().learns() {
+        draw_from(settings, request, spent, key, &segment.allocation(), uniform, explain)
+    } else {
+        draw_from(settings, request, spent, key, &active.initial, uniform, explain)
+    }
 }
 
 /// The number that draws for a visitor that stays with its variation: its own, and another where that variation was removed,

@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::{ExperimentKey, Probability, Timestamp, VisitorToken};
 use crate::engine::checkpoint::{RowName, SegmentName};
-use crate::engine::decide::{Decision, Explain, Request, Site};
+use crate::engine::decide::{Bearing, Decision, Explain, Request, Site};
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
@@ -145,20 +145,24 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| self.decide_in(experiment, &experiment.active_full(), request, explain))
+            .with(experiment, |_, experiment| {
+                self.decide_in(experiment, &experiment.active_full(), request, None, explain)
+            })
             .ok_or_else(|| self.missing(experiment))
     }
 
-    /// The same where the experiment was looked up already, and what is in force of it.
+    /// The same where the experiment was looked up already, and what is in force of it. The bearing is of an earlier decision under the
+    /// same, with the same context.
     #[must_use]
     pub fn decide_in(
         &self,
         experiment: &Experiment,
         active: &Arc<Active>,
         request: &Request<'_>,
+        bearing: Option<&mut Bearing>,
         explain: Explain,
     ) -> Decision {
-        decide::decide(experiment, active, request, explain, self.site)
+        decide::decide(experiment, active, request, bearing, explain, self.site)
     }
 
     /// The receipt of a decision.

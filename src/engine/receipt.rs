@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes128Gcm, KeyInit};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 
 use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, SegmentKey, Slot};
 use crate::engine::event::DecisionRecord;
@@ -116,7 +115,7 @@ impl Sealer {
             .encrypt_inout_detached(&nonce.into(), &[], body.into())
             .expect("a record of some hundred bytes is far below the cipher's bound of 64 GB");
         bytes.extend_from_slice(&tag);
-        let text = URL_SAFE_NO_PAD.encode(bytes);
+        let text = URL_SAFE_NO_PAD.encode_to_string(bytes);
         assert!(text.len() <= MAX_CHARACTERS, "a receipt of {} characters was made", text.len());
         text
     }
@@ -125,7 +124,7 @@ impl Sealer {
         if text.len() > MAX_CHARACTERS {
             return Err(ReceiptError::Malformed);
         }
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ReceiptError::Malformed)?;
+        let mut bytes = URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| ReceiptError::Malformed)?;
         if bytes.len() < HEADER + NONCE + TAG || bytes[0] != VERSION {
             return Err(ReceiptError::Malformed);
         }

@@ -41,6 +41,9 @@ const KEPT_EVENTS: usize = 2 * MAX_BATCH;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
 const ENOUGH: usize = 512;
+/// A commit of more is one of batches, each of which takes longer than what the store puts off: that then waits until there is much of
+/// it, and costs less.
+const FLOOD: usize = 2 * ENOUGH;
 /// What they are given between what the store had put off and the commit that follows, whoever comes to wait meanwhile.
 const BREATH: Duration = Duration::from_millis(1);
 
@@ -76,7 +79,8 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     failed_at: Option<Instant>,
     /// Whether the last batch was as large as one may be: then more is there already.
     full: bool,
-    /// How many waited for the last commit, whether most of what it wrote nobody waited for, and how long it took.
+    /// How many events the last commit had, how many waited for it, whether most of what it wrote nobody waited for, and how long it took.
+    committed: usize,
     answered: usize,
     flowing: bool,
     took: Duration,
@@ -100,6 +104,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             doubt: Doubt::default(),
             failed_at: None,
             full: false,
+            committed: 0,
             answered: 0,
             flowing: false,
             took: Duration::ZERO,
@@ -154,7 +159,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         if !awaited && dozes && self.events.waiting() < ENOUGH {
             self.events.doze(moment() + self.options.commit_interval);
         }
-        if !awaited && self.answered == 0 {
+        if !awaited && self.answered == 0 && self.committed <= FLOOD {
             self.tidy();
         }
         self.linger();
@@ -228,6 +233,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
+                self.committed = events;
                 self.answered = batch.iter().filter(|passing| passing.is_awaited()).count();
                 self.flowing = 2 * self.answered < events;
                 self.settle(&mut batch, &mut draft.judgements);

@@ -293,7 +293,12 @@ impl Service {
             }
         }
         let explain = if query.explain { Explain::Yes } else { Explain::No };
-        let decision = self.engine.decide_in(experiment, active, &request, explain);
+        let bearing = match way {
+            // Nothing comes after it.
+            Way::AtOnce(_) => None,
+            Way::Together(_) => brought.bearing(query.context, active),
+        };
+        let decision = self.engine.decide_in(experiment, active, &request, bearing, explain);
         let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
             return Ok(Made::at_once(answer));

@@ -3,10 +3,11 @@
 use crate::domain::VisitorToken;
 use crate::engine::decide::{Reason, Request};
 use crate::engine::definition::Status;
+use crate::engine::draw::Placed;
 use crate::engine::experiment::Experiment;
 use crate::engine::secret::{KeyedHash, Secret};
 use crate::engine::settings::Settings;
-use crate::targeting::Verdict;
+use crate::targeting::{Condition, Verdict};
 
 /// What is the same for a visitor in every experiment.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +32,28 @@ impl Site {
     }
 }
 
+/// What a context comes to in what is in force of an experiment: worked out once for decisions that bring the same.
+#[derive(Debug, Default)]
+pub struct Bearing {
+    audience: Option<Verdict>,
+    pub(super) placed: Option<Placed>,
+}
+
+impl Bearing {
+    fn audience(bearing: Option<&mut Self>, evaluate: impl FnOnce() -> Verdict) -> Verdict {
+        match bearing {
+            Some(bearing) => *bearing.audience.get_or_insert_with(evaluate),
+            None => evaluate(),
+        }
+    }
+}
+
 /// Whether an experiment that a visitor has no part in yet would take it.
 pub(crate) fn decides_for(experiment: &Experiment, request: &Request<'_>, site: Site) -> bool {
     let active = experiment.active();
     let token = || request.token.unwrap_or_else(|| site.token(request.visitor));
     is_running(experiment, &active.settings, request)
-        && closed_to(experiment, &active.settings, request, token).is_none()
+        && closed_to(experiment, &active.settings, request, None, token).is_none()
 }
 
 pub(crate) fn is_running(experiment: &Experiment, settings: &Settings, request: &Request<'_>) -> bool {
@@ -51,9 +68,11 @@ pub(super) fn closed_to(
     experiment: &Experiment,
     settings: &Settings,
     request: &Request<'_>,
+    bearing: Option<&mut Bearing>,
     token: impl FnOnce() -> VisitorToken,
 ) -> Option<Reason> {
-    match settings.audience.as_ref().map(|audience| audience.evaluate(request.context)) {
+    let evaluate = |audience: &Condition| Bearing::audience(bearing, || audience.evaluate(request.context));
+    match settings.audience.as_ref().map(evaluate) {
         None | Some(Verdict::Match) => {}
         Some(Verdict::NoMatch) => return Some(Reason::NotInAudience),
         Some(Verdict::Failed) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{Context, Timestamp};
 use crate::engine::Engine;
+use crate::engine::decide::Bearing;
 use crate::engine::error::NoExperiment;
 use crate::engine::event::Event;
 use crate::engine::experiment::{Active, Experiment};
@@ -20,11 +21,13 @@ pub(super) struct Round<'s> {
     pub(super) way: Way<'s>,
 }
 
-/// The context that was brought last, and its stored form, once it was asked for.
+/// The context that was brought last, and what was worked out of it.
 #[derive(Default)]
 pub(super) struct Brought<'s> {
     context: Option<&'s Context<'s>>,
     encoded: Option<EncodedContext>,
+    /// What it comes to under what is in force of an experiment.
+    bearing: Option<(Arc<Active>, Bearing)>,
 }
 
 /// The experiment that was looked up last.
@@ -64,17 +67,30 @@ impl<'s> Brought<'s> {
     /// A query brings a context; that of the query before, or another.
     pub(super) fn bring(&mut self, context: &'s Context<'s>) {
         if !self.context.is_some_and(|known| std::ptr::eq(known, context)) {
-            *self = Self { context: Some(context), encoded: None };
+            *self = Self { context: Some(context), ..Self::default() };
         }
     }
 
     /// The stored form of what the last query brought, or of what became of it with a profile under it.
     pub(super) fn encoded(&mut self, context: &Context<'_>) -> EncodedContext {
-        let is_as_brought = self.context.is_some_and(|brought| std::ptr::eq(brought, context));
-        if !is_as_brought {
+        if !self.is(context) {
             return encode_context(context);
         }
         self.encoded.get_or_insert_with(|| encode_context(context)).clone()
+    }
+
+    /// What the last query's context comes to; `None` where a profile is under it.
+    pub(super) fn bearing(&mut self, context: &Context<'_>, active: &Arc<Active>) -> Option<&mut Bearing> {
+        if !self.is(context) {
+            return None;
+        }
+        let known = self.bearing.take_if(|(known, _)| Arc::ptr_eq(known, active));
+        let known = known.unwrap_or_else(|| (Arc::clone(active), Bearing::default()));
+        Some(&mut self.bearing.insert(known).1)
+    }
+
+    fn is(&self, context: &Context<'_>) -> bool {
+        self.context.is_some_and(|brought| std::ptr::eq(brought, context))
     }
 }
 
