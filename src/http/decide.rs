@@ -1,6 +1,7 @@
 //! `POST /v1/decide`: one experiment, several of them or all for one visitor under `experiments`, or a batch under `requests`.
 
 mod answer;
+mod batch;
 mod many;
 mod quick;
 pub(crate) mod shape;
@@ -168,7 +169,7 @@ pub(crate) async fn decide(
         (None, Some(experiments)) => {
             Box::pin(many::several(service, role, &body, experiments, idempotent.one(), out)).await?;
         }
-        (Some(requests), _) => Box::pin(many::batch(service, role, &body, requests, idempotent, out)).await?,
+        (Some(requests), _) => Box::pin(batch::batch(service, role, &body, requests, idempotent, out)).await?,
     }
     body.context.0.give_back();
     Ok(())

@@ -1,12 +1,11 @@
 //! Several decisions under one request, which wait for their commits together.
 
 use crate::access::key::Role;
-use crate::domain::{ExperimentKey, VariationKey};
+use crate::domain::ExperimentKey;
 use crate::engine::decide::Reason;
 use crate::http::body::{Text, write_json};
 use crate::http::decide::answer::Common;
-use crate::http::decide::{DecideBody, Experiments, answer, check, experiment, of, of_query};
-use crate::http::idempotency::IdempotencyKey;
+use crate::http::decide::{DecideBody, Experiments, answer, check, of, of_query};
 use crate::http::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::service::decide::{Answer, Query, Why};
@@ -62,96 +61,20 @@ pub(super) async fn several(
     Ok(())
 }
 
-/// Requests that have nothing to do with each other.
-pub(super) async fn batch(
-    service: &Service,
-    role: Role,
-    body: &DecideBody<'_>,
-    requests: &[DecideBody<'_>],
-    idempotent: &IdempotencyKey,
-    out: &mut Vec<u8>,
-) -> Result<(), Problem> {
-    let named =
-        body.experiment.is_some() || body.visitor.is_some() || body.receipt.is_some() || body.decision_id.is_some();
-    let set = body.defer
-        || body.explain
-        || body.consent.is_some()
-        || body.experiments.is_some()
-        || !body.exclude.is_empty()
-        || !body.context.0.is_empty();
-    if named || set {
-        let allowed = "alone: each request of a batch brings its own experiment, visitor and context";
-        return Err(Problem::field(Kind::FieldRefused, "requests", "requests beside other fields", allowed));
-    }
-    if requests.is_empty() || requests.len() > MAX_BATCH {
-        let given = format!("{} of them", requests.len());
-        return Err(Problem::field(Kind::FieldRefused, "requests", given, format!("1 to {MAX_BATCH}")));
-    }
-    let otherwise: Vec<Option<String>> = (0..requests.len()).map(|index| idempotent.at(index)).collect();
-    let excluded: Vec<Result<Vec<VariationKey>, Problem>> =
-        requests.iter().map(|request| check_of_batch(request, role)).collect();
-    let (mut queries, mut flaws) = (Vec::with_capacity(requests.len()), Vec::new());
-    let mut last = &body.context.0;
-    for (index, (request, exclude)) in requests.iter().zip(&excluded).enumerate() {
-        if !request.context.0.is_empty() {
-            last = &request.context.0;
-        }
-        let context = if request.alike { last } else { &request.context.0 };
-        let asked = exclude.as_ref().map_err(Clone::clone).and_then(|exclude| Ok((exclude, experiment(request)?)));
-        match asked {
-            Ok((exclude, experiment)) => {
-                let otherwise = otherwise[index].as_deref();
-                queries.push(Query { context, ..of(request, experiment, exclude, otherwise) });
-            }
-            Err(flaw) => flaws.push((index, flaw)),
-        }
-    }
-    let mut list = List::begin(out);
-    let mut flaws = flaws.into_iter().peekable();
-    let mut index = 0;
-    // Problems of requests stand among the answers, each in its place.
-    let mut flawed = |list: &mut List<'_, '_>| {
-        while let Some((_, flaw)) = flaws.next_if(|(at, _)| *at == index) {
-            list.refuse(&flaw);
-            index += 1;
-        }
-        index += 1;
-    };
-    let told = service.decide_all(&queries, |query, answer| {
-        flawed(&mut list);
-        list.push(answer.map_err(of_query(query)), query, role);
-    });
-    told.await;
-    flawed(&mut list);
-    list.end();
-    Ok(())
-}
-
-fn check_of_batch(request: &DecideBody<'_>, role: Role) -> Result<Vec<VariationKey>, Problem> {
-    if request.key.is_some() {
-        return Err(Problem::field(Kind::FieldRefused, "key", "a key within a batch", "one key, beside `requests`"));
-    }
-    if request.requests.is_some() || request.experiments.is_some() {
-        let field = if request.requests.is_some() { "requests" } else { "experiments" };
-        return Err(Problem::field(Kind::FieldRefused, field, "a batch within a batch", "one level"));
-    }
-    check(request, role)
-}
-
 /// Answers as they are written.
-struct List<'o, 'q> {
+pub(super) struct List<'o, 'q> {
     out: &'o mut Vec<u8>,
     common: Common<'q>,
     is_empty: bool,
 }
 
 impl<'o, 'q> List<'o, 'q> {
-    fn begin(out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn begin(out: &'o mut Vec<u8>) -> Self {
         out.extend_from_slice(br#"{"decisions":["#);
         Self { out, common: Common::default(), is_empty: true }
     }
 
-    fn push(&mut self, result: Result<&Answer, Problem>, query: &Query<'q>, role: Role) {
+    pub(super) fn push(&mut self, result: Result<&Answer, Problem>, query: &Query<'q>, role: Role) {
         match result {
             Ok(answer) => {
                 self.next();
@@ -161,7 +84,7 @@ impl<'o, 'q> List<'o, 'q> {
         }
     }
 
-    fn refuse(&mut self, problem: &Problem) {
+    pub(super) fn refuse(&mut self, problem: &Problem) {
         self.next();
         write_json(self.out, &problem.to_json());
     }
@@ -172,7 +95,7 @@ impl<'o, 'q> List<'o, 'q> {
         }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.out.extend_from_slice(b"]}");
     }
 }

@@ -115,6 +115,7 @@ impl<'a> Cursor<'a> {
         self.members(|cursor, name| match name {
             "experiment" => once(&mut request.experiment, cursor.text()?),
             "visitor" => once(&mut request.visitor, cursor.text()?),
+            "context" if outermost => once(&mut context, cursor.context()?),
             "context" => once(&mut context, cursor.context_or_alike(&mut request.alike)?),
             "receipt" => once(&mut request.receipt, cursor.text()?),
             "decision_id" => once(&mut request.decision_id, cursor.text()?),

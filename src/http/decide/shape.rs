@@ -13,9 +13,10 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::engine::decide::Reason;
+use crate::http::body::ContextShape;
 use crate::http::decide::many::MAX_BATCH;
 use crate::http::decide::{DecideBody, reason};
-use crate::http::openapi::schema::{Key, one_of, shapes};
+use crate::http::openapi::schema::{Id, Key, one_of, shapes};
 use crate::http::problem::ProblemBody;
 use crate::service::decide::Why;
 
@@ -34,9 +35,20 @@ pub(super) enum Request<'a> {
 #[schema(as = DecisionRequests)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Requests<'a> {
-    /// Each brings its own experiment, visitor and context.
+    /// Each brings its experiment, visitor and context, or what of them is its own.
     #[schema(min_items = 1, max_items = 1_000)]
     requests: Vec<DecideBody<'a>>,
+    /// Of those that name none.
+    #[schema(value_type = Option<Key>)]
+    experiment: Option<String>,
+    /// Of those that name none.
+    #[schema(value_type = Option<Id>)]
+    visitor: Option<String>,
+    /// Under that of each: an attribute of its own comes before one of the same name here. With it each has at most 64.
+    #[schema(value_type = Option<ContextShape>)]
+    context: Option<Map<String, Value>>,
+    /// Of those that do not say.
+    consent: Option<bool>,
     /// For pages that set no header.
     key: Option<String>,
 }
