@@ -6,6 +6,7 @@ mod corrections;
 mod faults;
 mod power_cut;
 mod repeats;
+mod together;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
