@@ -38,7 +38,8 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_text(text: &str) -> bool {
-    (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+    let is_printable = |byte: u8| (b' '..0x7f).contains(&byte);
+    (1..=256).contains(&text.len()) && (text.bytes().all(is_printable) || !text.chars().any(char::is_control))
 }
 
 macro_rules! text_id {
@@ -117,6 +118,14 @@ text_id!(
 );
 
 impl VisitorId {
+    /// Whether a text from outside is one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check(text: &str) -> Result<(), InvalidId> {
+        if is_text(text) { Ok(()) } else { Err(InvalidId::new("visitor", text, TEXT_RULE)) }
+    }
+
     /// A text that was checked when it came.
     #[must_use]
     pub fn known(text: &str) -> Self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::ExperimentKey;
 use crate::engine::Engine;
-use crate::engine::apply::count::Happened;
+use crate::engine::apply::count::{Happened, InForce};
 use crate::engine::checkpoint::{AllocationState, RewardCounts};
 use crate::engine::contribution::Change;
 use crate::engine::due::Due;
@@ -20,9 +20,6 @@ use crate::engine::ledger::{Judgement, Outcome};
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Segment, Tallies};
 use crate::engine::settings::{Settings, Slots};
-
-/// An experiment, and what is in force of it.
-type InForce = (Arc<Experiment>, Arc<Active>);
 
 impl Engine {
     /// Applies one event. Only the one writer calls this, in the order of the journal, after the event is durable. Segments
@@ -37,12 +34,11 @@ impl Engine {
     }
 
     fn apply_exposed(&self, record: &DecisionRecord, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
-        if !last.as_ref().is_some_and(|(experiment, _)| *experiment.key() == record.experiment) {
-            let found = self.experiment(record.experiment.as_str()).ok();
-            *last = found.map(|experiment| (Arc::clone(&experiment), experiment.active_full()));
+        if !last.as_ref().is_some_and(|last| *last.experiment.key() == record.experiment) {
+            *last = self.experiment(record.experiment.as_str()).ok().map(InForce::of);
         }
-        if let Some((experiment, active)) = last {
-            experiment.count(active, record, Happened::Exposed { at: record.decided_at() }, &[], jobs);
+        if let Some(last) = last {
+            last.expose(record, jobs);
         }
     }
 
@@ -138,29 +134,30 @@ impl Engine {
     }
 
     fn apply_rewarded(&self, rewarded: &Rewarded, judgement: &Judgement, jobs: &mut Vec<RefreshJob>) {
-        self.with_experiment(&rewarded.record.experiment, |experiment| {
+        let Ok(experiment) = self.experiment(rewarded.record.experiment.as_str()) else { return };
+        let in_force = InForce::of(experiment);
+        let experiment = &in_force.experiment;
+        {
+            let mut counts = experiment.rewards_for_writing();
+            match judgement.outcome {
+                Outcome::Recorded => counts.recorded += 1,
+                Outcome::Repeated => counts.repeated += 1,
+                Outcome::Late => counts.late += 1,
+                // Counted as refused, where its sender is told.
+                Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
+            }
+            if judgement.outcome == Outcome::Recorded
+                && !rewarded.record.control
+                && in_force.is_current(rewarded.record.epoch)
             {
-                let mut counts = experiment.rewards_for_writing();
-                match judgement.outcome {
-                    Outcome::Recorded => counts.recorded += 1,
-                    Outcome::Repeated => counts.repeated += 1,
-                    Outcome::Late => counts.late += 1,
-                    // Counted as refused, where its sender is told.
-                    Outcome::Refused | Outcome::Unknown | Outcome::Erased => return,
-                }
-                if judgement.outcome == Outcome::Recorded
-                    && !rewarded.record.control
-                    && rewarded.record.epoch == experiment.active().settings.epoch
-                {
-                    counts.newest = counts.newest.max(Some(rewarded.arrived_at));
-                }
+                counts.newest = counts.newest.max(Some(rewarded.arrived_at));
             }
-            experiment.mark_changed();
-            if judgement.outcome == Outcome::Recorded {
-                let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
-                experiment.count(&experiment.active(), &rewarded.record, happened, &judgement.changes, jobs);
-            }
-        });
+        }
+        experiment.mark_changed();
+        if judgement.outcome == Outcome::Recorded {
+            let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
+            experiment.count(&in_force, &rewarded.record, happened, &judgement.changes, jobs);
+        }
     }
 
     /// An amendment or a retraction, each counted in its place.
@@ -201,9 +198,9 @@ impl Engine {
 
     /// Counts what happened to a decision. What belongs to an experiment that was deleted counts for nobody.
     fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
-        self.with_experiment(&record.experiment, |experiment| {
-            experiment.count(&experiment.active(), record, happened, changes, jobs);
-        });
+        let Ok(experiment) = self.experiment(record.experiment.as_str()) else { return };
+        let in_force = InForce::of(experiment);
+        in_force.experiment.count(&in_force, record, happened, changes, jobs);
     }
 
     fn apply_computed(&self, computed: &AllocationComputed, jobs: &mut Vec<RefreshJob>) {

@@ -201,10 +201,6 @@ impl Engine {
         }
     }
 
-    pub(crate) fn with_experiment(&self, key: &ExperimentKey, act: impl FnOnce(&Experiment)) {
-        self.experiments.with(key.as_str(), |_, experiment| act(experiment));
-    }
-
     pub(crate) fn insert(&self, key: ExperimentKey, experiment: Arc<Experiment>) {
         self.experiments.insert(key, experiment);
     }

@@ -202,7 +202,7 @@ fn check(body: &DecideBody<'_>, role: Role) -> Result<Vec<VariationKey>, Problem
         return Err(role_problem(role, Role::Write, "`explain`"));
     }
     if let Some(Text(visitor)) = &body.visitor {
-        VisitorId::new(visitor).map_err(invalid_id("visitor"))?;
+        VisitorId::check(visitor).map_err(invalid_id("visitor"))?;
     }
     if let Some(Text(id)) = &body.decision_id
         && (id.is_empty() || id.len() > MAX_DECISION_ID_BYTES)

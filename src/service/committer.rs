@@ -41,9 +41,9 @@ const KEPT_EVENTS: usize = 2 * MAX_BATCH;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
 const ENOUGH: usize = 512;
-/// A commit of more is one of batches, each of which takes longer than what the store puts off: that then waits until there is much of
-/// it, and costs less.
-const FLOOD: usize = 2 * ENOUGH;
+/// Where so many events come at once on average, requests are batches. Each of these takes longer than a commit keeps it from being worked
+/// on: then more are committed together, and what the store puts off waits until there is much of it, which costs less.
+const BATCHES: usize = 4;
 /// What they are given between what the store had put off and the commit that follows, whoever comes to wait meanwhile.
 const BREATH: Duration = Duration::from_millis(1);
 
@@ -79,8 +79,8 @@ pub(crate) struct Committer<I: Inbox = Exit, J: Jobs = Sender<Due>> {
     failed_at: Option<Instant>,
     /// Whether the last batch was as large as one may be: then more is there already.
     full: bool,
-    /// How many events the last commit had, how many waited for it, whether most of what it wrote nobody waited for, and how long it took.
-    committed: usize,
+    /// Whether what the last commit wrote came in batches, how many waited for it, whether most of what it wrote nobody waited for, and how long it took.
+    in_batches: bool,
     answered: usize,
     flowing: bool,
     took: Duration,
@@ -104,7 +104,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             doubt: Doubt::default(),
             failed_at: None,
             full: false,
-            committed: 0,
+            in_batches: false,
             answered: 0,
             flowing: false,
             took: Duration::ZERO,
@@ -145,7 +145,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
     }
 
-    /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, else for a commit interval, so that exposures share a sync. Says
+    /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, or in batches [`MAX_BATCH`], else for a commit interval, so that exposures share a sync. Says
     /// whether nothing more will come.
     fn gather(&mut self, batch: &mut Vec<Passing>) -> bool {
         let dozes = !std::mem::take(&mut self.full);
@@ -156,10 +156,12 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             Next::Closed => return true,
         }
         let awaited = batch.last().is_some_and(Passing::is_awaited);
-        if !awaited && dozes && self.events.waiting() < ENOUGH {
+        let enough = if self.in_batches { MAX_BATCH } else { ENOUGH };
+        self.events.call_at(enough);
+        if !awaited && dozes && self.events.waiting() < enough {
             self.events.doze(moment() + self.options.commit_interval);
         }
-        if !awaited && self.answered == 0 && self.committed <= FLOOD {
+        if !awaited && self.answered == 0 && !self.in_batches {
             self.tidy();
         }
         self.linger();
@@ -233,7 +235,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
-                self.committed = events;
+                self.in_batches = events >= BATCHES * batch.len();
                 self.answered = batch.iter().filter(|passing| passing.is_awaited()).count();
                 self.flowing = 2 * self.answered < events;
                 self.settle(&mut batch, &mut draft.judgements);

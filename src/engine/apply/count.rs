@@ -1,5 +1,7 @@
 //! What one event adds to the counts of its experiment.
 
+use std::sync::Arc;
+
 use crate::domain::{AllocationId, Slot, Timestamp};
 use crate::engine::contribution::{Change, Contribution};
 use crate::engine::definition::Delay;
@@ -90,16 +92,51 @@ fn add(
     active.filter(|_| !place.control).and_then(|(active, fit)| RefreshJob::if_due(segment, &mut tallies, active, fit))
 }
 
+/// An experiment, what is in force of it, and what was looked up in it.
+pub(super) struct InForce {
+    pub(super) experiment: Arc<Experiment>,
+    active: Arc<Active>,
+    /// No event that is counted changes it.
+    fit: Option<AllocationId>,
+    /// Of the decision that was counted last, and its epoch.
+    segment: Option<(u32, Arc<Segment>)>,
+}
+
+impl InForce {
+    pub(super) fn of(experiment: Arc<Experiment>) -> Self {
+        let active = experiment.active_full();
+        Self { fit: active.fit_in_force(), active, experiment, segment: None }
+    }
+
+    /// Whether an epoch is the one in which decisions are made.
+    pub(super) fn is_current(&self, epoch: u32) -> bool {
+        epoch == self.active.settings.epoch
+    }
+
+    /// Counts an exposure; the next one in the same segment finds it without looking.
+    pub(super) fn expose(&mut self, record: &DecisionRecord, jobs: &mut Vec<RefreshJob>) {
+        self.experiment.count(self, record, Happened::Exposed { at: record.decided_at() }, &[], jobs);
+        let is_known =
+            |(number, known): &(u32, Arc<Segment>)| *number == record.epoch && known.key() == Some(&record.segment);
+        if !self.segment.as_ref().is_some_and(is_known) {
+            let epoch = self.active.epoch(record.epoch);
+            let segment = epoch.and_then(|epoch| epoch.segments.get(record.segment.as_str()));
+            self.segment = segment.map(|segment| (record.epoch, segment));
+        }
+    }
+}
+
 impl Experiment {
     /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody.
     pub(super) fn count(
         &self,
-        active: &Active,
+        InForce { active, fit, segment: known, .. }: &InForce,
         record: &DecisionRecord,
         happened: Happened,
         changes: &[Change],
         jobs: &mut Vec<RefreshJob>,
     ) {
+        let fit = *fit;
         let Some(epoch) = active.epoch(record.epoch) else { return };
         let place = Place {
             variation: record.variation,
@@ -118,12 +155,16 @@ impl Experiment {
         if happened.exposures() == 0 && learned.is_empty() {
             return;
         }
-        let (pools, fit) = (active.settings.pools(), active.fit_in_force());
-        epoch.with_segment(&record.segment, active, |segment| {
-            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some((active, fit))));
-        });
+        let pools = active.settings.pools();
+        let mut add_to = |segment: &Segment| {
+            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some((&**active, fit))));
+        };
+        match known.as_ref().filter(|(number, known)| *number == epoch.number && known.key() == Some(&record.segment)) {
+            Some((_, segment)) => add_to(segment),
+            None => epoch.with_segment(&record.segment, active, add_to),
+        }
         if let Some(all) = active.all.as_ref().filter(|_| current) {
-            jobs.extend(add(all, place, happened, &learned, pools.then_some((active, fit))));
+            jobs.extend(add(all, place, happened, &learned, pools.then_some((&**active, fit))));
             self.watch_budget(active);
         }
         if current && !place.control {

@@ -23,6 +23,8 @@ struct Between {
     capacity: usize,
     /// How many are, or have been promised room.
     under_way: AtomicUsize,
+    /// How many must be there before it rings though nobody waits.
+    unawaited: AtomicUsize,
     /// How many must be there before it rings for somebody who waits.
     enough: AtomicUsize,
     /// Nobody takes anything any more.
@@ -49,12 +51,12 @@ impl Between {
     }
 }
 
-/// The near end of a real channel. An event that nobody waits for wakes nobody, unless [`ENOUGH`] are there: else each would cost the
+/// The near end of a real channel. An event that nobody waits for wakes nobody, unless enough are there: else each would cost the
 /// request a system call.
 pub(crate) struct Entrance {
     /// Bounded by what is promised.
     events: Sender<Passing>,
-    /// Rung where somebody waits for an answer, and where [`ENOUGH`] are there, however long a doze may be; holds one ring.
+    /// Rung where somebody waits for an answer, and where enough are there, however long a doze may be; holds one ring.
     bell: Sender<()>,
     between: Arc<Between>,
 }
@@ -73,6 +75,7 @@ pub(super) fn bounded(capacity: usize) -> (Entrance, Exit) {
     let between = Arc::new(Between {
         capacity,
         under_way: AtomicUsize::new(0),
+        unawaited: AtomicUsize::new(ENOUGH),
         enough: AtomicUsize::new(AT_ONCE),
         closed: AtomicBool::new(false),
     });
@@ -91,7 +94,9 @@ impl Entrance {
         if self.events.send(passing).is_err() {
             return false;
         }
-        let enough = if awaited { self.between.enough.load(Ordering::SeqCst).min(MAX_BATCH) } else { ENOUGH };
+        let Between { enough, unawaited, .. } = &*self.between;
+        let enough =
+            if awaited { enough.load(Ordering::SeqCst).min(MAX_BATCH) } else { unawaited.load(Ordering::SeqCst) };
         if self.waiting() >= enough {
             // Full: it has rung already. The other end gone: nobody to wake.
             let _ = self.bell.try_send(());
@@ -218,6 +223,10 @@ impl Inbox for Exit {
             }
         }
         false
+    }
+
+    fn call_at(&self, enough: usize) {
+        self.between.unawaited.store(enough, Ordering::SeqCst);
     }
 
     fn doze(&self, until: Instant) {

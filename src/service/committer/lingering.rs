@@ -50,6 +50,8 @@ impl Inbox for Script {
         false
     }
 
+    fn call_at(&self, _: usize) {}
+
     fn doze(&self, _: Instant) {}
 
     fn linger(&self, _: Instant, enough: usize) {

@@ -63,6 +63,8 @@ impl Inbox for Receiver<Waiting> {
         false
     }
 
+    fn call_at(&self, _: usize) {}
+
     fn doze(&self, _: Instant) {
         shuttle::thread::yield_now();
     }

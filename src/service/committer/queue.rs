@@ -185,11 +185,14 @@ pub(crate) trait Inbox {
     /// come.
     fn take(&self, batch: &mut Vec<Passing>, most: usize) -> bool;
 
-    /// Sleeps until a moment, but not longer than until somebody waits for an answer, [enough](super::ENOUGH) are there, or nothing more will come.
-    /// Whoever came since [`Self::attend`] is seen.
+    /// How many are enough from now on, though nobody waits for an answer, to end a sleep.
+    fn call_at(&self, enough: usize);
+
+    /// Sleeps until a moment, but not longer than until somebody waits for an answer, [enough](Self::call_at) are there, or nothing more
+    /// will come. Whoever came since [`Self::attend`] is seen.
     fn doze(&self, until: Instant);
 
-    /// Sleeps until a moment, but not longer than until so many are there, or [enough](super::ENOUGH), or nothing more will come.
+    /// Sleeps until a moment, but not longer than until so many are there, or [enough](Self::call_at), or nothing more will come.
     fn linger(&self, until: Instant, enough: usize);
 
     /// Forgets who waits for an answer: all that came before is about to be taken.

@@ -48,6 +48,9 @@ fn exposures_wake_nobody_until_enough_are_there_and_whoever_waits_wakes_at_once(
     assert!(exit.bell.try_recv().is_err(), "one less than enough");
     assert!(queue.offer(event(), None).is_ok());
     assert!(exit.bell.try_recv().is_ok(), "enough");
+    exit.call_at(2 * ENOUGH);
+    assert!(queue.offer(event(), None).is_ok());
+    assert!(exit.bell.try_recv().is_err(), "more are enough now");
     let (queue, exit) = Queue::bounded(2, Arc::default());
     assert!(queue.submit(event()).is_ok());
     assert!(exit.bell.try_recv().is_ok(), "somebody waits");
