@@ -66,6 +66,68 @@ fn one_visitor_in_a_list_of_experiments_or_in_all_that_take_it() {
 }
 
 #[test]
+fn what_requests_of_a_batch_share_stands_beside_them_once() {
+    let site = Site::new();
+    save(&site, "hero", &definition("decision", json!({"segments": {"by": ["device", "country"]}})));
+    save(&site, "banner", &definition("decision", json!({"audience": "country == \"FR\""})));
+    let mobile = json!({"device": "mobile", "country": "FR", "visits": 3});
+    let answers = decisions(
+        &site,
+        json!({
+            "experiment": "hero",
+            "context": mobile,
+            "requests": [
+                {"visitor": "a"},
+                {"visitor": "b", "context": {"device": "desktop"}},
+                {"visitor": "c", "context": {"device": "desktop"}},
+                {"visitor": "d", "experiment": "banner", "context": {"country": "DE"}},
+                {"visitor": "e", "experiment": "nothing"},
+                {"experiment": "banner", "context": {}},
+            ],
+        }),
+    );
+    assert_eq!((answers.len(), &answers[4]["status"]), (6, &json!(404)), "{answers:?}");
+    assert_eq!(fields(&answers[..4], "visitor"), ["a", "b", "c", "d"]);
+    assert_eq!(
+        fields(&answers[..3], "segment"),
+        ["device=mobile|country=FR", "device=desktop|country=FR", "device=desktop|country=FR"],
+        "its own attributes come before the shared ones"
+    );
+    assert!(answers[..3].iter().all(|answer| answer["ignored"] == json!(["visits"])), "{answers:?}");
+    assert_eq!((text(&answers[3]["reason"]), text(&answers[5]["reason"])), ("not_in_audience", "policy"));
+    assert_ne!(answers[5]["visitor"], answers[0]["visitor"], "one is minted");
+    // The same, each said in full.
+    let full = |visitor: &str, context: &Value| json!({"experiment": "hero", "visitor": visitor, "context": context});
+    let requests: Vec<Value> = ["a", "b", "c"].iter().map(|visitor| full(visitor, &mobile)).collect();
+    let answers = decisions(&site, json!({"requests": requests}));
+    assert!(answers.iter().all(|answer| answer["segment"] == "device=mobile|country=FR"), "{answers:?}");
+    // One visitor in several experiments, without consent.
+    let requests = json!([{"experiment": "hero"}, {"experiment": "banner", "consent": true}]);
+    let answers = decisions(&site, json!({"visitor": "v", "consent": false, "context": mobile, "requests": requests}));
+    assert_eq!(fields(&answers, "visitor"), ["v", "v"]);
+    site.settled(7);
+    let known = site.client.get("/v1/visitors/v");
+    assert_eq!(known["contexts"].as_array().map_or(0, Vec::len), 1, "only with consent: {known}");
+    let many: serde_json::Map<_, _> = (0..64).map(|at| (format!("a{at}"), json!(at))).collect();
+    let answers = decisions(
+        &site,
+        json!({"experiment": "hero", "context": many, "requests": [{"context": {"b": 1}}, {"visitor": "f"}]}),
+    );
+    assert_eq!((&answers[0]["status"], &answers[0]["field"]), (&json!(422), &json!("context")), "{answers:?}");
+    assert!(answers[1]["variation"].is_string(), "{answers:?}");
+    for field in ["receipt", "decision_id", "defer", "explain", "exclude", "experiments"] {
+        let value = match field {
+            "defer" | "explain" => json!(true),
+            "exclude" | "experiments" => json!(["plain"]),
+            _ => json!("x"),
+        };
+        let body = json!({field: value, "requests": [{"experiment": "hero"}]});
+        let (_, _, problem) = site.client.problem("POST", "/v1/decide", &body.to_string());
+        assert_eq!(problem["field"], "requests", "{field}: {problem}");
+    }
+}
+
+#[test]
 fn a_visitor_takes_part_in_one_experiment_of_a_group() {
     let site = Site::new();
     let group = |priority: i32| json!({"key": "homepage", "priority": priority});

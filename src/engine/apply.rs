@@ -34,7 +34,7 @@ impl Engine {
     }
 
     fn apply_exposed(&self, record: &DecisionRecord, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
-        if !last.as_ref().is_some_and(|last| *last.experiment.key() == record.experiment) {
+        if last.as_ref().is_none_or(|last| *last.experiment.key() != record.experiment) {
             *last = self.experiment(record.experiment.as_str()).ok().map(InForce::of);
         }
         if let Some(last) = last {

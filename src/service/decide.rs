@@ -69,6 +69,11 @@ impl<'a> Query<'a> {
             consent: true,
         }
     }
+
+    /// The id under which its answer is kept for a repeat, if it has one.
+    fn kept_under(&self) -> Option<&'a str> {
+        self.decision_id.filter(|_| !self.explain)
+    }
 }
 
 /// An answer, and its exposure's commit where the definition wants it awaited: by everybody who is given the answer.
@@ -91,21 +96,6 @@ struct Made {
 impl Made {
     const fn at_once(answer: Answer) -> Self {
         Self { answer, pending: None, assigns: false }
-    }
-}
-
-/// What is told: made for whoever asked, or kept for whoever repeats it.
-enum Shown {
-    Made(Made),
-    Kept(Decided),
-}
-
-impl From<Shown> for Decided {
-    fn from(shown: Shown) -> Self {
-        match shown {
-            Shown::Made(made) => made.into(),
-            Shown::Kept(decided) => decided,
-        }
     }
 }
 
@@ -132,15 +122,15 @@ impl Service {
     /// # Errors
     /// As [`Self::decide`].
     pub fn decide_now(&self, query: &Query<'_>) -> Result<Decided, NoExperiment> {
-        self.decide_among(query, &mut Round::of_one(self)).map(Decided::from)
+        self.decide_among(query, &mut Round::of_one(self))
     }
 
     /// The same among others.
-    fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Shown, NoExperiment> {
+    fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Decided, NoExperiment> {
         round.brought.bring(query.context);
-        match query.decision_id.filter(|_| !query.explain) {
-            None => self.decide_knowing(query, round).map(Shown::Made),
-            Some(decision_id) => self.decide_once(query, decision_id, round).map(Shown::Kept),
+        match query.kept_under() {
+            None => self.decide_knowing(query, round).map(Decided::from),
+            Some(decision_id) => self.decide_once(query, decision_id, round),
         }
     }
 

@@ -68,17 +68,16 @@ impl Before {
 
 /// Appends one event, in as many bytes as it needs; events stand one after another in a block's payload.
 pub fn encode_event(event: &Event, before: &mut Before, into: &mut Vec<u8>) {
-    match event {
-        Event::Exposed(Exposed { record, excluded }) if excluded.is_empty() && record.features.entries().is_empty() => {
-            encode_exposure(record, before, into);
-        }
-        _ => {
-            let second = additions::EventAdditions::from(event);
-            let additions = (second, version_3::EventAdditions::from(event), version_4::Additions::from(event));
-            write(&event::StoredEvent::from(event), &additions, into);
-            before.was(event);
-        }
+    if let Event::Exposed(Exposed { record, excluded }) = event
+        && excluded.is_empty()
+        && record.features.entries().is_empty()
+    {
+        return encode_exposure(record, before, into);
     }
+    let second = additions::EventAdditions::from(event);
+    let additions = (second, version_3::EventAdditions::from(event), version_4::Additions::from(event));
+    write(&event::StoredEvent::from(event), &additions, into);
+    before.was(event);
 }
 
 /// The same of an exposure of which nothing was excluded and that has no features.

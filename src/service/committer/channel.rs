@@ -160,15 +160,15 @@ impl<'q> Room<'q> {
                 return Ok(());
             }
         };
-        let other = match self.several.last_mut() {
-            Some(Passing::Exposures(exposures)) => exposures.join(record, companion).err(),
-            Some(Passing::One(_)) | None => Some((record, companion)),
-        };
-        if let Some((record, companion)) = other {
-            // All may be alike, or none are.
-            let room = if self.several.is_empty() { self.left } else { 0 };
-            self.several.push(Passing::Exposures(Exposures::beginning(record, companion, room)));
+        if let Some(Passing::Exposures(exposures)) = self.several.last_mut()
+            && exposures.takes(&record)
+        {
+            exposures.push(&record, companion);
+            return Ok(());
         }
+        // All may be alike, or none are.
+        let room = if self.several.is_empty() { self.left } else { 0 };
+        self.several.push(Passing::Exposures(Exposures::beginning(record, companion, room)));
         Ok(())
     }
 }

@@ -60,10 +60,6 @@ pub(crate) struct Waiting {
 }
 
 /// What comes to the committer at once.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a batch of them is one piece of memory; a box would cost every event an allocation"
-)]
 pub(crate) enum Passing {
     One(Waiting),
     Exposures(Exposures),
@@ -116,17 +112,14 @@ impl Exposures {
         Self { record, each }
     }
 
-    /// Takes one that is like the first; hands any other back.
-    pub(super) fn join(
-        &mut self,
-        record: DecisionRecord,
-        companion: Option<EncodedCompanion>,
-    ) -> Result<(), (DecisionRecord, Option<EncodedCompanion>)> {
-        if !self.record.is_like(&record) {
-            return Err((record, companion));
-        }
+    /// Whether one is like the first.
+    pub(super) fn takes(&self, record: &DecisionRecord) -> bool {
+        self.record.is_like(record)
+    }
+
+    /// Adds one that it [takes](Self::takes).
+    pub(super) fn push(&mut self, record: &DecisionRecord, companion: Option<EncodedCompanion>) {
         self.each.push((record.own(), companion));
-        Ok(())
     }
 
     /// Shows them one after the other.

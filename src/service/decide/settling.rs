@@ -8,7 +8,7 @@ use crate::engine::error::NoExperiment;
 use crate::engine::ledger::Outcome;
 use crate::service::Service;
 use crate::service::decide::round::Round;
-use crate::service::decide::{Answer, Decided, Made, Query, Shown, Why};
+use crate::service::decide::{Answer, Decided, Made, Query, Why};
 use crate::service::error::CommitError;
 
 /// Times that a visitor is asked for who comes second to itself again and again.
@@ -48,17 +48,27 @@ impl Service {
         let mut round = Round::of_several(self, queries.len());
         let mut waiting = Vec::new();
         for query in queries {
-            match self.decide_among(query, &mut round) {
-                Ok(Shown::Made(Made { answer, pending: None, .. })) if waiting.is_empty() => {
-                    self.count(query, &answer);
-                    tell(query, Ok(&answer));
+            let decided = if query.kept_under().is_some() {
+                self.decide_among(query, &mut round)
+            } else {
+                round.brought.bring(query.context);
+                // Told where it is made: an answer is large.
+                match self.decide_knowing(query, &mut round) {
+                    Ok(Made { answer, pending: None, .. }) if waiting.is_empty() => {
+                        self.count(query, &answer);
+                        tell(query, Ok(&answer));
+                        continue;
+                    }
+                    made => made.map(Decided::from),
                 }
-                Ok(Shown::Kept(Decided { answer, pending: None, .. })) if waiting.is_empty() => {
+            };
+            match decided {
+                Ok(Decided { answer, pending: None, .. }) if waiting.is_empty() => {
                     self.count(query, &answer);
                     tell(query, Ok(&answer));
                 }
                 Err(error) if waiting.is_empty() => tell(query, Err(error)),
-                shown => waiting.push(shown.map(Decided::from)),
+                decided => waiting.push(decided),
             }
         }
         (queries.len() - waiting.len(), waiting)

@@ -74,10 +74,18 @@ proptest! {
     fn what_is_read_quickly_is_what_serde_reads(
         requests in proptest::collection::vec(request(), 1..4),
         batch: bool,
+        again: prop::sample::Index,
+        beside in prop::sample::select(&["", ",\"experiment\":\"hero\"", ",\"context\":{\"a\":1}", ",\"context\":{}"][..]),
         at: prop::sample::Index,
         byte in prop::sample::select(&b"{}[]\",: 0-1.e\\tfn\nx"[..]),
     ) {
-        let body = if batch { format!("{{\"requests\":[{}]}}", requests.join(",")) } else { requests[0].clone() };
+        let body = if batch {
+            // Some of them again, so that contexts come that are as the last one.
+            let again = requests.iter().chain(&requests[..again.index(requests.len())]).cloned().collect::<Vec<_>>();
+            format!("{{\"requests\":[{}]{}}}", again.join(","), beside)
+        } else {
+            requests[0].clone()
+        };
         same(body.as_bytes());
         let mut damaged = body.into_bytes();
         let at = at.index(damaged.len());
@@ -100,7 +108,9 @@ fn what_most_sites_send_is_read_quickly_and_the_rest_is_left_to_serde() {
     let one = json!({"experiment": "hero", "visitor": "v-8f2c", "context": context, "defer": false, "consent": true, "key": "k"});
     for body in [
         one.to_string(),
-        json!({"requests": [one.clone(), one]}).to_string(),
+        json!({"requests": [one.clone(), one.clone()]}).to_string(),
+        json!({"context": context, "requests": [{"visitor": "a"}, one, {"context": {"a": 1}}, {"context": {"a": 1}}]})
+            .to_string(),
         r#" { "experiment" : "hero" , "context" : { } , "receipt" : "abc" } "#.to_owned(),
         "{}".to_owned(),
     ] {
