@@ -82,6 +82,7 @@ pub fn encode_event(event: &Event, before: &mut Before, into: &mut Vec<u8>) {
 
 /// The same of an exposure of which nothing was excluded and that has no features.
 pub fn encode_exposure(record: &DecisionRecord, before: &mut Before, into: &mut Vec<u8>) {
+    debug_assert!(record.features.entries().is_empty(), "features would be lost: {record:?}");
     if before.0.as_ref().is_some_and(|before| before.is_like(record)) {
         into.push(ALIKE);
         return encode_into(&event::StoredOwn::from(record.own()), into);

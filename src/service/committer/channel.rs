@@ -151,8 +151,8 @@ impl<'q> Room<'q> {
         let untaken = if self.entrance.is_none() { Untaken::Gone } else { Untaken::Full };
         self.left = self.left.checked_sub(1).ok_or_else(|| untaken.told(self.health))?;
         let (record, companion) = match (event, beside) {
-            (Event::Exposed(exposed), None) if exposed.excluded.is_empty() => (exposed.record, None),
-            (Event::Exposed(exposed), Some(Beside::Companion(companion))) if exposed.excluded.is_empty() => {
+            (Event::Exposed(exposed), None) if Exposures::can_hold(&exposed) => (exposed.record, None),
+            (Event::Exposed(exposed), Some(Beside::Companion(companion))) if Exposures::can_hold(&exposed) => {
                 (exposed.record, Some(companion))
             }
             (event, beside) => {

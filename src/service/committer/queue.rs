@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use crate::engine::event::{DecisionRecord, Event, Own};
+use crate::engine::event::{DecisionRecord, Event, Exposed, Own};
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::service::committer::channel::{self, Entrance, Exit, Room};
@@ -105,7 +105,12 @@ impl Passing {
 }
 
 impl Exposures {
-    /// One, with room for so many more.
+    /// Whether others can be like it: nothing is excluded, and nothing but the decision tells it from them.
+    pub(super) fn can_hold(exposed: &Exposed) -> bool {
+        exposed.excluded.is_empty() && exposed.record.is_like(&exposed.record)
+    }
+
+    /// One that it [can hold](Self::can_hold), with room for so many more.
     pub(super) fn beginning(record: DecisionRecord, companion: Option<EncodedCompanion>, room: usize) -> Self {
         let mut each = Vec::with_capacity(1 + room);
         each.push((record.own(), companion));

@@ -31,7 +31,7 @@ fn queries<'q>(
     excluded: &'q [VariationKey],
 ) -> Vec<Query<'q>> {
     let query = |(index, visitor): (usize, &'q String)| {
-        let experiment = ["hero", "hero", "held", "stays", "nothing"][index / 7 % 5];
+        let experiment = ["hero", "hero", "held", "stays", "contextual", "nothing"][index / 7 % 6];
         let context = &contexts[index / 5 % contexts.len()];
         Query {
             exclude: if index % 11 == 3 { excluded } else { &[] },
@@ -53,6 +53,12 @@ fn what_is_asked_together_is_decided_recorded_and_told_as_if_it_came_alone() {
         by_device("hero", |_| {}),
         by_device("held", |definition| definition.control = Probability::new(0.5).expect("a probability")),
         by_device("stays", |definition| definition.unit = Unit::Visitor),
+        by_device("contextual", |definition| {
+            let parameters = crate::policy::with_defaults("linear-thompson", &Parameters::new(), 2).expect("defaults");
+            definition.policy = PolicyChoice::new("linear-thompson", parameters);
+            let (name, levels) = (AttributeName::new("device").expect("a name"), vec!["mobile".to_owned()]);
+            definition.attributes = vec![Attribute { name, encoding: Encoding::Levels(levels) }];
+        }),
     ] {
         run(service.save(definition, Status::Running)).expect("saved");
     }
