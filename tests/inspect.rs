@@ -57,7 +57,7 @@ fn lived(store: &[&str]) -> [String; 3] {
     let amendment = json!({"receipt": rewarded, "value": 999, "reward_id": "order-1", "action": "amend"});
     assert_eq!(reward(amendment), "recorded");
     let deferred = decide(json!({"defer": true}));
-    let given = decide(json!({"decision_id": "request-7"}));
+    let given = decide(json!({"visitor": "v-7", "decision_id": "request-7"}));
     server.client.post("/v1/reward", &json!({"receipt": given, "value": 5}));
     server.kill();
     [rewarded, deferred, given]

@@ -69,8 +69,8 @@ pub struct Request<'a> {
 pub enum RequestId<'a> {
     /// 80 random bits (higher ones are ignored).
     Minted(u128),
-    /// The caller's own text.
-    Given(&'a str),
+    /// The caller's own text and the visitor it came for: [`given_seed`](crate::engine::redraw::given_seed).
+    Given(&'a [u8]),
 }
 
 /// What is answered.
@@ -372,7 +372,7 @@ fn recorded(
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
     match request.id {
         RequestId::Minted(tail) => DecisionId::new(request.now, tail),
-        RequestId::Given(text) => DecisionId::new(request.now, settings.groups.wide_bits(text.as_bytes())),
+        RequestId::Given(seed) => DecisionId::new(request.now, settings.groups.wide_bits(seed)),
     }
 }
 

@@ -109,7 +109,7 @@ fn uniform(settings: &Settings, request: &Request<'_>, token: impl FnOnce() -> V
             sticky_uniform(settings, token(), request.assignment.map(|assignment| assignment.record.decision))
         }
         (Unit::Decision, RequestId::Minted(tail)) => settings.draw.uniform(&tail.to_le_bytes()[..10]),
-        (Unit::Decision, RequestId::Given(text)) => settings.draw.uniform(text.as_bytes()),
+        (Unit::Decision, RequestId::Given(seed)) => settings.draw.uniform(seed),
     }
 }
 
@@ -159,7 +159,7 @@ fn draw_for(
     contextual.schema.encode(request.context, &mut features);
     let seed = Seed(match request.id {
         RequestId::Minted(tail) => contextual.scores.bits(&tail.to_le_bytes()[..10]),
-        RequestId::Given(text) => contextual.scores.bits(text.as_bytes()),
+        RequestId::Given(seed) => contextual.scores.bits(seed),
     });
     let shares = published.beliefs.shares(&contextual.arms, &features, seed);
     let (position, propensity, basis) = draw_projected(settings, request, spent, shares, uniform, explain)?;

@@ -46,8 +46,8 @@ pub struct Redrawn {
 pub enum SeededBy<'a> {
     /// The decision's id, minted here.
     Id,
-    /// The decision's id as its caller gave it.
-    Given(&'a str),
+    /// The decision's id as its caller gave it, and the visitor: [`Settings::seed_of`].
+    Given(&'a [u8]),
     /// The visitor, who stays with what is drawn.
     Visitor {
         /// Who.
@@ -55,6 +55,13 @@ pub enum SeededBy<'a> {
         /// The decision whose variation was removed.
         replaces: Option<DecisionId>,
     },
+}
+
+/// What makes the id of a decision, and draws, where its caller gave a text: for another visitor the same text is another decision, in the
+/// same millisecond as well. `visitor` is what a receipt keeps of it.
+#[must_use]
+pub fn given_seed(text: &str, visitor: u64) -> Vec<u8> {
+    [text.as_bytes(), &[0], &visitor.to_le_bytes()].concat()
 }
 
 impl Engine {
@@ -90,10 +97,12 @@ impl Active {
 }
 
 impl Settings {
-    /// Whether a decision's id is that of a text which its caller gave.
+    /// What made the id of a decision, if it was a text that its caller gave, for a visitor of whom a receipt keeps so much. Earlier builds made
+    /// it of the text alone.
     #[must_use]
-    pub fn is_given(&self, decision: DecisionId, text: &str) -> bool {
-        DecisionId::new(decision.time(), self.groups.wide_bits(text.as_bytes())) == decision
+    pub fn seed_of(&self, decision: DecisionId, text: &str, visitor: u64) -> Option<Vec<u8>> {
+        let made = |seed: &Vec<u8>| DecisionId::new(decision.time(), self.groups.wide_bits(seed)) == decision;
+        [given_seed(text, visitor), text.as_bytes().to_vec()].into_iter().find(made)
     }
 
     /// Draws again. `None` if every variation is excluded, or what it was drawn from or seeded by does not go with this definition.
@@ -108,7 +117,7 @@ impl Settings {
         let tail = record.decision.0.to_le_bytes();
         let (seed, uniform) = match (self.definition.unit, by) {
             (Unit::Decision, SeededBy::Id) => (&tail[..10], self.draw.uniform(&tail[..10])),
-            (Unit::Decision, SeededBy::Given(text)) => (text.as_bytes(), self.draw.uniform(text.as_bytes())),
+            (Unit::Decision, SeededBy::Given(seed)) => (seed, self.draw.uniform(seed)),
             // No policy that learns from features keeps visitors with what is drawn: nothing else needs a seed.
             (Unit::Visitor, SeededBy::Visitor { visitor, replaces }) => {
                 (&[][..], sticky_uniform(self, visitor, replaces))

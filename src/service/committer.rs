@@ -34,7 +34,7 @@ use crate::service::visitors::Visitors;
 use crate::store::record;
 use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
-/// Most events of one commit, but for what the last request brings together: bounds the time a lone reward waits behind others.
+/// Most events of one commit, but for what its first and its last request bring together: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
 /// Room for events that is kept from one commit to the next: a batch and what a request brings together, so that none grows.
 const KEPT_EVENTS: usize = 2 * MAX_BATCH;
@@ -235,7 +235,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     tracing::info!("the store records again");
                 }
                 self.health.set(None);
-                self.in_batches = events >= BATCHES * batch.len();
+                self.in_batches = events > 0 && events >= BATCHES * batch.len();
                 self.answered = batch.iter().filter(|passing| passing.is_awaited()).count();
                 self.flowing = 2 * self.answered < events;
                 self.settle(&mut batch, &mut draft.judgements);

@@ -16,6 +16,7 @@ use crate::engine::error::NoExperiment;
 use crate::engine::event::Event;
 use crate::engine::experiment::Active;
 use crate::engine::receipt::{Receipt, ReceiptError};
+use crate::engine::redraw::given_seed;
 use crate::service::Service;
 use crate::service::committer::{Beside, SharedPending};
 pub use crate::service::decide::answer::{Answer, DecisionName, Why};
@@ -179,11 +180,7 @@ impl Service {
             };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
-        // For another visitor an id is another decision's: in the same millisecond as well, and drawn anew.
-        let named = query.decision_id.map(|id| match given.filter(|_| !query.minted) {
-            Some(visitor) => Cow::Owned(format!("{visitor}\0{id}")),
-            None => Cow::Borrowed(id),
-        });
+        let seed = query.decision_id.map(|text| given_seed(text, who.token.short()));
         let request = Request {
             visitor: &visitor,
             token: Some(who.token),
@@ -193,7 +190,7 @@ impl Service {
             exclude: query.exclude,
             defer: query.defer,
             receipt: receipt.as_ref(),
-            id: named.as_deref().map_or_else(|| RequestId::Minted(self.entropy.wide_bits()), RequestId::Given),
+            id: seed.as_deref().map_or_else(|| RequestId::Minted(self.entropy.wide_bits()), RequestId::Given),
             now,
         };
         // Whoever is in stays in.

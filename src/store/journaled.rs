@@ -1,7 +1,7 @@
 //! The journal in files of its own, before a store that keeps the rows and the checkpoints.
 //!
 //! A change is one record at the end of a file and one synchronous write, whatever database stands behind it. Its rows are kept in
-//! memory until there are 256 KiB of them, or 64 KiB and nobody waits, or a checkpoint is saved, and then go to the database together: a
+//! memory until there are 256 KiB of them, or 64 KiB where the committer lets them go, or a checkpoint is saved, and then go to the database together: a
 //! page of the ledger that many commits in a row have changed is written there once. After a crash the records that the database does
 //! not hold yet are read again. So a database never has to keep pace with the journal, and what retention drops is whole files.
 //!

@@ -118,7 +118,8 @@ fn decode_event(rest: &mut &[u8], before: &mut Before) -> Checked<Event> {
         let (own, length): (event::StoredOwn, _) =
             bincode::borrow_decode_from_slice(own, FORM).map_err(|error| error.to_string())?;
         *rest = &rest[1 + length..];
-        let mut record = before.0.clone().ok_or("it is like an exposure that did not come")?;
+        let before = before.0.as_ref().filter(|before| before.is_like(before));
+        let mut record = before.cloned().ok_or("it is like an exposure that did not come, or that has features")?;
         record.become_another(own.try_into()?);
         return Ok(Event::Exposed(Exposed { record, excluded: Box::default() }));
     }

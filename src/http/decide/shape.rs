@@ -36,7 +36,7 @@ pub(super) enum Request<'a> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Requests<'a> {
     /// Each brings its experiment, visitor and context, or what of them is its own.
-    #[schema(min_items = 1, max_items = 1_000)]
+    #[schema(value_type = Vec<OneOfMany>, min_items = 1, max_items = 1_000)]
     requests: Vec<DecideBody<'a>>,
     /// Of those that name none.
     #[schema(value_type = Option<Key>)]
@@ -56,6 +56,19 @@ pub(super) struct Requests<'a> {
 shapes! {
     /// One visitor in several experiments.
     Several "DecisionsRequest" = several();
+    /// A request of a batch.
+    OneOfMany "DecisionRequestOfBatch" = one_of_many();
+}
+
+/// As one decision is asked for, but that what stands beside all need not be said, and the key only there.
+fn one_of_many() -> Object {
+    let RefOr::T(Schema::Object(mut one)) = DecideBody::schema() else {
+        unreachable!("a struct with names is an object")
+    };
+    one.required.retain(|required| required != "experiment");
+    one.properties.shift_remove("key");
+    one.description = Some("What is asked for one of many, as far as it does not stand beside all.".to_owned());
+    one
 }
 
 /// As one decision is asked for, but for what names the experiment.

@@ -14,6 +14,8 @@ use crate::service::health::Health;
 
 /// However few are there: it may have been taken already when its sender looks.
 const AT_ONCE: usize = 0;
+/// For how many events a request asks room at once.
+const PLACES: usize = 64;
 /// After how long a background thread looks again for room.
 const PATIENCE: Duration = Duration::from_millis(1);
 
@@ -89,9 +91,11 @@ impl Entrance {
         self.between.waiting()
     }
 
-    /// Takes what was promised room; `false` if the other end is gone.
+    /// Takes what was promised room; `false`, and the room is given back, if the other end is gone.
     fn pass(&self, passing: Passing, awaited: bool) -> bool {
+        let events = passing.events();
         if self.events.send(passing).is_err() {
+            self.between.release(events);
             return false;
         }
         let Between { enough, unawaited, .. } = &*self.between;
@@ -113,7 +117,8 @@ impl Entrance {
 impl Outbox for Entrance {
     fn try_send(&self, waiting: Waiting) -> Result<(), Untaken> {
         if self.between.promise(1) == 0 {
-            return Err(Untaken::Full);
+            let closed = self.between.closed.load(Ordering::SeqCst);
+            return Err(if closed { Untaken::Gone } else { Untaken::Full });
         }
         if self.pass_one(waiting) { Ok(()) } else { Err(Untaken::Gone) }
     }
@@ -134,22 +139,27 @@ impl Outbox for Entrance {
 pub(crate) struct Room<'q> {
     entrance: Option<Arc<Entrance>>,
     health: &'q Health,
-    /// For how many more there is room.
+    /// For how many more there is room, and how many more may come for which none was asked yet.
     left: usize,
+    unasked: usize,
     several: Vec<Passing>,
 }
 
 impl<'q> Room<'q> {
-    /// For so many events, or for as many as there is room for; for none where the queue takes nothing more.
-    pub(super) fn at(entrance: Option<Arc<Entrance>>, most: usize, health: &'q Health) -> Self {
-        let left = entrance.as_ref().map_or(0, |entrance| entrance.between.promise(most));
-        Self { entrance, health, left, several: Vec::new() }
+    /// For so many events. Room is asked for as they come: many requests make nothing happen.
+    pub(super) const fn at(entrance: Option<Arc<Entrance>>, most: usize, health: &'q Health) -> Self {
+        Self { entrance, health, left: 0, unasked: most, several: Vec::new() }
     }
 
     /// As [`super::Queue::offer`].
     pub(crate) fn offer(&mut self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
-        let untaken = if self.entrance.is_none() { Untaken::Gone } else { Untaken::Full };
-        self.left = self.left.checked_sub(1).ok_or_else(|| untaken.told(self.health))?;
+        let Some(entrance) = &self.entrance else { return Err(Untaken::Gone.told(self.health)) };
+        if self.left == 0 {
+            let asked = self.unasked.min(PLACES);
+            self.left = entrance.between.promise(asked);
+            self.unasked -= asked;
+        }
+        self.left = self.left.checked_sub(1).ok_or_else(|| Untaken::Full.told(self.health))?;
         let (record, companion) = match (event, beside) {
             (Event::Exposed(exposed), None) if Exposures::can_hold(&exposed) => (exposed.record, None),
             (Event::Exposed(exposed), Some(Beside::Companion(companion))) if Exposures::can_hold(&exposed) => {
@@ -166,9 +176,7 @@ impl<'q> Room<'q> {
             exposures.push(&record, companion);
             return Ok(());
         }
-        // All may be alike, or none are.
-        let room = if self.several.is_empty() { self.left } else { 0 };
-        self.several.push(Passing::Exposures(Exposures::beginning(record, companion, room)));
+        self.several.push(Passing::Exposures(Exposures::beginning(record, companion, self.left)));
         Ok(())
     }
 }
@@ -180,6 +188,7 @@ impl Drop for Room<'_> {
         let lost: usize = self
             .several
             .drain(..)
+            .map(Passing::without_room)
             .map(|passing| (passing.exposures(), entrance.pass(passing, false)))
             .filter_map(|(exposures, is_taken)| (!is_taken).then_some(exposures))
             .sum();

@@ -90,6 +90,16 @@ impl Passing {
         }
     }
 
+    /// Gives back memory where much is not needed: how many events there may be bounds it.
+    pub(super) fn without_room(mut self) -> Self {
+        if let Self::Exposures(Exposures { each, .. }) = &mut self
+            && each.capacity() > 2 * each.len()
+        {
+            each.shrink_to_fit();
+        }
+        self
+    }
+
     /// Whether somebody waits for it.
     pub(super) fn is_awaited(&self) -> bool {
         matches!(self, Self::One(waiting) if waiting.reply.is_some())
@@ -244,7 +254,7 @@ impl Queue {
         (Self::new(entrance, health), exit)
     }
 
-    /// Room for so many events that go together, or for as many as there is room for.
+    /// Room for so many events that go together, as far as there is any.
     pub(crate) fn room(&self, most: usize) -> Room<'_> {
         Room::at(self.events.load_full(), most, &self.health)
     }

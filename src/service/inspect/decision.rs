@@ -264,18 +264,20 @@ impl Search {
     ) -> Result<DecisionInspection, InspectError> {
         let Self { record, active, settings, excluded, assigned, allocation, happenings, .. } = self;
         let Some(active) = active else { return Err(InspectError::OtherStore(record.experiment.to_string())) };
-        if let Some(text) = given.filter(|text| !active.settings.is_given(record.decision, text)) {
-            return Err(InspectError::OtherDecision { given: text.to_owned(), id: record.decision.to_string() });
-        }
+        let seed = given.map(|text| {
+            let other = || InspectError::OtherDecision { given: text.to_owned(), id: record.decision.to_string() };
+            active.settings.seed_of(record.decision, text, receipt.visitor).ok_or_else(other)
+        });
+        let seed = seed.transpose()?;
         let draw = match (&settings, &allocation) {
             _ if record.control => Err(RedrawFailure::Control),
             (None, _) => Err(RedrawFailure::NoDefinition),
             (_, None) => Err(RedrawFailure::NoAllocation),
             (Some(settings), Some(found)) => {
                 let excluded = excluded.as_deref().unwrap_or_default();
-                let by = match (assigned, given) {
+                let by = match (assigned, &seed) {
                     (Some((visitor, replaces)), _) => SeededBy::Visitor { visitor, replaces },
-                    (None, Some(text)) => SeededBy::Given(text),
+                    (None, Some(seed)) => SeededBy::Given(seed),
                     (None, None) => SeededBy::Id,
                 };
                 settings.draw_again(&record, &found.allocated, excluded, by).ok_or(RedrawFailure::Unfit)

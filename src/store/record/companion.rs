@@ -151,6 +151,10 @@ fn encode_into(bytes: &mut Vec<u8>, context: &Context<'_>) {
     bytes.resize(lengths + count * LENGTH, 0);
     for (index, (_, value)) in context.iter().enumerate() {
         let before = bytes.len();
+        if before > start + count * LENGTH + MAX_CONTEXT_BYTES {
+            // Too long already: what follows is not kept either.
+            return;
+        }
         match value {
             Value::Text(text) => {
                 bytes.push(TEXT);
