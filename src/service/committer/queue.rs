@@ -115,9 +115,9 @@ impl Passing {
 }
 
 impl Exposures {
-    /// Whether others can be like it: nothing is excluded, and nothing but the decision tells it from them.
+    /// Whether others can be like it: nothing is excluded, and it has no features.
     pub(super) fn can_hold(exposed: &Exposed) -> bool {
-        exposed.excluded.is_empty() && exposed.record.is_like(&exposed.record)
+        exposed.excluded.is_empty() && exposed.record.features.entries().is_empty()
     }
 
     /// One that it [can hold](Self::can_hold), with room for so many more.
