@@ -222,7 +222,7 @@ pub(crate) fn decide(
     let drawn = match bearing.as_deref().and_then(|bearing| bearing.placed.as_ref()) {
         Some(placed) => {
             experiment.count_failed_conditions(placed.failed_conditions);
-            draw_placed(active, request, spent, &placed.segment, explain, token)
+            draw_placed(active, request, spent, placed, explain, token)
         }
         None => KEY.with_borrow_mut(|key| {
             key.clear();

@@ -45,10 +45,8 @@ pub(crate) fn draw_variation(
         let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
         return draw(segment, &all.allocation());
     }
-    let learns = settings.policy().learns();
-    let in_segment = |known: &SegmentKey, segment: &Segment| {
-        if learns { draw(known.clone(), &segment.allocation()) } else { draw(known.clone(), &active.initial) }
-    };
+    let in_segment =
+        |known: &SegmentKey, segment: &Segment| draw_in(active, request, spent, known, segment, uniform, explain);
     // One segment too many is counted with the others, and so decided as they are.
     let overflowing =
         || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
@@ -58,7 +56,8 @@ pub(crate) fn draw_variation(
 /// A segment that visitors are decided in by its own allocation, and how many conditions failed on the way to it.
 #[derive(Debug)]
 pub(crate) struct Placed {
-    pub(crate) segment: Arc<Segment>,
+    key: SegmentKey,
+    segment: Arc<Segment>,
     pub(crate) failed_conditions: u32,
 }
 
@@ -68,7 +67,8 @@ impl Placed {
         if active.model.is_some() || active.deciding().is_some() {
             return None;
         }
-        active.current().segments.get(key).map(|segment| Self { segment, failed_conditions })
+        let segment = active.current().segments.get(key)?;
+        Some(Self { key: SegmentKey::new(key), segment, failed_conditions })
     }
 }
 
@@ -77,17 +77,28 @@ pub(crate) fn draw_placed(
     active: &Active,
     request: &Request<'_>,
     spent: bool,
-    segment: &Segment,
+    Placed { key, segment, .. }: &Placed,
     explain: Explain,
     token: impl FnOnce() -> VisitorToken,
 ) -> Option<Drawn> {
+    draw_in(active, request, spent, key, segment, uniform(&active.settings, request, token), explain)
+}
+
+/// One draw by a segment's own allocation, or by the one of all where nothing is learned.
+fn draw_in(
+    active: &Active,
+    request: &Request<'_>,
+    spent: bool,
+    key: &SegmentKey,
+    segment: &Segment,
+    uniform: f64,
+    explain: Explain,
+) -> Option<Drawn> {
     let settings = &active.settings;
-    let uniform = uniform(settings, request, token);
-    let key = segment.key().cloned().unwrap_or_else(|| SegmentKey::new(SegmentKey::ALL));
     if settings.policy().learns() {
-        draw_from(settings, request, spent, key, &segment.allocation(), uniform, explain)
+        draw_from(settings, request, spent, key.clone(), &segment.allocation(), uniform, explain)
     } else {
-        draw_from(settings, request, spent, key, &active.initial, uniform, explain)
+        draw_from(settings, request, spent, key.clone(), &active.initial, uniform, explain)
     }
 }
 
