@@ -54,7 +54,7 @@ impl World {
         // Enough evidence that allocations are refreshed by 1 %, as in a segment's life, and not at every event.
         for _ in 0..200 * SEGMENTS {
             let decision = world.decide();
-            world.apply(decision.into_event().expect("recorded"));
+            world.apply(decision.event().expect("recorded"));
             world.refresh();
         }
         world
@@ -99,7 +99,7 @@ fn whole(criterion: &mut Criterion) {
             let decision = world.decide();
             let record = decision.record.as_ref().expect("recorded");
             black_box(world.engine.seal(record, false, world.engine.token("v-8f2c")));
-            world.apply(decision.into_event().expect("recorded"));
+            world.apply(decision.event().expect("recorded"));
             // Refreshes are another thread's work, here never done: each segment has asked for one.
             world.jobs.clear();
         });
@@ -114,7 +114,7 @@ fn whole(criterion: &mut Criterion) {
     group.bench_function("part: open a receipt", |bencher| {
         bencher.iter(|| black_box(world.engine.open_receipt(&receipt)));
     });
-    let event = world.decide().into_event().expect("recorded");
+    let event = world.decide().event().expect("recorded");
     group.bench_function("part: apply an exposure", |bencher| {
         bencher.iter(|| {
             world.engine.apply(&event, &Judgement::PLAIN, &mut world.jobs);

@@ -17,6 +17,7 @@ use mabel::engine::known::Known;
 use mabel::engine::ledger::{Judgement, Position, judge};
 use mabel::engine::refresh::RefreshJob;
 use mabel::engine::secret::Secret;
+use mabel::engine::settings::Settings;
 use mabel::policy::{Parameter, Parameters};
 
 use crate::simulations::player::account::{Account, Grid};
@@ -295,7 +296,9 @@ impl<'a> Player<'a> {
             now: *now,
         };
         let experiment = self.experiments[visitor.segment].as_str();
-        let decision = self.engine.decide(experiment, &request, self.explain).expect("the experiment was saved");
+        let found = self.engine.experiment(experiment).expect("the experiment was saved");
+        let active = found.active_full();
+        let decision = self.engine.decide_in(&found, &active, &request, None, self.explain);
         let record = decision.record.as_ref().expect("an experiment that runs records its decisions");
         let variation = phase.available[decision.variation];
         if !self.record_decision(experiment, &request) {
@@ -307,11 +310,12 @@ impl<'a> Player<'a> {
             let watch = &mut self.watches[visitor.segment];
             match self.explain {
                 Explain::No => watch.saw(&self.engine, &request, record, phase, variation),
-                Explain::Yes => watch.saw_explained(&decision, record, phase, variation),
+                Explain::Yes => watch.saw_explained(&active.settings, &decision, record, phase, variation),
             }
         }
-        let reward = (visitor.uniform < scene.rates[variation]).then(|| self.reward(moment, &decision, variation));
-        let event = decision.into_event().expect("a decision that is not deferred is an exposure");
+        let reward = (visitor.uniform < scene.rates[variation])
+            .then(|| self.reward(moment, &active.settings, &decision, variation));
+        let event = decision.event().expect("a decision that is not deferred is an exposure");
         self.apply(&event, &Judgement::PLAIN);
         match reward {
             None => {}
@@ -321,10 +325,15 @@ impl<'a> Player<'a> {
     }
 
     /// What a visitor who converts brings, and after how long.
-    fn reward(&self, moment: &Moment<'_>, decision: &Decision, variation: usize) -> (Option<Span>, Pending) {
+    fn reward(
+        &self,
+        moment: &Moment<'_>,
+        settings: &Settings,
+        decision: &Decision,
+        variation: usize,
+    ) -> (Option<Span>, Pending) {
         let Moment { visitor, now, .. } = moment;
         let delay = self.world.delay(visitor, variation);
-        let settings = &decision.active.settings;
         let conversion = self.goal() == GoalKind::Conversion;
         let value = if conversion { 1 } else { self.world.amount(visitor, variation) };
         let worth = if conversion { self.world.goal.worth.unwrap_or(1.0) } else { value as f64 };

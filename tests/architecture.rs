@@ -64,7 +64,6 @@ const OUTSIDE: &[Outside] = &[
         FRONT_WHY,
     ),
     outside("actix-tls", &["src/http/listen"], "connections are taken in one place"),
-    outside("aes-gcm", &["src/engine/receipt"], "one file makes and opens receipts"),
     outside(
         "arc-swap",
         &["src/engine", "src/access", "src/service", "src/http/tls"],
@@ -137,6 +136,11 @@ const OUTSIDE: &[Outside] = &[
     outside("rand_distr", DRAWN, "distributions under our own samplers, and worlds to simulate"),
     outside("rayon", &["simulations", "src/cli"], "a server's threads are few and named"),
     outside("redb", &["src/store/redb"], "what was found about redb is handled in one place, and it can be exchanged"),
+    outside(
+        "ring",
+        &["src/engine/receipt", "src/http/tls", "src/cli/trust"],
+        "one file makes and opens receipts; rustls is told to encrypt with it in one file for each side",
+    ),
     outside("rustls", &["src/http/tls", "src/cli/trust"], "who proves to be whom, in one file for each side"),
     outside("rustls-native-certs", &["src/cli/trust"], "whom a command trusts"),
     outside(

@@ -93,7 +93,7 @@ impl Player<'_> {
         let Some(kept) = &self.kept else { return true };
         // Deciding changes nothing: the same request, decided once more, is the same decision.
         let decision = self.engine.decide(experiment, request, Explain::No).expect("the experiment was saved");
-        let event = decision.into_event().expect("a decision that is not deferred is an exposure");
+        let event = decision.event().expect("a decision that is not deferred is an exposure");
         kept.append(&event, &Judgement::PLAIN).is_ok()
     }
 

@@ -46,9 +46,10 @@ impl Watch {
         if self.allocation != allocation {
             self.flush();
             self.allocation = allocation;
-            let explained = engine.decide(record.experiment.as_str(), request, Explain::Yes);
-            let explained = explained.expect("it has just decided");
-            self.read(explained.settings(), basis(&explained), phase);
+            let experiment = engine.experiment(record.experiment.as_str()).expect("it has just decided");
+            let active = experiment.active();
+            let explained = engine.decide_in(&experiment, &active, request, None, Explain::Yes);
+            self.read(&active.settings, basis(&explained), phase);
         }
         self.count(record, variation);
     }
@@ -56,13 +57,14 @@ impl Watch {
     /// A decision that was drawn from propensities of its own, which it explains.
     pub(super) fn saw_explained(
         &mut self,
+        settings: &Settings,
         decision: &Decision,
         record: &DecisionRecord,
         phase: &Phase,
         variation: usize,
     ) {
         self.flush();
-        self.read(decision.settings(), basis(decision), phase);
+        self.read(settings, basis(decision), phase);
         self.count(record, variation);
     }
 

@@ -33,12 +33,18 @@ impl Engine {
         Applying { engine: self, last: None, jobs }
     }
 
-    fn apply_exposed(&self, record: &DecisionRecord, last: &mut Option<InForce>, jobs: &mut Vec<RefreshJob>) {
+    fn apply_exposed(
+        &self,
+        record: &DecisionRecord,
+        times: u32,
+        last: &mut Option<InForce>,
+        jobs: &mut Vec<RefreshJob>,
+    ) {
         if last.as_ref().is_none_or(|last| *last.experiment.key() != record.experiment) {
             *last = self.experiment(record.experiment.as_str()).ok().map(InForce::of);
         }
         if let Some(last) = last {
-            last.expose(record, jobs);
+            last.expose(record, times, jobs);
         }
     }
 
@@ -51,11 +57,11 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => self.apply_exposed(&exposed.record, last, jobs),
+            Event::Exposed(exposed) => self.apply_exposed(&exposed.record, 1, last, jobs),
             Event::Assigned(assigned) => {
                 if judgement.outcome == Outcome::Recorded && !assigned.deferred {
                     let at = assigned.record.decided_at();
-                    self.count(&assigned.record, Happened::Exposed { at }, &[], jobs);
+                    self.count(&assigned.record, Happened::Exposed { at, times: 1 }, &[], jobs);
                 }
             }
             Event::Aliased(_) | Event::ProfileSaved(_) => {}
@@ -249,9 +255,11 @@ impl Applying<'_> {
         self.engine.apply_next(event, judgement, &mut self.last, self.jobs);
     }
 
-    /// The same of [`Event::Exposed`], of which nothing but the decision matters.
-    pub fn expose(&mut self, record: &DecisionRecord) {
-        self.engine.apply_exposed(record, &mut self.last, self.jobs);
+    /// The same of so many [`Event::Exposed`], of which nothing but the decision matters, and of these nothing but the random bits of
+    /// their ids differs. They have no features: a model learns one after the other.
+    pub fn expose(&mut self, record: &DecisionRecord, times: u32) {
+        debug_assert!(times == 1 || record.features.entries().is_empty(), "learned out of order: {record:?}");
+        self.engine.apply_exposed(record, times, &mut self.last, self.jobs);
     }
 }
 

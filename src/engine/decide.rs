@@ -2,9 +2,7 @@
 
 mod admission;
 
-use std::sync::Arc;
-
-use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Timestamp, VariationKey, VisitorToken};
+use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Span, Timestamp, VariationKey, VisitorToken};
 use crate::engine::assignment::Assignment;
 pub use crate::engine::decide::admission::Bearing;
 use crate::engine::decide::admission::closed_to;
@@ -76,8 +74,6 @@ pub enum RequestId<'a> {
 /// What is answered.
 #[derive(Debug)]
 pub struct Decision {
-    /// What was in force.
-    pub active: Arc<Active>,
     /// Index of the variation in the definition.
     pub variation: usize,
     /// Why.
@@ -100,7 +96,7 @@ enum Happening {
     /// A visitor is given something to stay with.
     Assignment { visitor: VisitorToken, deferred: bool, replaces: Option<DecisionId> },
     /// What the visitor stays with was deferred, and is seen now.
-    Activation { at: Timestamp },
+    Activation { at: Timestamp, window: Span },
 }
 
 /// The numbers behind a draw.
@@ -117,17 +113,10 @@ pub struct Basis {
 impl Decision {
     /// The default, or the first variation that is not excluded, the default all the same if all are; nothing is recorded.
     #[must_use]
-    pub fn unrecorded(active: &Arc<Active>, exclude: &[VariationKey], reason: Reason) -> Self {
-        let variations = &active.settings.definition.variations;
+    pub fn unrecorded(settings: &Settings, exclude: &[VariationKey], reason: Reason) -> Self {
+        let variations = &settings.definition.variations;
         let variation = variations.iter().position(|v| !exclude.contains(&v.key)).unwrap_or(0);
-        let (active, happening, excluded) = (Arc::clone(active), Happening::Nothing, Box::default());
-        Self { active, variation, reason, record: None, happening, excluded, basis: None }
-    }
-
-    /// The settings it was made under.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.active.settings
+        Self { variation, reason, record: None, happening: Happening::Nothing, excluded: Box::default(), basis: None }
     }
 
     /// Probability of the answer given that it was asked for: 1 where nothing was drawn.
@@ -138,20 +127,42 @@ impl Decision {
 
     /// What the journal must hold; `None` where nothing counts.
     #[must_use]
-    pub fn into_event(self) -> Option<Event> {
-        let Self { active, record, happening, excluded, .. } = self;
-        let record = record?;
-        match happening {
+    pub fn event(&self) -> Option<Event> {
+        let record = self.record.as_ref()?;
+        let excluded = || self.excluded.clone();
+        match self.happening {
             Happening::Nothing => None,
-            Happening::Exposure => Some(Event::Exposed(Exposed { record, excluded })),
-            Happening::Assignment { visitor, deferred, replaces } => {
-                Some(Event::Assigned(Assigned { record, visitor, deferred, excluded, replaces }))
-            }
-            Happening::Activation { at } => {
-                let window = active.activation_window(record.epoch)?;
-                Some(Event::Activated(Activated { record, at, window }))
+            Happening::Exposure => Some(Event::Exposed(Exposed { record: record.clone(), excluded: excluded() })),
+            Happening::Assignment { visitor, deferred, replaces } => Some(Event::Assigned(Assigned {
+                record: record.clone(),
+                visitor,
+                deferred,
+                excluded: excluded(),
+                replaces,
+            })),
+            Happening::Activation { at, window } => {
+                Some(Event::Activated(Activated { record: record.clone(), at, window }))
             }
         }
+    }
+
+    /// Its record, if it is an exposure that others can be [like](DecisionRecord::is_like), and of which nothing was excluded.
+    #[must_use]
+    pub fn plain_exposure(&self) -> Option<&DecisionRecord> {
+        let is_plain = self.happening == Happening::Exposure && self.excluded.is_empty();
+        self.record.as_ref().filter(|record| is_plain && record.features.entries().is_empty())
+    }
+
+    /// Whether there is an [event](Self::event).
+    #[must_use]
+    pub fn makes_happen(&self) -> bool {
+        self.happening != Happening::Nothing
+    }
+
+    /// Whether what the visitor stays with was deferred, and is seen now.
+    #[must_use]
+    pub const fn activates(&self) -> bool {
+        matches!(self.happening, Happening::Activation { .. })
     }
 
     /// Whether it gives the visitor something to stay with. It is so only if no other request of the visitor was first.
@@ -183,7 +194,7 @@ thread_local! {
 
 pub(crate) fn decide(
     experiment: &Experiment,
-    active: &Arc<Active>,
+    active: &Active,
     request: &Request<'_>,
     mut bearing: Option<&mut Bearing>,
     explain: Explain,
@@ -240,13 +251,13 @@ pub(crate) fn decide(
     }
 }
 
-fn unrecorded(active: &Arc<Active>, request: &Request<'_>, reason: Reason) -> Decision {
-    Decision::unrecorded(active, request.exclude, reason)
+fn unrecorded(active: &Active, request: &Request<'_>, reason: Reason) -> Decision {
+    Decision::unrecorded(&active.settings, request.exclude, reason)
 }
 
 /// What a visitor stays with; the first variation that is not excluded, unrecorded, where the request excludes that. `None` if
 /// it cannot be shown any more: it was removed, or is not the default that the control group is promised.
-fn keep(active: &Arc<Active>, request: &Request<'_>, assignment: &Assignment) -> Option<Decision> {
+fn keep(active: &Active, request: &Request<'_>, assignment: &Assignment) -> Option<Decision> {
     let record = &assignment.record;
     let variation = active.settings.variation_of(record.variation)?;
     if record.control && variation != 0 {
@@ -255,13 +266,13 @@ fn keep(active: &Arc<Active>, request: &Request<'_>, assignment: &Assignment) ->
     if request.exclude.contains(&active.settings.definition.variations[variation].key) {
         return Some(unrecorded(active, request, Reason::AllExcluded));
     }
-    let seen = assignment.deferred && !request.defer;
+    // Of an epoch that is gone nothing is counted any more.
+    let window = active.activation_window(record.epoch).filter(|_| assignment.deferred && !request.defer);
     Some(Decision {
-        active: Arc::clone(active),
         variation,
         reason: Reason::Sticky,
         record: Some(record.clone()),
-        happening: if seen { Happening::Activation { at: request.now } } else { Happening::Nothing },
+        happening: window.map_or(Happening::Nothing, |window| Happening::Activation { at: request.now, window }),
         excluded: Box::default(),
         basis: None,
     })
@@ -284,7 +295,7 @@ fn happening(settings: &Settings, request: &Request<'_>, token: impl FnOnce() ->
 /// if the visitor has since come into the control group or left it, or the default of that group has changed.
 fn stay(
     experiment: &Experiment,
-    active: &Arc<Active>,
+    active: &Active,
     request: &Request<'_>,
     receipt: &Receipt,
     held_out: bool,
@@ -299,7 +310,6 @@ fn stay(
         && (!record.control || variation == 0)
         && !request.exclude.contains(key);
     same.then(|| Decision {
-        active: Arc::clone(active),
         variation,
         reason: Reason::Sticky,
         record: Some(receipt.record.clone()),
@@ -311,7 +321,7 @@ fn stay(
 
 fn control(
     experiment: &Experiment,
-    active: &Arc<Active>,
+    active: &Active,
     request: &Request<'_>,
     token: impl FnOnce() -> VisitorToken,
 ) -> Decision {
@@ -338,13 +348,12 @@ fn control(
         features: Features::new(),
     };
     let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, false));
-    let active = Arc::clone(active);
-    Decision { active, variation: 0, reason: Reason::Control, record: Some(record), happening, excluded, basis: None }
+    Decision { variation: 0, reason: Reason::Control, record: Some(record), happening, excluded, basis: None }
 }
 
 fn recorded(
     experiment: &Experiment,
-    active: &Arc<Active>,
+    active: &Active,
     request: &Request<'_>,
     spent: bool,
     drawn: Drawn,
@@ -365,8 +374,7 @@ fn recorded(
         features: drawn.features,
     };
     let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, spent));
-    let (active, basis) = (Arc::clone(active), drawn.basis);
-    Decision { active, variation, reason: Reason::Policy, record: Some(record), happening, excluded, basis }
+    Decision { variation, reason: Reason::Policy, record: Some(record), happening, excluded, basis: drawn.basis }
 }
 
 fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {

@@ -145,9 +145,7 @@ impl Engine {
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
     pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
         self.experiments
-            .with(experiment, |_, experiment| {
-                self.decide_in(experiment, &experiment.active_full(), request, None, explain)
-            })
+            .with(experiment, |_, experiment| self.decide_in(experiment, &experiment.active(), request, None, explain))
             .ok_or_else(|| self.missing(experiment))
     }
 
@@ -157,7 +155,7 @@ impl Engine {
     pub fn decide_in(
         &self,
         experiment: &Experiment,
-        active: &Arc<Active>,
+        active: &Active,
         request: &Request<'_>,
         bearing: Option<&mut Bearing>,
         explain: Explain,

@@ -93,9 +93,9 @@ impl Pool {
 }
 
 impl Progress {
-    /// One exposure, changes of what a decision comes to, or both.
-    pub(crate) fn count(&mut self, decided: Timestamp, exposures: i8, changes: &[Learned]) {
-        let changed = |count: u64| count.saturating_add_signed(i64::from(exposures));
+    /// Exposures, changes of what a decision comes to, or both.
+    pub(crate) fn count(&mut self, decided: Timestamp, exposures: i64, changes: &[Learned]) {
+        let changed = |count: u64| count.saturating_add_signed(exposures);
         self.events = changes.iter().fold(changed(self.events), |events, learned| learned.count_into(events));
         self.exposures = changed(self.exposures);
         self.newest = self.newest.max(decided);

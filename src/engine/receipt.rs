@@ -8,9 +8,8 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes128Gcm, KeyInit};
 use base64_simd::URL_SAFE_NO_PAD;
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use crate::domain::{AllocationId, DecisionId, ExperimentKey, Features, SegmentKey, Slot};
 use crate::engine::event::DecisionRecord;
@@ -76,7 +75,8 @@ thread_local! {
 
 /// Makes and opens receipts.
 pub(crate) struct Sealer {
-    cipher: Aes128Gcm,
+    /// Its nonces are told apart here, which is what is less safe about it.
+    cipher: LessSafeKey,
     header: [u8; HEADER],
     nonce_prefix: [u8; 6],
     counter: AtomicU64,
@@ -86,10 +86,11 @@ impl Sealer {
     /// `nonce_seed` must be drawn anew for every process that uses the same secret.
     pub(crate) fn new(secret: &Secret, nonce_seed: u64) -> Self {
         let key = secret.derive("receipt", &[]);
+        let cipher = UnboundKey::new(&AES_128_GCM, &key[..16]).expect("AES-128 has keys of sixteen bytes");
         let id = secret.derive("receipt key id", &[]);
         let prefix = nonce_seed.to_le_bytes();
         Self {
-            cipher: Aes128Gcm::new(&first_half(key).into()),
+            cipher: LessSafeKey::new(cipher),
             header: [VERSION, id[0], id[1], id[2], id[3]],
             nonce_prefix: [prefix[0], prefix[1], prefix[2], prefix[3], prefix[4], prefix[5]],
             counter: AtomicU64::new(0),
@@ -112,9 +113,9 @@ impl Sealer {
         let nonce: [u8; NONCE] = head[HEADER..].try_into().expect("twelve bytes were just written");
         let tag = self
             .cipher
-            .encrypt_inout_detached(&nonce.into(), &[], body.into())
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), body)
             .expect("a record of some hundred bytes is far below the cipher's bound of 64 GB");
-        bytes.extend_from_slice(&tag);
+        bytes.extend_from_slice(tag.as_ref());
         let text = URL_SAFE_NO_PAD.encode_to_string(bytes);
         assert!(text.len() <= MAX_CHARACTERS, "a receipt of {} characters was made", text.len());
         text
@@ -133,12 +134,9 @@ impl Sealer {
             return Err(ReceiptError::Foreign);
         }
         let (head, rest) = bytes.split_at_mut(HEADER + NONCE);
-        let (body, tag) = rest.split_at_mut(rest.len() - TAG);
         let nonce: [u8; NONCE] = head[HEADER..].try_into().map_err(|_| ReceiptError::Malformed)?;
-        let tag: [u8; TAG] = (&*tag).try_into().map_err(|_| ReceiptError::Malformed)?;
-        self.cipher
-            .decrypt_inout_detached(&nonce.into(), &[], (&mut *body).into(), &tag.into())
-            .map_err(|_| ReceiptError::Forged)?;
+        let body = self.cipher.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::empty(), rest);
+        let body = body.map_err(|_| ReceiptError::Forged)?;
         // Authenticated, so written by us; a record that still does not read is of a version we never wrote.
         read_record(body).ok_or(ReceiptError::Malformed)
     }
@@ -148,10 +146,6 @@ impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sealer(…)")
     }
-}
-
-fn first_half(key: [u8; 32]) -> [u8; 16] {
-    std::array::from_fn(|index| key[index])
 }
 
 fn write_record(record: &DecisionRecord, deferred: bool, visitor: u64, to: &mut Vec<u8>) {

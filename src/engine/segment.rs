@@ -81,13 +81,13 @@ impl Learned {
 }
 
 impl Tallies {
-    pub(crate) fn add_exposure(&mut self, place: Place) {
+    pub(crate) fn add_exposures(&mut self, place: Place, count: u64) {
         let (buckets, total) = self.side(place.control);
-        buckets.at_mut(place.decided, place.lengths).add_exposures(place.variation, 1);
-        total.add_exposures(place.variation, 1);
+        buckets.at_mut(place.decided, place.lengths).add_exposures(place.variation, count);
+        total.add_exposures(place.variation, count);
         if !place.control {
             self.newest = self.newest.max(place.decided);
-            self.events += 1;
+            self.events += count;
         }
     }
 

@@ -5,6 +5,7 @@
 mod channel;
 mod doubt;
 mod draft;
+mod exposures;
 mod forgetting;
 mod queue;
 
@@ -266,9 +267,9 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     self.visitors.saw(event, judgement);
                     ratios.saw(event, judgement);
                 }
-                Passing::Exposures(exposures) => exposures.for_each(|record, _| {
-                    applying.expose(record);
-                    ratios.exposed(record, &[]);
+                Passing::Exposures(exposures) => exposures.for_each_kind(|record, times| {
+                    applying.expose(record, times);
+                    ratios.saw_exposures(record, times);
                 }),
             }
         }

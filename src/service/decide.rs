@@ -13,19 +13,19 @@ use crate::domain::{Context, DecisionId, ExperimentKey, Timestamp, VariationKey,
 use crate::engine::decide::{Decision, Explain, Reason, Request, RequestId};
 use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
-use crate::engine::event::Event;
+use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::Active;
 use crate::engine::receipt::{Receipt, ReceiptError};
 use crate::engine::redraw::given_seed;
 use crate::service::Service;
-use crate::service::committer::{Beside, SharedPending};
+use crate::service::committer::{Beside, Pending, SharedPending};
 pub use crate::service::decide::answer::{Answer, DecisionName, Why};
 use crate::service::decide::round::{Brought, Found, Round, Way};
 use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
 use crate::store::StoreError;
-use crate::store::record::EncodedCompanion;
+use crate::store::record::About;
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -107,9 +107,9 @@ impl From<Made> for Decided {
 }
 
 /// Whom a request is for: what stands for the visitor, or for who it turned out to be, and what it stays with.
-struct Who {
+struct Who<'v> {
     /// The id that was given, or minted; `None` where one was neither given nor may be.
-    shown: Option<VisitorId>,
+    visitor: Option<&'v str>,
     token: VisitorToken,
     /// Whose profile was looked at.
     profile_of: Option<VisitorToken>,
@@ -160,14 +160,12 @@ impl Service {
         let given = query.visitor.filter(|_| query.consent);
         let visitor = given.map_or_else(|| Cow::Owned(self.mint_visitor()), Cow::Borrowed);
         let shown = if query.consent { Some(&*visitor) } else { query.visitor };
-        let shown = shown.map(VisitorId::known);
-        let mut who = Who { shown, token: self.engine.token(&visitor), profile_of, held: None, now };
+        let mut who = Who { visitor: shown, token: self.engine.token(&visitor), profile_of, held: None, now };
         let definition = &active.settings.definition;
         let grouped = definition.group.is_some();
         if definition.unit == Unit::Visitor {
             if !query.consent {
-                let decision = Decision::unrecorded(active, query.exclude, Reason::NoConsent);
-                return Ok(Made::at_once(self.answer(query, &decision, &who, None)));
+                return Ok(self.kept_out(query, active, &who, Reason::NoConsent));
             }
             match self.visitors.find(experiment.key(), who.token) {
                 Ok(found) => (who.token, who.held) = (found.visitor, found.held),
@@ -199,10 +197,7 @@ impl Service {
                 |other: &ExperimentKey| Ok(query.consent && self.visitors.find(other, who.token)?.held.is_some());
             match self.engine.rival(experiment, &request, stays) {
                 Ok(None) => {}
-                Ok(Some(_)) => {
-                    let decision = Decision::unrecorded(active, query.exclude, Reason::InOtherExperiment);
-                    return Ok(Made::at_once(self.answer(query, &decision, &who, None)));
-                }
+                Ok(Some(_)) => return Ok(self.kept_out(query, active, &who, Reason::InOtherExperiment)),
                 Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             }
         }
@@ -213,19 +208,29 @@ impl Service {
             Way::Together(_) => brought.bearing(query.context, active),
         };
         let decision = self.engine.decide_in(experiment, active, &request, bearing, explain);
-        let answer = self.answer(query, &decision, &who, receipt_refused);
         if query.explain {
-            return Ok(Made::at_once(answer));
+            return Ok(Made::at_once(self.answer(query, active, decision, &who, receipt_refused)));
         }
-        Ok(self.hand_over(query, decision, &who, answer, way, brought))
+        let assigns = decision.assigns();
+        let handed_over = self.hand_over(query, active, &decision, &who, way, brought);
+        let answer = self.answer(query, active, decision, &who, receipt_refused);
+        Ok(match handed_over {
+            Ok(pending) => Made { answer, pending, assigns },
+            Err(error) => Made::at_once(fallen_back(&answer, query, &error)),
+        })
+    }
+
+    /// The default, of which nothing is recorded.
+    fn kept_out(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, reason: Reason) -> Made {
+        let decision = Decision::unrecorded(&active.settings, query.exclude, reason);
+        Made::at_once(self.answer(query, active, decision, who, None))
     }
 
     /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
-    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who, error: &StoreError) -> Made {
+    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, error: &StoreError) -> Made {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
-        let decision = Decision::unrecorded(active, query.exclude, Reason::NotRunning);
-        let answer = self.answer(query, &decision, who, None);
+        let Made { answer, .. } = self.kept_out(query, active, who, Reason::NotRunning);
         Made::at_once(fallen_back(&answer, query, &CommitError::Unavailable(String::new())))
     }
 
@@ -246,82 +251,77 @@ impl Service {
     fn hand_over(
         &self,
         query: &Query<'_>,
-        decision: Decision,
-        who: &Who,
-        answer: Answer,
+        active: &Active,
+        decision: &Decision,
+        who: &Who<'_>,
         way: &mut Way<'_>,
         brought: &mut Brought<'_>,
-    ) -> Made {
-        let assigns = decision.assigns();
-        let awaited = assigns || decision.settings().definition.durability == Durability::Sync;
-        let event = match decision.into_event() {
-            Some(Event::Activated(_)) if !who.held.as_ref().is_some_and(|held| held.activate()) => None,
-            event => event,
-        };
-        let activates = matches!(event, Some(Event::Activated(_)));
-        let named =
-            answer.visitor.as_ref().filter(|_| self.companions && query.consent && !activates && event.is_some());
+    ) -> Result<Option<SharedPending>, CommitError> {
+        let activates = decision.activates();
+        let happens =
+            if activates { who.held.as_ref().is_some_and(|held| held.activate()) } else { decision.makes_happen() };
+        if !happens {
+            return Ok(None);
+        }
         // What a profile says goes with whose profile it is, under whatever id it was looked at.
         let token = who.profile_of.unwrap_or(who.token);
-        let companion = |visitor: &VisitorId| {
-            let context = brought.encoded(query.context);
-            Beside::Companion(EncodedCompanion { token, visitor: visitor.clone(), context })
+        let named = who.visitor.filter(|_| self.companions && query.consent && !activates);
+        let about = named.map(|visitor| About { token, visitor, context: brought.encoded(query.context) });
+        let awaited = decision.assigns() || active.settings.definition.durability == Durability::Sync;
+        let offered = if self.health.failing() {
+            Err(CommitError::Unavailable(String::new()))
+        } else if awaited {
+            let submit = |event| self.queue.submit_with(event, about.map(Beside::from));
+            decision.event().map(submit).transpose().map(|pending| pending.map(Pending::shared))
+        } else {
+            way.offer(decision, about).map(|()| None)
         };
-        let beside = named.map(companion);
-        let offered = match event {
-            None => Ok(None),
-            Some(_) if self.health.failing() => Err(CommitError::Unavailable(String::new())),
-            Some(event) if awaited => self.queue.submit_with(event, beside).map(|pending| Some(pending.shared())),
-            Some(event) => way.offer(event, beside).map(|()| None),
-        };
-        match offered {
-            Ok(pending) => Made { answer, pending, assigns },
-            Err(error) => {
-                if activates {
-                    who.held.iter().for_each(|held| held.deactivate());
-                }
-                Made::at_once(fallen_back(&answer, query, &error))
-            }
+        if offered.is_err() && activates {
+            who.held.iter().for_each(|held| held.deactivate());
         }
+        offered
     }
 
     fn answer(
         &self,
         query: &Query<'_>,
-        decision: &Decision,
-        who: &Who,
+        active: &Arc<Active>,
+        decision: Decision,
+        who: &Who<'_>,
         receipt_refused: Option<ReceiptError>,
     ) -> Answer {
-        let settings = decision.settings();
-        let record = decision.record.as_ref();
-        let sticky = decision.reason == Reason::Sticky;
-        let receipt = match (record, &who.held) {
+        let settings = &active.settings;
+        let Decision { variation, reason, record, basis, .. } = decision;
+        let sticky = reason == Reason::Sticky;
+        let receipt = match (&record, &who.held) {
             (None, _) => None,
             _ if query.explain => None,
             (Some(record), Some(held)) if sticky => Some(self.engine.seal(record, held.assignment.deferred, who.token)),
             (Some(_), None) if sticky => query.receipt.map(str::to_owned),
             (Some(record), _) => Some(self.engine.seal(record, query.defer, who.token)),
         };
-        let decision_id = match (query.decision_id, record) {
+        let decision_id = match (query.decision_id, &record) {
             (Some(given), _) if !sticky => DecisionName::Given(given.into()),
             (_, Some(record)) => DecisionName::Minted(record.decision),
             (_, None) => DecisionName::Minted(DecisionId::new(who.now, self.entropy.wide_bits())),
         };
+        let control = record.as_ref().is_some_and(|record| record.control);
+        let decided_at = record.as_ref().filter(|_| receipt.is_some()).map(DecisionRecord::decided_at);
         Answer {
-            variation: decision.variation,
-            why: Why::Decided(decision.reason),
-            visitor: who.shown.clone(),
+            active: Arc::clone(active),
+            variation,
+            why: Why::Decided(reason),
+            minted: who.visitor.filter(|_| query.visitor.is_none() || query.minted).map(VisitorId::known),
             decision_id,
-            control: decision.control(),
-            holdout: decision.control() && self.engine.holds_out(who.token),
-            propensity: decision.propensity(),
-            expires: receipt.as_ref().and(record).map(|record| record.decided_at() + settings.longest_window()),
-            segment: record.map(|record| record.segment.clone()),
             receipt,
+            control,
+            holdout: control && self.engine.holds_out(who.token),
+            propensity: record.as_ref().map_or(1.0, |record| record.propensity),
+            expires: decided_at.map(|at| at + settings.longest_window()),
+            segment: record.map(|record| record.segment),
             receipt_refused,
-            basis: decision.basis.clone(),
+            basis,
             known: query.explain.then(|| query.context.kept(|name| settings.uses(name))),
-            active: Arc::clone(&decision.active),
         }
     }
 

@@ -73,9 +73,9 @@ pub(crate) struct Looking<'s>(MutexGuard<'s, Known>);
 impl Looking<'_> {
     pub(crate) fn saw(&mut self, event: &Event, judgement: &Judgement) {
         match event {
-            Event::Exposed(exposed) => self.exposed(&exposed.record, &exposed.excluded),
+            Event::Exposed(exposed) => count(&mut self.0, &exposed.record, 1, &exposed.excluded),
             Event::Assigned(assigned) if judgement.outcome == Outcome::Recorded => {
-                self.exposed(&assigned.record, &assigned.excluded);
+                count(&mut self.0, &assigned.record, 1, &assigned.excluded);
             }
             Event::ExperimentDeleted { experiment, at: _ } => {
                 self.0.remove(experiment);
@@ -95,20 +95,21 @@ impl Looking<'_> {
         }
     }
 
-    pub(crate) fn exposed(&mut self, record: &DecisionRecord, excluded: &[Slot]) {
-        count(&mut self.0, record, excluded);
+    /// So many exposures of one propensity, nothing excluded.
+    pub(crate) fn saw_exposures(&mut self, record: &DecisionRecord, times: u32) {
+        count(&mut self.0, record, times, &[]);
     }
 }
 
-fn count(known: &mut Known, record: &DecisionRecord, excluded: &[Slot]) {
+fn count(known: &mut Known, record: &DecisionRecord, times: u32, excluded: &[Slot]) {
     if record.control {
         return;
     }
     match known.get_mut(&record.experiment) {
-        Some(shown) => shown.count(record, excluded),
+        Some(shown) => shown.count(record, times, excluded),
         None => {
             let mut shown = Shown::under(record.definition);
-            shown.count(record, excluded);
+            shown.count(record, times, excluded);
             known.insert(record.experiment.clone(), shown);
         }
     }
@@ -119,17 +120,19 @@ impl Shown {
         Self { definition, decisions: 0, variations: Vec::new() }
     }
 
-    fn count(&mut self, record: &DecisionRecord, excluded: &[Slot]) {
+    fn count(&mut self, record: &DecisionRecord, times: u32, excluded: &[Slot]) {
         if self.definition != record.definition {
             *self = Self::under(record.definition);
         }
-        self.decisions += 1;
+        let count = u64::from(times);
+        let weight = 1.0 / record.propensity;
+        self.decisions += count;
         let variation = self.variation(record.variation);
-        variation.decisions += 1;
-        variation.weight += 1.0 / record.propensity;
-        variation.variance += (1.0 - record.propensity) / (record.propensity * record.propensity);
+        variation.decisions += count;
+        variation.weight += f64::from(times) * weight;
+        variation.variance += f64::from(times) * (1.0 - record.propensity) * weight * weight;
         for slot in excluded {
-            self.variation(*slot).excluded += 1;
+            self.variation(*slot).excluded += count;
         }
     }
 
@@ -179,7 +182,7 @@ mod tests {
                 decision: DecisionId(u128::from(index)),
                 features: Features::new(),
             };
-            count(&mut known, &record, excluded);
+            count(&mut known, &record, 1, excluded);
         }
         SampleRatios(Mutex::new(known)).distances()[0].1
     }

@@ -20,8 +20,8 @@ mod version_4;
 mod visitor;
 
 pub use companion::{
-    Companion, EncodedCompanion, EncodedContext, companion_key, companion_rows, decode_companions, encode_context,
-    without_visitors,
+    About, Companion, EncodedCompanion, EncodedContext, companion_key, companion_rows, decode_companions,
+    encode_context, without_visitors,
 };
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};

@@ -15,8 +15,8 @@ use crate::engine::settings::Settings;
 /// What happened to a decision, beside what changed in what it comes to.
 #[derive(Clone, Copy)]
 pub(super) enum Happened {
-    /// It was made.
-    Exposed { at: Timestamp },
+    /// It was made, and others that count as the same.
+    Exposed { at: Timestamp, times: u32 },
     /// It was deferred, and is an exposure now.
     Activated { at: Timestamp },
     /// A reward came in time, whatever its value.
@@ -32,9 +32,10 @@ pub(super) enum Happened {
 
 impl Happened {
     /// By how much it changes the number of exposures.
-    const fn exposures(self) -> i8 {
+    fn exposures(self) -> i64 {
         match self {
-            Self::Exposed { .. } | Self::Activated { .. } => 1,
+            Self::Exposed { times, at: _ } => times.into(),
+            Self::Activated { .. } => 1,
             Self::Rewarded { .. } | Self::Corrected | Self::Erased { exposed: false } => 0,
             Self::Erased { exposed: true } => -1,
         }
@@ -46,7 +47,7 @@ impl Happened {
 fn tell_time(epoch: &Epoch, current: Option<&Settings>, happened: Happened, place: Place, changes: &[Change]) {
     let timing = &epoch.timing;
     match happened {
-        Happened::Exposed { at } | Happened::Activated { at } | Happened::Rewarded { goal: _, at } => timing.saw(at),
+        Happened::Exposed { at, .. } | Happened::Activated { at } | Happened::Rewarded { at, .. } => timing.saw(at),
         Happened::Corrected | Happened::Erased { .. } => {}
     }
     let Some(settings) = current.filter(|settings| settings.primary_goal().delay == Delay::Survival) else { return };
@@ -80,7 +81,7 @@ fn add(
     let mut tallies = segment.tallies();
     match happened.exposures() {
         0 => {}
-        1.. => tallies.add_exposure(place),
+        more @ 1.. => tallies.add_exposures(place, more.unsigned_abs()),
         ..0 => tallies.remove_exposure(place),
     }
     for learned in learned {
@@ -113,9 +114,9 @@ impl InForce {
         epoch == self.active.settings.epoch
     }
 
-    /// Counts an exposure; the next one in the same segment finds it without looking.
-    pub(super) fn expose(&mut self, record: &DecisionRecord, jobs: &mut Vec<RefreshJob>) {
-        self.experiment.count(self, record, Happened::Exposed { at: record.decided_at() }, &[], jobs);
+    /// Counts an exposure so many times; the next one in the same segment finds it without looking.
+    pub(super) fn expose(&mut self, record: &DecisionRecord, times: u32, jobs: &mut Vec<RefreshJob>) {
+        self.experiment.count(self, record, Happened::Exposed { at: record.decided_at(), times }, &[], jobs);
         let is_known =
             |(number, known): &(u32, Arc<Segment>)| *number == record.epoch && known.key() == Some(&record.segment);
         if !self.segment.as_ref().is_some_and(is_known) {
@@ -168,7 +169,7 @@ impl Experiment {
             self.watch_budget(active);
         }
         if current && !place.control {
-            active.learn(record, happened.exposures() == 1, &learned);
+            active.learn(record, happened.exposures().try_into().unwrap_or(0), &learned);
             jobs.extend(active.fit_if_due_after(fit, |progress| {
                 progress.count(place.decided, happened.exposures(), &learned);
             }));

@@ -100,7 +100,7 @@ impl Driver {
     /// Decides, applies the exposure, and a conversion with this probability.
     pub(crate) fn play(&mut self, context: &Context<'_>, index: u64, rate: impl Fn(usize) -> f64) -> Decision {
         let decision = self.decide(context, &[], index);
-        if let Some(event) = self.decide(context, &[], index).into_event() {
+        if let Some(event) = self.decide(context, &[], index).event() {
             self.apply(event);
         }
         if let Some(record) = decision.record.clone()

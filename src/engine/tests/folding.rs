@@ -136,7 +136,7 @@ fn taking_a_checkpoint_changes_no_answer() {
 fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
     let mut driver = Driver::with(definition("thompson", Parameters::new()));
     let old = driver.decide(&Context::new(), &[], 0);
-    let exposure = driver.decide(&Context::new(), &[], 0).into_event();
+    let exposure = driver.decide(&Context::new(), &[], 0).event();
     driver.apply(exposure.expect("an exposure"));
     driver.save(by_device("thompson", Parameters::new()), START + Span::HOUR);
     let experiment = driver.engine.experiment("hero").expect("there");

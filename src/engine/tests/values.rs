@@ -28,7 +28,7 @@ impl Sale {
         let decision = driver.decide(&Context::new(), &[], 0);
         let record = decision.record.clone().expect("recorded");
         let receipt = driver.engine.seal(&record, false, driver.engine.token("v"));
-        driver.apply(decision.into_event().expect("an exposure"));
+        driver.apply(decision.event().expect("an exposure"));
         Self { driver, receipt, now: record.decided_at() }
     }
 
@@ -119,7 +119,7 @@ fn a_spent_budget_leaves_what_costs_out_and_says_so() {
     assert!(experiment.exhausted() && spent <= 400.0 && spent > 375.0, "{spent}");
     let last = last.expect("3,000 were played");
     assert_eq!((last.variation, last.propensity().to_bits()), (0, 1.0_f64.to_bits()));
-    let Some(Event::Exposed(exposed)) = last.into_event() else { panic!("an exposure") };
+    let Some(Event::Exposed(exposed)) = last.event() else { panic!("an exposure") };
     assert_eq!(*exposed.excluded, [Slot(1), Slot(2)]);
 }
 

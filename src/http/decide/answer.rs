@@ -87,7 +87,7 @@ impl<'q> Common<'q> {
 
 /// Written by hand: the payload is JSON already, and a decision's answer is the one that must be fast.
 pub(super) fn write(answer: &Answer, query: &Query<'_>, role: Role, out: &mut Vec<u8>) {
-    write_beginning(answer, out);
+    write_beginning(answer, query, out);
     write_json(out, &answer.propensity);
     write_holdout(answer, out);
     write_common(answer, query, role, out);
@@ -102,14 +102,14 @@ pub(super) fn write_among<'q>(
     role: Role,
     out: &mut Vec<u8>,
 ) {
-    write_beginning(answer, out);
+    write_beginning(answer, query, out);
     common.write_propensity(answer.propensity, out);
     write_holdout(answer, out);
     common.write(answer, query, role, out);
     write_end(answer, query, out);
 }
 
-fn write_beginning(answer: &Answer, out: &mut Vec<u8>) {
+fn write_beginning(answer: &Answer, query: &Query<'_>, out: &mut Vec<u8>) {
     let settings = &answer.active.settings;
     let variation = &settings.definition.variations[answer.variation];
     out.extend_from_slice(br#"{"experiment":""#);
@@ -122,9 +122,9 @@ fn write_beginning(answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","reason":""#);
     out.extend_from_slice(reason(answer.why).as_bytes());
     out.extend_from_slice(br#"","#);
-    if let Some(visitor) = &answer.visitor {
+    if let Some(visitor) = answer.visitor(query) {
         out.extend_from_slice(br#""visitor":"#);
-        write_text(out, visitor.as_str());
+        write_text(out, visitor);
         out.push(b',');
     }
     out.extend_from_slice(br#""decision_id":"#);

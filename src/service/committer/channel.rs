@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
-use crate::engine::event::Event;
-use crate::service::committer::queue::{Beside, Exposures, Inbox, Next, Outbox, Passing, Untaken, Waiting};
+use crate::engine::event::{DecisionRecord, Event};
+use crate::service::committer::exposures::Exposures;
+use crate::service::committer::queue::{Beside, Inbox, Next, Outbox, Passing, Untaken, Waiting};
 use crate::service::committer::{ENOUGH, MAX_BATCH};
 use crate::service::error::CommitError;
 use crate::service::health::Health;
+use crate::store::record::About;
 
 /// However few are there: it may have been taken already when its sender looks.
 const AT_ONCE: usize = 0;
@@ -153,6 +155,25 @@ impl<'q> Room<'q> {
 
     /// As [`super::Queue::offer`].
     pub(crate) fn offer(&mut self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
+        self.take_place()?;
+        self.several.push(Passing::One(Waiting { event, beside, reply: None }));
+        Ok(())
+    }
+
+    /// The same of an exposure of which nothing was excluded and that others can be like.
+    pub(crate) fn expose(&mut self, record: &DecisionRecord, about: Option<About<'_>>) -> Result<(), CommitError> {
+        self.take_place()?;
+        match self.several.last_mut() {
+            Some(Passing::Exposures(exposures)) if exposures.takes(record) => exposures.push(record, about),
+            _ => {
+                let more = self.left + self.unasked;
+                self.several.push(Passing::Exposures(Exposures::beginning(record, about, more)));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_place(&mut self) -> Result<(), CommitError> {
         let Some(entrance) = &self.entrance else { return Err(Untaken::Gone.told(self.health)) };
         if self.left == 0 {
             let asked = self.unasked.min(PLACES);
@@ -160,23 +181,6 @@ impl<'q> Room<'q> {
             self.unasked -= asked;
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| Untaken::Full.told(self.health))?;
-        let (record, companion) = match (event, beside) {
-            (Event::Exposed(exposed), None) if Exposures::can_hold(&exposed) => (exposed.record, None),
-            (Event::Exposed(exposed), Some(Beside::Companion(companion))) if Exposures::can_hold(&exposed) => {
-                (exposed.record, Some(companion))
-            }
-            (event, beside) => {
-                self.several.push(Passing::One(Waiting { event, beside, reply: None }));
-                return Ok(());
-            }
-        };
-        if let Some(Passing::Exposures(exposures)) = self.several.last_mut()
-            && exposures.takes(&record)
-        {
-            exposures.push(&record, companion);
-            return Ok(());
-        }
-        self.several.push(Passing::Exposures(Exposures::beginning(record, companion, self.left)));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::service::committer::{Beside, KEPT_EVENTS, Passing, Waiting};
 use crate::service::error::CommitError;
 use crate::service::judging::Fresh;
 use crate::service::ledger::AddedFacts;
-use crate::store::record::{Before, EncodedCompanion};
+use crate::store::record::{About, Before};
 use crate::store::{Block, Head, Row, Store, StoreError, record};
 
 /// A block is closed once its payload has this many bytes, so that it nearly always fits one stored value.
@@ -87,7 +87,7 @@ fn write<'b>(
 ) -> Result<Judgement, StoreError> {
     let (companion, profile) = match beside.as_ref() {
         None => (None, None),
-        Some(Beside::Companion(companion)) => (Some(companion), None),
+        Some(Beside::Companion(companion)) => (Some(companion.about()), None),
         Some(Beside::Profile(profile)) => (None, Some(profile)),
     };
     let position = written.next();
@@ -108,7 +108,7 @@ struct Written<'b> {
     payload: Vec<u8>,
     before: Before,
     index: u32,
-    companions: Vec<(u32, &'b EncodedCompanion)>,
+    companions: Vec<(u32, About<'b>)>,
     blocks: Vec<Block>,
     rows: Vec<Row>,
 }
@@ -129,7 +129,7 @@ impl<'b> Written<'b> {
     }
 
     /// The event was written that stands there.
-    fn ended(&mut self, companion: Option<&'b EncodedCompanion>) {
+    fn ended(&mut self, companion: Option<About<'b>>) {
         self.companions.extend(companion.map(|companion| (self.index, companion)));
         self.index += 1;
     }

@@ -150,7 +150,7 @@ fn site(engine: &Engine, queue: &ModelQueue, site: u64) -> Seen {
         };
         let decision = engine.decide("hero", &request, Explain::No).expect("there is an experiment");
         let record = decision.record.clone().expect("it runs");
-        if queue.offer(decision.into_event().expect("it counts"), None).is_err() {
+        if queue.offer(decision.event().expect("it counts"), None).is_err() {
             continue;
         }
         seen.exposures += 1;

@@ -10,15 +10,16 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use crate::engine::event::{DecisionRecord, Event, Exposed, Own};
+use crate::engine::event::Event;
 use crate::engine::ledger::{Judgement, Outcome, Standing};
 use crate::engine::refresh::RefreshJob;
 use crate::service::committer::channel::{self, Entrance, Exit, Room};
+use crate::service::committer::exposures::Exposures;
 use crate::service::counts::moment;
 use crate::service::error::CommitError;
 use crate::service::health::Health;
-use crate::store::record::EncodedCompanion;
 use crate::store::record::profile::EncodedProfile;
+use crate::store::record::{About, EncodedCompanion};
 
 /// What whoever waited is told: no more of the judgement, which would be copied and freed by another thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,12 @@ pub(crate) enum Beside {
     Profile(EncodedProfile),
 }
 
+impl From<About<'_>> for Beside {
+    fn from(about: About<'_>) -> Self {
+        Self::Companion(about.into())
+    }
+}
+
 /// An event on its way.
 pub(crate) struct Waiting {
     pub(super) event: Event,
@@ -65,20 +72,12 @@ pub(crate) enum Passing {
     Exposures(Exposures),
 }
 
-/// Exposures of one request that [are alike](DecisionRecord::is_like), nothing excluded. Each is one event.
-pub(crate) struct Exposures {
-    /// The first of them.
-    record: DecisionRecord,
-    /// What each has of its own, and whom it was for.
-    each: Vec<(Own, Option<EncodedCompanion>)>,
-}
-
 impl Passing {
     /// How many events it is.
     pub(super) fn events(&self) -> usize {
         match self {
             Self::One(_) => 1,
-            Self::Exposures(exposures) => exposures.each.len(),
+            Self::Exposures(exposures) => exposures.count(),
         }
     }
 
@@ -86,16 +85,14 @@ impl Passing {
     pub(super) fn exposures(&self) -> usize {
         match self {
             Self::One(waiting) => usize::from(matches!(waiting.event, Event::Exposed(_))),
-            Self::Exposures(exposures) => exposures.each.len(),
+            Self::Exposures(exposures) => exposures.count(),
         }
     }
 
     /// Gives back memory where much is not needed: how many events there may be bounds it.
     pub(super) fn without_room(mut self) -> Self {
-        if let Self::Exposures(Exposures { each, .. }) = &mut self
-            && each.capacity() > 2 * each.len()
-        {
-            each.shrink_to_fit();
+        if let Self::Exposures(exposures) = &mut self {
+            exposures.give_back_room();
         }
         self
     }
@@ -110,39 +107,6 @@ impl Passing {
         match self {
             Self::One(waiting) => waiting.reply.take(),
             Self::Exposures(_) => None,
-        }
-    }
-}
-
-impl Exposures {
-    /// Whether others can be like it: nothing is excluded, and it has no features.
-    pub(super) fn can_hold(exposed: &Exposed) -> bool {
-        exposed.excluded.is_empty() && exposed.record.features.entries().is_empty()
-    }
-
-    /// One that it [can hold](Self::can_hold), with room for so many more.
-    pub(super) fn beginning(record: DecisionRecord, companion: Option<EncodedCompanion>, room: usize) -> Self {
-        let mut each = Vec::with_capacity(1 + room);
-        each.push((record.own(), companion));
-        Self { record, each }
-    }
-
-    /// Whether one is like the first.
-    pub(super) fn takes(&self, record: &DecisionRecord) -> bool {
-        self.record.is_like(record)
-    }
-
-    /// Adds one that it [takes](Self::takes).
-    pub(super) fn push(&mut self, record: &DecisionRecord, companion: Option<EncodedCompanion>) {
-        self.each.push((record.own(), companion));
-    }
-
-    /// Shows them one after the other.
-    pub(super) fn for_each<'e>(&'e self, mut show: impl FnMut(&DecisionRecord, Option<&'e EncodedCompanion>)) {
-        let mut record = self.record.clone();
-        for (own, companion) in &self.each {
-            record.become_another(*own);
-            show(&record, companion.as_ref());
         }
     }
 }

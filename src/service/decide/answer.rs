@@ -7,6 +7,7 @@ use crate::domain::{Context, DecisionId, SegmentKey, Timestamp, VisitorId};
 use crate::engine::decide::{Basis, Reason};
 use crate::engine::experiment::Active;
 use crate::engine::receipt::ReceiptError;
+use crate::service::decide::Query;
 
 /// Why this variation, the service's own troubles included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +64,8 @@ pub struct Answer {
     pub variation: usize,
     /// Why.
     pub why: Why,
-    /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
-    pub visitor: Option<VisitorId>,
+    /// The id that the visitor was given who brought none; `None` for one that consented to none.
+    pub minted: Option<VisitorId>,
     /// The decision's id.
     pub decision_id: DecisionName,
     /// To bring back with a reward; `None` where nothing is recorded.
@@ -85,4 +86,12 @@ pub struct Answer {
     pub basis: Option<Basis>,
     /// The attributes that the experiment looks at, a profile's among them, where they were asked for.
     pub known: Option<Context<'static>>,
+}
+
+impl Answer {
+    /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
+    #[must_use]
+    pub fn visitor<'a>(&'a self, query: &Query<'a>) -> Option<&'a str> {
+        self.minted.as_ref().map(VisitorId::as_str).or(query.visitor)
+    }
 }

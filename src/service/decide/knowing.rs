@@ -1,6 +1,5 @@
 //! What is known of a visitor ahead of its request, put under what the request says.
 
-use crate::domain::VisitorId;
 use crate::engine::error::NoExperiment;
 use crate::service::Service;
 use crate::service::decide::round::{Found, Round};
@@ -22,8 +21,7 @@ impl Service {
                 self.decide_at(&Query { context: &context, ..query.clone() }, round, Some(owner))
             }
             Err(error) => {
-                let who =
-                    Who { shown: Some(VisitorId::known(visitor)), token, profile_of: None, held: None, now: round.now };
+                let who = Who { visitor: Some(visitor), token, profile_of: None, held: None, now: round.now };
                 let Found { active, .. } = round.last.find(&self.engine, query.experiment)?;
                 Ok(self.unreadable(query, active, &who, &error))
             }

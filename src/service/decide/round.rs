@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use crate::domain::{Context, Timestamp};
 use crate::engine::Engine;
-use crate::engine::decide::Bearing;
+use crate::engine::decide::{Bearing, Decision};
 use crate::engine::error::NoExperiment;
-use crate::engine::event::Event;
 use crate::engine::experiment::{Active, Experiment};
 use crate::service::Service;
 use crate::service::committer::{Beside, Queue, Room};
 use crate::service::error::CommitError;
-use crate::store::record::{EncodedContext, encode_context};
+use crate::store::record::{About, EncodedContext, encode_context};
 
 /// Of the queries of one request: one look at the clock, the experiment that the last of them named, and one way for their exposures.
 pub(super) struct Round<'s> {
@@ -26,6 +25,8 @@ pub(super) struct Round<'s> {
 pub(super) struct Brought<'s> {
     context: Option<&'s Context<'s>>,
     encoded: Option<EncodedContext>,
+    /// Of what became of it with a profile under it.
+    merged: Option<EncodedContext>,
     /// What it comes to under what is in force of an experiment.
     bearing: Option<(Arc<Active>, Bearing)>,
 }
@@ -72,11 +73,11 @@ impl<'s> Brought<'s> {
     }
 
     /// The stored form of what the last query brought, or of what became of it with a profile under it.
-    pub(super) fn encoded(&mut self, context: &Context<'_>) -> EncodedContext {
+    pub(super) fn encoded(&mut self, context: &Context<'_>) -> &EncodedContext {
         if !self.is(context) {
-            return encode_context(context);
+            return self.merged.insert(encode_context(context));
         }
-        self.encoded.get_or_insert_with(|| encode_context(context)).clone()
+        self.encoded.get_or_insert_with(|| encode_context(context))
     }
 
     /// What the last query's context comes to; `None` where a profile is under it.
@@ -110,7 +111,13 @@ impl Last {
 }
 
 impl Way<'_> {
-    pub(super) fn offer(&mut self, event: Event, beside: Option<Beside>) -> Result<(), CommitError> {
+    /// Hands over what a decision makes happen, if anything, and whom it is about.
+    pub(super) fn offer(&mut self, decision: &Decision, about: Option<About<'_>>) -> Result<(), CommitError> {
+        if let (Self::Together(room), Some(record)) = (&mut *self, decision.plain_exposure()) {
+            return room.expose(record, about);
+        }
+        let Some(event) = decision.event() else { return Ok(()) };
+        let beside = about.map(Beside::from);
         match self {
             Self::AtOnce(queue) => queue.offer(event, beside),
             Self::Together(room) => room.offer(event, beside),

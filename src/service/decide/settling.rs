@@ -141,7 +141,7 @@ pub(super) fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitErro
             CommitError::Overloaded => Why::Overloaded,
             CommitError::Unavailable(_) => Why::Unavailable,
         },
-        visitor: answer.visitor.clone(),
+        minted: answer.minted.clone(),
         decision_id: answer.decision_id.clone(),
         receipt: None,
         control: false,

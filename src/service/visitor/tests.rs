@@ -343,9 +343,9 @@ fn without_consent_nothing_is_stored_of_a_visitor() {
     let answer = world.decide_with("hero", "v", |query| query.consent = false);
     assert_eq!((answer.why, answer.variation, &answer.receipt), (Why::Decided(Reason::NoConsent), 0, &None));
     let answer = world.decide_with("banner", "v", |query| query.consent = false);
-    assert_eq!((answer.why, answer.visitor.as_ref().map(VisitorId::as_str)), (Why::Decided(Reason::Policy), Some("v")));
+    assert_eq!((answer.why, answer.minted.as_ref()), (Why::Decided(Reason::Policy), None));
     let nobody = world.decide_with("banner", "v", |query| (query.consent, query.visitor) = (false, None));
-    assert_eq!(nobody.visitor, None, "no id is minted either");
+    assert_eq!(nobody.minted, None, "no id is minted either");
     // A receipt is not followed: it would tell two visits of one visitor.
     let receipt = answer.receipt.clone().expect("counted without a name");
     let again = world.decide_with("banner", "v", |query| {

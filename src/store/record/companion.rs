@@ -30,6 +30,31 @@ pub struct EncodedCompanion {
     pub context: EncodedContext,
 }
 
+/// The same while it belongs to others.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    /// What stands for the visitor.
+    pub token: VisitorToken,
+    /// The visitor's id.
+    pub visitor: &'a str,
+    /// What was known of the visitor.
+    pub context: &'a EncodedContext,
+}
+
+impl EncodedCompanion {
+    /// Lends it.
+    #[must_use]
+    pub fn about(&self) -> About<'_> {
+        About { token: self.token, visitor: self.visitor.as_str(), context: &self.context }
+    }
+}
+
+impl From<About<'_>> for EncodedCompanion {
+    fn from(About { token, visitor, context }: About<'_>) -> Self {
+        Self { token, visitor: VisitorId::known(visitor), context: context.clone() }
+    }
+}
+
 /// A context, encoded once for all decisions that it was brought for: how many bytes the names of its attributes take and how many of
 /// these there are, each in two bytes, the names, how many bytes each value takes, and the values; `None` where it is too long to be kept.
 #[derive(Clone)]
@@ -54,7 +79,7 @@ impl EncodedContext {
     }
 
     /// Whether it is the very same one.
-    fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         matches!((&self.0, &other.0), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
     }
 }
@@ -171,7 +196,7 @@ fn encode_into(bytes: &mut Vec<u8>, context: &Context<'_>) {
 }
 
 /// Rows of a block's companions, each with the index of its event: as few as hold them.
-pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows: &mut Vec<Row>) {
+pub fn companion_rows(block: u64, companions: &[(u32, About<'_>)], rows: &mut Vec<Row>) {
     if companions.is_empty() {
         return;
     }
@@ -179,10 +204,10 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
     let mut about = Vec::with_capacity(companions.len() * 2 * TOKEN);
     let ends: Vec<usize> = companions
         .iter()
-        .map(|(_, companion)| {
-            about.extend_from_slice(&companion.token.to_bytes());
-            push_text(&mut about, companion.visitor.as_str());
-            about.push(u8::from(companion.context.0.is_some()));
+        .map(|(_, About { token, visitor, context })| {
+            about.extend_from_slice(&token.to_bytes());
+            push_text(&mut about, visitor);
+            about.push(u8::from(context.0.is_some()));
             about.len()
         })
         .collect();
@@ -196,9 +221,9 @@ pub fn companion_rows(block: u64, companions: &[(u32, &EncodedCompanion)], rows:
     let mut start = 0;
     for ((index, companion), end) in companions.iter().zip(ends) {
         let whom = &about[start..end];
-        if !writer.push_if_room(*index, whom, &companion.context) {
+        if !writer.push_if_room(*index, whom, companion.context) {
             close(std::mem::replace(&mut writer, RowWriter::new(MAX_VALUE_BYTES)));
-            writer.push_if_room(*index, whom, &companion.context);
+            writer.push_if_room(*index, whom, companion.context);
         }
         start = end;
     }

@@ -50,7 +50,7 @@ proptest! {
             .map(|(index, (visitor, context))| (index, of_context(*visitor, &visitor.to_string(), encode_context(context))))
             .collect();
         let mut rows = Vec::new();
-        let borrowed: Vec<_> = encoded.iter().map(|(index, companion)| (*index, companion)).collect();
+        let borrowed: Vec<_> = encoded.iter().map(|(index, companion)| (*index, companion.about())).collect();
         companion_rows(block, &borrowed, &mut rows);
         prop_assert!(rows.iter().all(|row| row.value.as_ref().is_some_and(|value| value.len() <= MAX_VALUE_BYTES)));
         let all = read(&rows);
@@ -111,7 +111,7 @@ fn of(visitor: u128, attributes: &[(&'static str, Value<'static>)]) -> EncodedCo
 }
 
 fn row_of(companions: &[EncodedCompanion]) -> Row {
-    let companions: Vec<_> = (0..).zip(companions).collect();
+    let companions: Vec<_> = (0..).zip(companions.iter().map(EncodedCompanion::about)).collect();
     let mut rows = Vec::new();
     companion_rows(7, &companions, &mut rows);
     assert_eq!(rows.len(), 1, "one is enough");
