@@ -51,7 +51,7 @@ use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::group::Groups;
 use crate::engine::model::Model;
-use crate::engine::receipt::{Receipt, Sealer};
+use crate::engine::receipt::{Receipt, Sealer, Seals};
 use crate::engine::refresh::Task;
 use crate::engine::secret::Secret;
 use crate::engine::table::Table;
@@ -166,7 +166,13 @@ impl Engine {
     /// The receipt of a decision.
     #[must_use]
     pub fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: VisitorToken) -> String {
-        self.sealer.seal(record, deferred, visitor.short())
+        self.seals(1).seal(record, deferred, visitor)
+    }
+
+    /// The same for so many.
+    #[must_use]
+    pub fn seals(&self, count: usize) -> Seals<'_> {
+        self.sealer.several(count)
     }
 
     pub(crate) const fn site(&self) -> Site {

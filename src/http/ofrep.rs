@@ -193,7 +193,7 @@ const fn standard_reason(why: Why) -> &'static str {
 }
 
 /// What the value and the variant do not say. Flat, since clients drop anything else.
-fn metadata(answer: &Answer, role: Role) -> Metadata<'_> {
+fn metadata<'a>(answer: &'a Answer<'_>, role: Role) -> Metadata<'a> {
     Metadata {
         reason: reason(answer.why),
         control: answer.control,
@@ -217,7 +217,7 @@ fn ignored(context: &EvaluationContext<'_>, uses: impl Fn(&str) -> bool) -> Opti
 
 /// A value and a variant always, whatever the reason: clients that miss one of them fall back to the code's own default, which
 /// is not what the site's people set as theirs.
-fn write_flag(answer: &Answer, metadata: &Metadata<'_>, out: &mut Vec<u8>) {
+fn write_flag(answer: &Answer<'_>, metadata: &Metadata<'_>, out: &mut Vec<u8>) {
     let definition = &answer.active.settings.definition;
     let variation = &definition.variations[answer.variation];
     out.extend_from_slice(br#"{"key":""#);

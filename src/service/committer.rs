@@ -37,7 +37,10 @@ use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
 /// Most events of one commit, but for what its first and its last request bring together: bounds the time a lone reward waits behind others.
 const MAX_BATCH: usize = 4_096;
-/// Room for events that is kept from one commit to the next: a batch and what a request brings together, so that none grows.
+/// The same where requests are [batches](BATCHES): what a commit takes whatever it holds, a sync and pages of the database, is then a good part of
+/// a decision.
+const MAX_BATCH_OF_BATCHES: usize = 16_384;
+/// Room that is kept from one commit to the next: for a batch and what a request brings together, so that none grows.
 const KEPT_EVENTS: usize = 2 * MAX_BATCH;
 /// So many events are committed before their interval is over, though nobody waits for them: where there is one core, requests stand still for
 /// as long as a commit is worked on.
@@ -146,7 +149,7 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         }
     }
 
-    /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, or in batches [`MAX_BATCH`], else for a commit interval, so that exposures share a sync. Says
+    /// Fills the batch: at once if somebody waits or [`ENOUGH`] are there, or in batches [`MAX_BATCH_OF_BATCHES`], else for a commit interval, so that exposures share a sync. Says
     /// whether nothing more will come.
     fn gather(&mut self, batch: &mut Vec<Passing>) -> bool {
         let dozes = !std::mem::take(&mut self.full);
@@ -157,7 +160,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             Next::Closed => return true,
         }
         let awaited = batch.last().is_some_and(Passing::is_awaited);
-        let enough = if self.in_batches { MAX_BATCH } else { ENOUGH };
+        let (enough, most) =
+            if self.in_batches { (MAX_BATCH_OF_BATCHES, MAX_BATCH_OF_BATCHES) } else { (ENOUGH, MAX_BATCH) };
         self.events.call_at(enough);
         if !awaited && dozes && self.events.waiting() < enough {
             self.events.doze(moment() + self.options.commit_interval);
@@ -169,8 +173,8 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
         self.events.attend();
         let before = events(batch);
         // What is carried does not count: else a store that refuses would keep the queue from ever being read.
-        let closed = self.events.take(batch, MAX_BATCH);
-        self.full = events(batch) >= before + MAX_BATCH;
+        let closed = self.events.take(batch, most);
+        self.full = events(batch) >= before + most;
         closed
     }
 

@@ -47,8 +47,12 @@ pub struct Counts {
 
 impl Counts {
     pub(crate) fn decided(&self, why: Why) {
-        let place = Why::ALL.iter().position(|known| *known == why).expect("every reason is listed");
-        self.decisions[place].fetch_add(1, Ordering::Relaxed);
+        self.decisions[place(why)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For answers to one request, which are counted once it is over.
+    pub(crate) fn deciding(&self) -> Deciding<'_> {
+        Deciding { counts: self, decisions: [0; Why::ALL.len()] }
     }
 
     /// Tells of the service's own work that began at an instant and is over now, where somebody wants to know.
@@ -62,6 +66,31 @@ impl Counts {
     pub fn decisions(&self) -> impl Iterator<Item = (Why, u64)> + '_ {
         Why::ALL.into_iter().zip(self.decisions.iter().map(|count| count.load(Ordering::Relaxed)))
     }
+}
+
+/// See [`Counts::deciding`].
+pub(crate) struct Deciding<'c> {
+    counts: &'c Counts,
+    decisions: [u64; Why::ALL.len()],
+}
+
+impl Deciding<'_> {
+    pub(crate) fn decided(&mut self, why: Why) {
+        self.decisions[place(why)] += 1;
+    }
+}
+
+impl Drop for Deciding<'_> {
+    fn drop(&mut self) {
+        for (all, count) in self.counts.decisions.iter().zip(self.decisions).filter(|(_, count)| *count > 0) {
+            all.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a reason stands among all.
+fn place(why: Why) -> usize {
+    Why::ALL.iter().position(|known| *known == why).expect("every reason is listed")
 }
 
 /// How long something took, each time that it happened.

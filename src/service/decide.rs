@@ -15,7 +15,7 @@ use crate::engine::definition::{Durability, Unit};
 use crate::engine::error::NoExperiment;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::Active;
-use crate::engine::receipt::{Receipt, ReceiptError};
+use crate::engine::receipt::{Receipt, ReceiptError, Seals};
 use crate::engine::redraw::given_seed;
 use crate::service::Service;
 use crate::service::committer::{Beside, Pending, SharedPending};
@@ -81,28 +81,28 @@ impl<'a> Query<'a> {
 #[derive(Clone)]
 pub struct Decided {
     /// The answer.
-    pub answer: Arc<Answer>,
+    pub answer: Arc<Answer<'static>>,
     pending: Option<SharedPending>,
     /// Whether the answer holds only if no other request of the visitor was first.
     assigns: bool,
 }
 
 /// The same as it is made, for whoever asked.
-struct Made {
-    answer: Answer,
+struct Made<'a> {
+    answer: Answer<'a>,
     pending: Option<SharedPending>,
     assigns: bool,
 }
 
-impl Made {
-    const fn at_once(answer: Answer) -> Self {
+impl<'a> Made<'a> {
+    const fn at_once(answer: Answer<'a>) -> Self {
         Self { answer, pending: None, assigns: false }
     }
 }
 
-impl From<Made> for Decided {
-    fn from(Made { answer, pending, assigns }: Made) -> Self {
-        Self { answer: Arc::new(answer), pending, assigns }
+impl From<Made<'_>> for Decided {
+    fn from(Made { answer, pending, assigns }: Made<'_>) -> Self {
+        Self { answer: Arc::new(answer.kept()), pending, assigns }
     }
 }
 
@@ -148,13 +148,13 @@ impl Service {
         self.recent.get_or_decide(query, decision_id, now, || self.decide_knowing(query, round).map(Decided::from))
     }
 
-    fn decide_at(
+    fn decide_at<'a>(
         &self,
         query: &Query<'_>,
-        round: &mut Round<'_>,
+        round: &'a mut Round<'_>,
         profile_of: Option<VisitorToken>,
-    ) -> Result<Made, NoExperiment> {
-        let Round { now, last, brought, way } = round;
+    ) -> Result<Made<'a>, NoExperiment> {
+        let Round { now, last, brought, way, ids, seals } = round;
         let now = *now;
         let Found { experiment, active } = last.find(&self.engine, query.experiment)?;
         let given = query.visitor.filter(|_| query.consent);
@@ -188,7 +188,7 @@ impl Service {
             exclude: query.exclude,
             defer: query.defer,
             receipt: receipt.as_ref(),
-            id: seed.as_deref().map_or_else(|| RequestId::Minted(self.entropy.wide_bits()), RequestId::Given),
+            id: seed.as_deref().map_or_else(|| RequestId::Minted(ids.wide_bits()), RequestId::Given),
             now,
         };
         // Whoever is in stays in.
@@ -209,11 +209,11 @@ impl Service {
         };
         let decision = self.engine.decide_in(experiment, active, &request, bearing, explain);
         if query.explain {
-            return Ok(Made::at_once(self.answer(query, active, decision, &who, receipt_refused)));
+            return Ok(Made::at_once(self.answer(query, active, decision, &who, seals, receipt_refused)));
         }
         let assigns = decision.assigns();
         let handed_over = self.hand_over(query, active, &decision, &who, way, brought);
-        let answer = self.answer(query, active, decision, &who, receipt_refused);
+        let answer = self.answer(query, active, decision, &who, seals, receipt_refused);
         Ok(match handed_over {
             Ok(pending) => Made { answer, pending, assigns },
             Err(error) => Made::at_once(fallen_back(&answer, query, &error)),
@@ -221,13 +221,19 @@ impl Service {
     }
 
     /// The default, of which nothing is recorded.
-    fn kept_out(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, reason: Reason) -> Made {
+    fn kept_out<'a>(&self, query: &Query<'_>, active: &'a Arc<Active>, who: &Who<'_>, reason: Reason) -> Made<'a> {
         let decision = Decision::unrecorded(&active.settings, query.exclude, reason);
-        Made::at_once(self.answer(query, active, decision, who, None))
+        Made::at_once(self.answer(query, active, decision, who, &mut self.engine.seals(0), None))
     }
 
     /// What is kept of the visitor cannot be told, and another variation would be worse than the default.
-    fn unreadable(&self, query: &Query<'_>, active: &Arc<Active>, who: &Who<'_>, error: &StoreError) -> Made {
+    fn unreadable<'a>(
+        &self,
+        query: &Query<'_>,
+        active: &'a Arc<Active>,
+        who: &Who<'_>,
+        error: &StoreError,
+    ) -> Made<'a> {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
         let Made { answer, .. } = self.kept_out(query, active, who, Reason::NotRunning);
@@ -282,23 +288,24 @@ impl Service {
         offered
     }
 
-    fn answer(
+    fn answer<'a>(
         &self,
         query: &Query<'_>,
-        active: &Arc<Active>,
+        active: &'a Arc<Active>,
         decision: Decision,
         who: &Who<'_>,
+        seals: &mut Seals<'_>,
         receipt_refused: Option<ReceiptError>,
-    ) -> Answer {
+    ) -> Answer<'a> {
         let settings = &active.settings;
         let Decision { variation, reason, record, basis, .. } = decision;
         let sticky = reason == Reason::Sticky;
         let receipt = match (&record, &who.held) {
             (None, _) => None,
             _ if query.explain => None,
-            (Some(record), Some(held)) if sticky => Some(self.engine.seal(record, held.assignment.deferred, who.token)),
+            (Some(record), Some(held)) if sticky => Some(seals.seal(record, held.assignment.deferred, who.token)),
             (Some(_), None) if sticky => query.receipt.map(str::to_owned),
-            (Some(record), _) => Some(self.engine.seal(record, query.defer, who.token)),
+            (Some(record), _) => Some(seals.seal(record, query.defer, who.token)),
         };
         let decision_id = match (query.decision_id, &record) {
             (Some(given), _) if !sticky => DecisionName::Given(given.into()),
@@ -308,7 +315,7 @@ impl Service {
         let control = record.as_ref().is_some_and(|record| record.control);
         let decided_at = record.as_ref().filter(|_| receipt.is_some()).map(DecisionRecord::decided_at);
         Answer {
-            active: Arc::clone(active),
+            active: Cow::Borrowed(active),
             variation,
             why: Why::Decided(reason),
             minted: who.visitor.filter(|_| query.visitor.is_none() || query.minted).map(VisitorId::known),

@@ -17,7 +17,7 @@ pub const MAX_EXPERIMENTS: usize = 500;
 #[derive(Debug)]
 pub struct Prefetched {
     /// Where visitors stay with what they are shown, in order of the experiments' keys.
-    pub answers: Vec<Arc<Answer>>,
+    pub answers: Vec<Arc<Answer<'static>>>,
     /// Where each request draws anew, so that nothing can be said ahead of it.
     pub singly: Vec<ExperimentKey>,
     /// How many experiments found no place.
@@ -64,7 +64,7 @@ fn query<'a>(experiment: &'a Experiment, visitor: &'a str, context: &'a Context<
 fn version(
     visitor: &str,
     context: &Context<'_>,
-    answers: &[Arc<Answer>],
+    answers: &[Arc<Answer<'static>>],
     singly: &[ExperimentKey],
     left_out: usize,
 ) -> u64 {

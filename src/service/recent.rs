@@ -54,7 +54,7 @@ impl Recent {
     }
 
     /// Forgets an answer that turned out not to be recorded, but not one that came after it.
-    pub(crate) fn forget(&self, query: &Query<'_>, decision_id: &str, answer: &Arc<Answer>) {
+    pub(crate) fn forget(&self, query: &Query<'_>, decision_id: &str, answer: &Arc<Answer<'static>>) {
         let key = key(query, decision_id);
         let mut shard = self.shard(&key);
         if shard.answers.get(&key).is_some_and(|decided| Arc::ptr_eq(&decided.answer, answer)) {

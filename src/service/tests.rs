@@ -66,7 +66,7 @@ fn saved(store: &Arc<FaultyStore>, options: Options, durability: Durability) -> 
     service
 }
 
-fn decide(service: &Service) -> Arc<Answer> {
+fn decide(service: &Service) -> Arc<Answer<'static>> {
     let context = Context::new();
     let query = Query::new("hero", Some("v"), &context);
     run(service.decide(&query)).expect("there is an experiment")

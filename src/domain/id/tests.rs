@@ -1,5 +1,7 @@
 //! Ids refuse by name and keep the order of time.
 
+use proptest::prelude::*;
+
 use crate::domain::Timestamp;
 use crate::domain::id::*;
 
@@ -28,4 +30,12 @@ fn decision_ids_sort_by_time_whatever_their_tail() {
     assert!(early.to_string() < late.to_string());
     assert_eq!(DecisionId::from_bytes(early.to_bytes()), early);
     assert!(DecisionId::first_at(Timestamp::from_millis(1_001)) <= late);
+}
+
+proptest! {
+    #[test]
+    fn a_decision_id_is_written_as_the_number_that_it_is(id: u128) {
+        prop_assert_eq!(DecisionId(id).to_string(), format!("{id:032x}"));
+        prop_assert_eq!(DecisionId(id).digits().flatten().collect::<Vec<_>>(), format!("{id:032x}").into_bytes());
+    }
 }

@@ -46,7 +46,7 @@ pub(super) async fn several(
     let visitor = shared.visitor.or(minted.as_deref());
     let shared = Query { visitor, minted: minted.is_some(), ..shared };
     let queries: Vec<Query<'_>> = keys.iter().map(|experiment| Query { experiment, ..shared.clone() }).collect();
-    let takes_part = |answer: &Answer| match answer.why {
+    let takes_part = |answer: &Answer<'_>| match answer.why {
         Why::Decided(Reason::Policy | Reason::Control | Reason::Sticky) | Why::Overloaded | Why::Unavailable => true,
         Why::Decided(_) => false,
     };
@@ -74,7 +74,7 @@ impl<'o, 'q> List<'o, 'q> {
         Self { out, common: Common::default(), is_empty: true }
     }
 
-    pub(super) fn push(&mut self, result: Result<&Answer, Problem>, query: &Query<'q>, role: Role) {
+    pub(super) fn push(&mut self, result: Result<&Answer<'_>, Problem>, query: &Query<'q>, role: Role) {
         match result {
             Ok(answer) => {
                 self.next();

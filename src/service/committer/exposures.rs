@@ -114,3 +114,6 @@ impl Exposures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What a site is told.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,9 +58,9 @@ impl fmt::Display for DecisionName {
 
 /// What a site is told.
 #[derive(Debug)]
-pub struct Answer {
-    /// What was in force.
-    pub active: Arc<Active>,
+pub struct Answer<'a> {
+    /// What was in force; borrowed while an answer is told where it is made.
+    pub active: Cow<'a, Arc<Active>>,
     /// Index of the variation in the definition.
     pub variation: usize,
     /// Why.
@@ -88,10 +89,16 @@ pub struct Answer {
     pub known: Option<Context<'static>>,
 }
 
-impl Answer {
+impl Answer<'_> {
+    /// The same, to keep.
+    #[must_use]
+    pub fn kept(self) -> Answer<'static> {
+        Answer { active: Cow::Owned(self.active.into_owned()), ..self }
+    }
+
     /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
     #[must_use]
-    pub fn visitor<'a>(&'a self, query: &Query<'a>) -> Option<&'a str> {
+    pub fn visitor<'v>(&'v self, query: &Query<'v>) -> Option<&'v str> {
         self.minted.as_ref().map(VisitorId::as_str).or(query.visitor)
     }
 }

@@ -8,7 +8,11 @@ use crate::service::decide::{Made, Query, Who};
 impl Service {
     /// Decides with the visitor's profile under the request's context. A profile that cannot be read is not taken for none: the
     /// visitor would be counted in a segment that it is not in, so the site gets the default, and nothing is counted.
-    pub(super) fn decide_knowing(&self, query: &Query<'_>, round: &mut Round<'_>) -> Result<Made, NoExperiment> {
+    pub(super) fn decide_knowing<'a>(
+        &self,
+        query: &Query<'_>,
+        round: &'a mut Round<'_>,
+    ) -> Result<Made<'a>, NoExperiment> {
         let Some(visitor) = query.visitor.filter(|_| query.consent && self.visitors.have_profiles()) else {
             return self.decide_at(query, round, None);
         };

@@ -7,17 +7,22 @@ use crate::engine::Engine;
 use crate::engine::decide::{Bearing, Decision};
 use crate::engine::error::NoExperiment;
 use crate::engine::experiment::{Active, Experiment};
+use crate::engine::receipt::Seals;
 use crate::service::Service;
 use crate::service::committer::{Beside, Queue, Room};
+use crate::service::entropy::Several;
 use crate::service::error::CommitError;
 use crate::store::record::{About, EncodedContext, encode_context};
 
-/// Of the queries of one request: one look at the clock, the experiment that the last of them named, and one way for their exposures.
+/// Of the queries of one request: one look at the clock, the experiment that the last of them named, one way for their exposures, and what
+/// is counted among other threads once for all of them.
 pub(super) struct Round<'s> {
     pub(super) now: Timestamp,
     pub(super) last: Last,
     pub(super) brought: Brought<'s>,
     pub(super) way: Way<'s>,
+    pub(super) ids: Several<'s>,
+    pub(super) seals: Seals<'s>,
 }
 
 /// The context that was brought last, and what was worked out of it.
@@ -50,17 +55,23 @@ pub(super) enum Way<'s> {
 impl<'s> Round<'s> {
     /// Of one query.
     pub(super) fn of_one(service: &'s Service) -> Self {
-        Self {
-            now: service.clock.now(),
-            last: Last::default(),
-            brought: Brought::default(),
-            way: Way::AtOnce(&service.queue),
-        }
+        Self::of(service, 1, Way::AtOnce(&service.queue))
     }
 
     /// Of so many: what they make happen is handed over when it ends.
     pub(super) fn of_several(service: &'s Service, queries: usize) -> Self {
-        Self { way: Way::Together(service.queue.room(queries)), ..Self::of_one(service) }
+        Self::of(service, queries, Way::Together(service.queue.room(queries)))
+    }
+
+    fn of(service: &'s Service, queries: usize, way: Way<'s>) -> Self {
+        Self {
+            now: service.clock.now(),
+            last: Last::default(),
+            brought: Brought::default(),
+            way,
+            ids: service.entropy.several(queries),
+            seals: service.engine.seals(queries),
+        }
     }
 }
 

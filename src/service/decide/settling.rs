@@ -19,7 +19,7 @@ impl Service {
     ///
     /// # Errors
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
-    pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer>, NoExperiment> {
+    pub async fn decide(&self, query: &Query<'_>) -> Result<Arc<Answer<'static>>, NoExperiment> {
         self.settle(query, self.decide_now(query)?).await
     }
 
@@ -27,7 +27,7 @@ impl Service {
     pub async fn decide_all<'q>(
         &self,
         queries: &'q [Query<'q>],
-        mut tell: impl FnMut(&'q Query<'q>, Result<&Answer, NoExperiment>),
+        mut tell: impl FnMut(&'q Query<'q>, Result<&Answer<'_>, NoExperiment>),
     ) {
         let (told, waiting) = self.decide_at_once(queries, &mut tell);
         for (query, decided) in queries[told..].iter().zip(waiting) {
@@ -43,10 +43,17 @@ impl Service {
     fn decide_at_once<'q>(
         &self,
         queries: &'q [Query<'q>],
-        tell: &mut impl FnMut(&'q Query<'q>, Result<&Answer, NoExperiment>),
+        tell: &mut impl FnMut(&'q Query<'q>, Result<&Answer<'_>, NoExperiment>),
     ) -> (usize, Vec<Result<Decided, NoExperiment>>) {
         let mut round = Round::of_several(self, queries.len());
+        let mut counts = self.counts.deciding();
         let mut waiting = Vec::new();
+        let mut tell = |query: &'q Query<'q>, answer: Result<&Answer<'_>, NoExperiment>| {
+            if let Some(answer) = answer.ok().filter(|_| !query.explain) {
+                counts.decided(answer.why);
+            }
+            tell(query, answer);
+        };
         for query in queries {
             let decided = if query.kept_under().is_some() {
                 self.decide_among(query, &mut round)
@@ -55,7 +62,6 @@ impl Service {
                 // Told where it is made: an answer is large.
                 match self.decide_knowing(query, &mut round) {
                     Ok(Made { answer, pending: None, .. }) if waiting.is_empty() => {
-                        self.count(query, &answer);
                         tell(query, Ok(&answer));
                         continue;
                     }
@@ -64,7 +70,6 @@ impl Service {
             };
             match decided {
                 Ok(Decided { answer, pending: None, .. }) if waiting.is_empty() => {
-                    self.count(query, &answer);
                     tell(query, Ok(&answer));
                 }
                 Err(error) if waiting.is_empty() => tell(query, Err(error)),
@@ -89,23 +94,23 @@ impl Service {
     }
 
     /// Waits for what a decision's answer waits for, and counts the answer.
-    pub(crate) async fn settle(&self, query: &Query<'_>, decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+    pub(crate) async fn settle(
+        &self,
+        query: &Query<'_>,
+        decided: Decided,
+    ) -> Result<Arc<Answer<'static>>, NoExperiment> {
         let answer = match decided.pending {
             None => decided.answer,
             Some(_) => Box::pin(self.awaited(query, decided)).await?,
         };
-        self.count(query, &answer);
-        Ok(answer)
-    }
-
-    fn count(&self, query: &Query<'_>, answer: &Answer) {
         if !query.explain {
             self.counts.decided(answer.why);
         }
+        Ok(answer)
     }
 
     /// Asks again for a visitor that came second to itself.
-    async fn awaited(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer>, NoExperiment> {
+    async fn awaited(&self, query: &Query<'_>, mut decided: Decided) -> Result<Arc<Answer<'static>>, NoExperiment> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -131,11 +136,11 @@ impl Service {
 }
 
 /// What a site gets when its exposure cannot be recorded: the default, or the first variation it did not exclude.
-pub(super) fn fallen_back(answer: &Answer, query: &Query<'_>, error: &CommitError) -> Answer {
+pub(super) fn fallen_back<'a>(answer: &Answer<'a>, query: &Query<'_>, error: &CommitError) -> Answer<'a> {
     let variations = &answer.active.settings.definition.variations;
     let variation = variations.iter().position(|v| !query.exclude.contains(&v.key)).unwrap_or(0);
     Answer {
-        active: Arc::clone(&answer.active),
+        active: answer.active.clone(),
         variation,
         why: match error {
             CommitError::Overloaded => Why::Overloaded,

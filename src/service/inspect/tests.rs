@@ -57,7 +57,7 @@ struct Visit<'a> {
     decision_id: Option<&'a str>,
 }
 
-fn decide(site: &Site, visit: Visit<'_>) -> Arc<Answer> {
+fn decide(site: &Site, visit: Visit<'_>) -> Arc<Answer<'static>> {
     let context = Context::from([("device", visit.device.into())]);
     let exclude: Vec<VariationKey> = visit.excluded.iter().map(|key| VariationKey::new(key).expect("a key")).collect();
     let query = Query {
@@ -80,7 +80,7 @@ fn inspect(store: &MemoryStore, receipt: &str, given: Option<&str>) -> Result<De
 }
 
 /// The draw gives the variation and the propensity that were answered.
-fn expect_drawn(store: &MemoryStore, answer: &Answer, given: Option<&str>) -> DecisionInspection {
+fn expect_drawn(store: &MemoryStore, answer: &Answer<'_>, given: Option<&str>) -> DecisionInspection {
     let found = inspect(store, answer.receipt.as_ref().expect("recorded"), given).expect("found");
     let key = &found.receipt.record.experiment;
     let drawn = found.draw.as_ref().unwrap_or_else(|failure| panic!("{key}: {failure}"));
@@ -94,7 +94,7 @@ fn expect_drawn(store: &MemoryStore, answer: &Answer, given: Option<&str>) -> De
 #[test]
 fn every_draw_is_done_again_bit_for_bit() {
     let store = Arc::new(MemoryStore::new());
-    let mut answers: Vec<(Arc<Answer>, Option<String>)> = Vec::new();
+    let mut answers: Vec<(Arc<Answer<'static>>, Option<String>)> = Vec::new();
     for life in 0..2 {
         let mut site = Site::on(store.clone(), START + Span::HOUR.times(life));
         for (kind, pooling) in KINDS {

@@ -53,7 +53,7 @@ const WRONGS: [Wrong; 9] = [
 ];
 
 /// Decides once, with what a request may bring.
-fn decide(site: &Site, key: &str, receipt: Option<&str>, decision_id: Option<&str>) -> Arc<Answer> {
+fn decide(site: &Site, key: &str, receipt: Option<&str>, decision_id: Option<&str>) -> Arc<Answer<'static>> {
     let context = Context::new();
     let query = Query { receipt, decision_id, ..Query::new(key, Some("v"), &context) };
     run(site.service.decide(&query)).expect("there is an experiment")

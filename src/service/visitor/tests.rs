@@ -105,13 +105,13 @@ impl World {
         experiment: &'a str,
         visitor: &'a str,
         change: impl FnOnce(&mut Query<'a>),
-    ) -> Arc<Answer> {
+    ) -> Arc<Answer<'static>> {
         let mut query = Query::new(experiment, Some(visitor), &MOBILE);
         change(&mut query);
         run(self.service.decide(&query)).expect("there is an experiment")
     }
 
-    fn decide(&self, visitor: &str) -> Arc<Answer> {
+    fn decide(&self, visitor: &str) -> Arc<Answer<'static>> {
         self.decide_with("hero", visitor, |_| {})
     }
 
@@ -158,7 +158,7 @@ fn the_first_draw_is_kept_across_requests_restarts_and_segments() {
     assert_eq!((first.why, world.counted("hero")), (Why::Decided(Reason::Policy), (1, 0)));
     for life in 0..3 {
         let again = world.decide("v");
-        let kept = |answer: &Answer| (answer.variation, answer.propensity.to_bits(), answer.decision_id.clone());
+        let kept = |answer: &Answer<'_>| (answer.variation, answer.propensity.to_bits(), answer.decision_id.clone());
         assert_eq!((again.why, kept(&again)), (Why::Decided(Reason::Sticky), kept(&first)), "life {life}");
         assert_eq!(again.segment, first.segment, "that of the first draw");
         world.restart();
