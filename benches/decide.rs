@@ -60,7 +60,7 @@ impl World {
         world
     }
 
-    fn decide(&mut self) -> Decision {
+    fn decide(&mut self) -> Decision<'static> {
         self.index += 1;
         let tail = u128::from(Seed(7).child(self.index).0) << 16;
         let place = usize::try_from(self.index % SEGMENTS).expect("small");

@@ -329,7 +329,7 @@ impl<'a> Player<'a> {
         &self,
         moment: &Moment<'_>,
         settings: &Settings,
-        decision: &Decision,
+        decision: &Decision<'_>,
         variation: usize,
     ) -> (Option<Span>, Pending) {
         let Moment { visitor, now, .. } = moment;
@@ -338,7 +338,7 @@ impl<'a> Player<'a> {
         let value = if conversion { 1 } else { self.world.amount(visitor, variation) };
         let worth = if conversion { self.world.goal.worth.unwrap_or(1.0) } else { value as f64 };
         let event = Event::Rewarded(Rewarded {
-            record: decision.record.clone().expect("an experiment that runs records its decisions"),
+            record: decision.record.as_deref().cloned().expect("an experiment that runs records its decisions"),
             deferred: false,
             goal: settings.primary(),
             value,

@@ -58,7 +58,7 @@ impl Watch {
     pub(super) fn saw_explained(
         &mut self,
         settings: &Settings,
-        decision: &Decision,
+        decision: &Decision<'_>,
         record: &DecisionRecord,
         phase: &Phase,
         variation: usize,
@@ -97,6 +97,6 @@ impl Watch {
     }
 }
 
-fn basis(decision: &Decision) -> &Basis {
+fn basis<'a>(decision: &'a Decision<'_>) -> &'a Basis {
     decision.basis.as_ref().expect("an explanation was asked for")
 }

@@ -1,14 +1,18 @@
 //! From a request to one draw. Reads one experiment and one segment; changes nothing.
 
 mod admission;
+mod recording;
 
-use crate::domain::{Context, DecisionId, Features, SegmentKey, Slot, Span, Timestamp, VariationKey, VisitorToken};
+use std::borrow::Cow;
+
+use crate::domain::{Context, DecisionId, Slot, Span, Timestamp, VariationKey, VisitorToken};
 use crate::engine::assignment::Assignment;
 pub use crate::engine::decide::admission::Bearing;
 use crate::engine::decide::admission::closed_to;
 pub(crate) use crate::engine::decide::admission::{Site, decides_for, is_running};
-use crate::engine::definition::Unit;
-use crate::engine::draw::{Drawn, Placed, draw_placed, draw_variation, eligible};
+pub(crate) use crate::engine::decide::recording::blank;
+use crate::engine::decide::recording::{control, recorded, recorded_in};
+use crate::engine::draw::{draw_placed, draw_variation, with_key};
 use crate::engine::event::{Activated, Assigned, DecisionRecord, Event, Exposed};
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::receipt::Receipt;
@@ -73,13 +77,13 @@ pub enum RequestId<'a> {
 
 /// What is answered.
 #[derive(Debug)]
-pub struct Decision {
+pub struct Decision<'b> {
     /// Index of the variation in the definition.
     pub variation: usize,
     /// Why.
     pub reason: Reason,
-    /// What its receipt must hold; `None` where nothing is recorded.
-    pub record: Option<DecisionRecord>,
+    /// What its receipt must hold; `None` where nothing is recorded. Among decisions with one [`Bearing`] it is borrowed from there.
+    pub record: Option<Cow<'b, DecisionRecord>>,
     happening: Happening,
     excluded: Box<[Slot]>,
     /// How it came about, for an explanation.
@@ -110,7 +114,7 @@ pub struct Basis {
     pub uniform: f64,
 }
 
-impl Decision {
+impl Decision<'_> {
     /// The default, or the first variation that is not excluded, the default all the same if all are; nothing is recorded.
     #[must_use]
     pub fn unrecorded(settings: &Settings, exclude: &[VariationKey], reason: Reason) -> Self {
@@ -130,18 +134,19 @@ impl Decision {
     pub fn event(&self) -> Option<Event> {
         let record = self.record.as_ref()?;
         let excluded = || self.excluded.clone();
+        let owned = |record: &Cow<'_, DecisionRecord>| record.clone().into_owned();
         match self.happening {
             Happening::Nothing => None,
-            Happening::Exposure => Some(Event::Exposed(Exposed { record: record.clone(), excluded: excluded() })),
+            Happening::Exposure => Some(Event::Exposed(Exposed { record: owned(record), excluded: excluded() })),
             Happening::Assignment { visitor, deferred, replaces } => Some(Event::Assigned(Assigned {
-                record: record.clone(),
+                record: owned(record),
                 visitor,
                 deferred,
                 excluded: excluded(),
                 replaces,
             })),
             Happening::Activation { at, window } => {
-                Some(Event::Activated(Activated { record: record.clone(), at, window }))
+                Some(Event::Activated(Activated { record: owned(record), at, window }))
             }
         }
     }
@@ -150,7 +155,7 @@ impl Decision {
     #[must_use]
     pub fn plain_exposure(&self) -> Option<&DecisionRecord> {
         let is_plain = self.happening == Happening::Exposure && self.excluded.is_empty();
-        self.record.as_ref().filter(|record| is_plain && record.features.entries().is_empty())
+        self.record.as_deref().filter(|record| is_plain && record.features.entries().is_empty())
     }
 
     /// Whether there is an [event](Self::event).
@@ -187,19 +192,14 @@ pub enum Explain {
     Yes,
 }
 
-thread_local! {
-    /// The key of a segment is written here and looked up without allocating.
-    static KEY: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
-}
-
-pub(crate) fn decide(
+pub(crate) fn decide<'b>(
     experiment: &Experiment,
     active: &Active,
     request: &Request<'_>,
-    mut bearing: Option<&mut Bearing>,
+    mut bearing: Option<&'b mut Bearing>,
     explain: Explain,
     site: Site,
-) -> Decision {
+) -> Decision<'b> {
     let settings = &active.settings;
     if !is_running(experiment, settings, request) {
         return unrecorded(active, request, Reason::NotRunning);
@@ -230,34 +230,30 @@ pub(crate) fn decide(
         return control(experiment, active, request, token);
     }
     let spent = experiment.exhausted();
-    let drawn = match bearing.as_deref().and_then(|bearing| bearing.placed.as_ref()) {
-        Some(placed) => {
-            experiment.count_failed_conditions(placed.failed_conditions);
-            draw_placed(active, request, spent, placed, explain, token)
-        }
-        None => KEY.with_borrow_mut(|key| {
-            key.clear();
-            let failed = settings.segmentation.write_key(request.context, key);
-            experiment.count_failed_conditions(failed);
-            if let Some(bearing) = bearing {
-                bearing.placed = Placed::find(active, key, failed);
-            }
-            draw_variation(active, request, spent, key, explain, token)
-        }),
-    };
+    if let Some(placed) = bearing.and_then(|bearing| bearing.place(active, request.context)) {
+        experiment.count_failed_conditions(placed.failed_conditions);
+        return match draw_placed(active, request, spent, placed, explain, token) {
+            Some(drawn) => recorded_in(active, request, spent, placed, drawn, token),
+            None => unrecorded(active, request, Reason::AllExcluded),
+        };
+    }
+    let drawn = with_key(settings, request.context, |key, failed| {
+        experiment.count_failed_conditions(failed);
+        draw_variation(active, request, spent, key, explain, token)
+    });
     match drawn {
-        Some(drawn) => recorded(experiment, active, request, spent, drawn, token),
+        Some((segment, features, drawn)) => recorded(active, request, spent, segment, features, drawn, token),
         None => unrecorded(active, request, Reason::AllExcluded),
     }
 }
 
-fn unrecorded(active: &Active, request: &Request<'_>, reason: Reason) -> Decision {
+fn unrecorded<'b>(active: &Active, request: &Request<'_>, reason: Reason) -> Decision<'b> {
     Decision::unrecorded(&active.settings, request.exclude, reason)
 }
 
 /// What a visitor stays with; the first variation that is not excluded, unrecorded, where the request excludes that. `None` if
 /// it cannot be shown any more: it was removed, or is not the default that the control group is promised.
-fn keep(active: &Active, request: &Request<'_>, assignment: &Assignment) -> Option<Decision> {
+fn keep<'b>(active: &Active, request: &Request<'_>, assignment: &Assignment) -> Option<Decision<'b>> {
     let record = &assignment.record;
     let variation = active.settings.variation_of(record.variation)?;
     if record.control && variation != 0 {
@@ -271,36 +267,23 @@ fn keep(active: &Active, request: &Request<'_>, assignment: &Assignment) -> Opti
     Some(Decision {
         variation,
         reason: Reason::Sticky,
-        record: Some(record.clone()),
+        record: Some(Cow::Owned(record.clone())),
         happening: window.map_or(Happening::Nothing, |window| Happening::Activation { at: request.now, window }),
         excluded: Box::default(),
         basis: None,
     })
 }
 
-/// A decision that was just made: what it makes happen depends on what is randomised.
-fn happening(settings: &Settings, request: &Request<'_>, token: impl FnOnce() -> VisitorToken) -> Happening {
-    match settings.definition.unit {
-        Unit::Visitor => Happening::Assignment {
-            visitor: token(),
-            deferred: request.defer,
-            replaces: request.assignment.map(|assignment| assignment.record.decision),
-        },
-        Unit::Decision if request.defer => Happening::Nothing,
-        Unit::Decision => Happening::Exposure,
-    }
-}
-
 /// The variation of an earlier decision, if it can still be shown to this visitor: not if it was removed or excluded, and not
 /// if the visitor has since come into the control group or left it, or the default of that group has changed.
-fn stay(
+fn stay<'b>(
     experiment: &Experiment,
     active: &Active,
     request: &Request<'_>,
     receipt: &Receipt,
     held_out: bool,
     token: impl FnOnce() -> VisitorToken,
-) -> Option<Decision> {
+) -> Option<Decision<'b>> {
     let record = &receipt.record;
     let variation = active.settings.variation_of(record.variation)?;
     let key = &active.settings.definition.variations[variation].key;
@@ -312,82 +295,9 @@ fn stay(
     same.then(|| Decision {
         variation,
         reason: Reason::Sticky,
-        record: Some(receipt.record.clone()),
+        record: Some(Cow::Owned(receipt.record.clone())),
         happening: Happening::Nothing,
         excluded: Box::default(),
         basis: None,
     })
-}
-
-fn control(
-    experiment: &Experiment,
-    active: &Active,
-    request: &Request<'_>,
-    token: impl FnOnce() -> VisitorToken,
-) -> Decision {
-    let settings = &active.settings;
-    if request.exclude.contains(&settings.definition.variations[0].key) {
-        // Its group is promised the default and nothing else: what is shown instead must not count for it.
-        return unrecorded(active, request, Reason::AllExcluded);
-    }
-    let segment = KEY.with_borrow_mut(|key| {
-        key.clear();
-        experiment.count_failed_conditions(settings.segmentation.write_key(request.context, key));
-        SegmentKey::new(key)
-    });
-    let record = DecisionRecord {
-        experiment: experiment.key().clone(),
-        epoch: settings.epoch,
-        definition: settings.version,
-        segment,
-        variation: settings.slot(0),
-        allocation: active.initial.id(),
-        propensity: 1.0,
-        control: true,
-        decision: decision_id(settings, request),
-        features: Features::new(),
-    };
-    let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, false));
-    Decision { variation: 0, reason: Reason::Control, record: Some(record), happening, excluded, basis: None }
-}
-
-fn recorded(
-    experiment: &Experiment,
-    active: &Active,
-    request: &Request<'_>,
-    spent: bool,
-    drawn: Drawn,
-    token: impl FnOnce() -> VisitorToken,
-) -> Decision {
-    let settings = &active.settings;
-    let variation = settings.variation_at(drawn.position);
-    let record = DecisionRecord {
-        experiment: experiment.key().clone(),
-        epoch: settings.epoch,
-        definition: settings.version,
-        segment: drawn.segment,
-        variation: settings.slot(variation),
-        allocation: drawn.allocation,
-        propensity: drawn.propensity,
-        control: false,
-        decision: decision_id(settings, request),
-        features: drawn.features,
-    };
-    let (happening, excluded) = (happening(settings, request, token), excluded_slots(settings, request, spent));
-    Decision { variation, reason: Reason::Policy, record: Some(record), happening, excluded, basis: drawn.basis }
-}
-
-fn decision_id(settings: &Settings, request: &Request<'_>) -> DecisionId {
-    match request.id {
-        RequestId::Minted(tail) => DecisionId::new(request.now, tail),
-        RequestId::Given(seed) => DecisionId::new(request.now, settings.groups.wide_bits(seed)),
-    }
-}
-
-fn excluded_slots(settings: &Settings, request: &Request<'_>, spent: bool) -> Box<[Slot]> {
-    if request.exclude.is_empty() && !spent {
-        return Box::default();
-    }
-    let variations = settings.definition.variations.iter().enumerate();
-    variations.filter(|(_, v)| !eligible(v, request, spent)).map(|(index, _)| settings.slot(index)).collect()
 }

@@ -1,30 +1,30 @@
 //! One draw: from a segment's allocation, or from the shares of a visitor's features.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::domain::{AllocationId, DecisionId, Features, Seed, SegmentKey, VisitorToken};
+use crate::domain::{AllocationId, Context, DecisionId, Features, Seed, SegmentKey, VisitorToken};
 use crate::engine::allocation::Allocation;
 use crate::engine::contextual::Contextual;
-use crate::engine::decide::{Basis, Explain, Request, RequestId};
+use crate::engine::decide::{Basis, Explain, Request, RequestId, blank};
 use crate::engine::definition::{Unit, Variation};
+use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Active, MAX_SEGMENTS};
 use crate::engine::model::Published;
 use crate::engine::segment::Segment;
 use crate::engine::settings::Settings;
 use crate::policy::allocation::{draw, project};
 
-/// What was drawn, from what. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
+/// What was drawn. Small: a whole [`Decision`] would be copied once for every closure it is handed through.
 pub(crate) struct Drawn {
-    pub(crate) segment: SegmentKey,
     pub(crate) allocation: AllocationId,
     pub(crate) position: usize,
     pub(crate) propensity: f64,
-    pub(crate) features: Features,
     pub(crate) basis: Option<Basis>,
 }
 
-/// One draw from the segment's allocation; `None` if every variation is excluded. Once the budget is `spent`, what costs is
-/// excluded as well.
+/// One draw from the segment's allocation, in which segment and with which features; `None` if every variation is excluded. Once the
+/// budget is `spent`, what costs is excluded as well.
 pub(crate) fn draw_variation(
     active: &Active,
     request: &Request<'_>,
@@ -32,21 +32,26 @@ pub(crate) fn draw_variation(
     key: &str,
     explain: Explain,
     token: impl FnOnce() -> VisitorToken,
-) -> Option<Drawn> {
+) -> Option<(SegmentKey, Features, Drawn)> {
     let settings = &active.settings;
     let uniform = uniform(settings, request, token);
     if let (Some(contextual), Some(model)) = (settings.contextual(), &active.model) {
-        return draw_for(settings, contextual, &model.published(), request, spent, key, uniform, explain);
+        let (features, drawn) = draw_for(settings, contextual, &model.published(), request, spent, uniform, explain)?;
+        return Some((SegmentKey::new(key), features, drawn));
     }
-    let draw =
-        |segment, allocation: &Allocation| draw_from(settings, request, spent, segment, allocation, uniform, explain);
+    let draw = |segment, allocation: &Allocation| {
+        let drawn = draw_from(settings, request, spent, allocation, uniform, explain)?;
+        Some((segment, Features::new(), drawn))
+    };
     let segments = &active.current().segments;
     if let Some(all) = active.deciding() {
         let segment = segments.with(key, |known, _| known.clone()).unwrap_or_else(|| SegmentKey::new(key));
         return draw(segment, &all.allocation());
     }
-    let in_segment =
-        |known: &SegmentKey, segment: &Segment| draw_in(active, request, spent, known, segment, uniform, explain);
+    let in_segment = |known: &SegmentKey, segment: &Segment| {
+        let drawn = draw_in(active, request, spent, segment, uniform, explain)?;
+        Some((known.clone(), Features::new(), drawn))
+    };
     // One segment too many is counted with the others, and so decided as they are.
     let overflowing =
         || (segments.len() >= MAX_SEGMENTS).then(|| segments.with(SegmentKey::OTHER, in_segment)).flatten();
@@ -56,19 +61,23 @@ pub(crate) fn draw_variation(
 /// A segment that visitors are decided in by its own allocation, and how many conditions failed on the way to it.
 #[derive(Debug)]
 pub(crate) struct Placed {
-    key: SegmentKey,
     segment: Arc<Segment>,
+    /// What their decisions have in common; the rest is that of the last one.
+    pub(crate) record: DecisionRecord,
     pub(crate) failed_conditions: u32,
 }
 
 impl Placed {
-    /// In the segment of a key; `None` where something else decides, or nobody was seen there yet.
-    pub(crate) fn find(active: &Active, key: &str, failed_conditions: u32) -> Option<Self> {
+    /// In the segment of a context; `None` where something else decides, or nobody was seen there yet.
+    pub(crate) fn find(active: &Active, context: &Context<'_>) -> Option<Self> {
         if active.model.is_some() || active.deciding().is_some() {
             return None;
         }
-        let segment = active.current().segments.get(key)?;
-        Some(Self { key: SegmentKey::new(key), segment, failed_conditions })
+        let (segment, failed_conditions) = with_key(&active.settings, context, |key, failed| {
+            active.current().segments.get(key).map(|segment| (segment, failed))
+        })?;
+        let record = blank(active, segment.key()?.clone());
+        Some(Self { segment, record, failed_conditions })
     }
 }
 
@@ -77,11 +86,11 @@ pub(crate) fn draw_placed(
     active: &Active,
     request: &Request<'_>,
     spent: bool,
-    Placed { key, segment, .. }: &Placed,
+    placed: &Placed,
     explain: Explain,
     token: impl FnOnce() -> VisitorToken,
 ) -> Option<Drawn> {
-    draw_in(active, request, spent, key, segment, uniform(&active.settings, request, token), explain)
+    draw_in(active, request, spent, &placed.segment, uniform(&active.settings, request, token), explain)
 }
 
 /// One draw by a segment's own allocation, or by the one of all where nothing is learned.
@@ -89,17 +98,28 @@ fn draw_in(
     active: &Active,
     request: &Request<'_>,
     spent: bool,
-    key: &SegmentKey,
     segment: &Segment,
     uniform: f64,
     explain: Explain,
 ) -> Option<Drawn> {
     let settings = &active.settings;
     if settings.policy().learns() {
-        draw_from(settings, request, spent, key.clone(), &segment.allocation(), uniform, explain)
+        draw_from(settings, request, spent, &segment.allocation(), uniform, explain)
     } else {
-        draw_from(settings, request, spent, key.clone(), &active.initial, uniform, explain)
+        draw_from(settings, request, spent, &active.initial, uniform, explain)
     }
+}
+
+/// Writes the key of a context's segment, where it can be looked up without allocating, and says how many conditions failed.
+pub(crate) fn with_key<T>(settings: &Settings, context: &Context<'_>, read: impl FnOnce(&str, u32) -> T) -> T {
+    thread_local! {
+        static KEY: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        let failed = settings.segmentation.write_key(context, key);
+        read(key, failed)
+    })
 }
 
 /// The number that draws for a visitor that stays with its variation: its own, and another where that variation was removed,
@@ -129,7 +149,6 @@ fn draw_from(
     settings: &Settings,
     request: &Request<'_>,
     spent: bool,
-    segment: SegmentKey,
     allocation: &Allocation,
     uniform: f64,
     explain: Explain,
@@ -139,33 +158,21 @@ fn draw_from(
         allocation.ready(settings).filter(|_| request.exclude.is_empty() && !spent && explain == Explain::No)
     {
         let position = draw(propensities, uniform);
-        let propensity = propensities[position];
-        return Some(Drawn { segment, allocation: id, position, propensity, features: Features::new(), basis: None });
+        return Some(Drawn { allocation: id, position, propensity: propensities[position], basis: None });
     }
-    draw_projected(settings, request, spent, allocation.shares_for(settings), uniform, explain).map(
-        |(position, propensity, basis)| Drawn {
-            segment,
-            allocation: id,
-            position,
-            propensity,
-            features: Features::new(),
-            basis,
-        },
-    )
+    draw_projected(settings, request, spent, id, allocation.shares_for(settings), uniform, explain)
 }
 
 /// One draw from the shares of a visitor with these features.
-#[expect(clippy::too_many_arguments, reason = "everything a draw depends on, nothing of it twice")]
 fn draw_for(
     settings: &Settings,
     contextual: &Contextual,
     published: &Published,
     request: &Request<'_>,
     spent: bool,
-    key: &str,
     uniform: f64,
     explain: Explain,
-) -> Option<Drawn> {
+) -> Option<(Features, Drawn)> {
     let mut features = Features::new();
     contextual.schema.encode(request.context, &mut features);
     let seed = Seed(match request.id {
@@ -173,19 +180,20 @@ fn draw_for(
         RequestId::Given(seed) => contextual.scores.bits(seed),
     });
     let shares = published.beliefs.shares(&contextual.arms, &features, seed);
-    let (position, propensity, basis) = draw_projected(settings, request, spent, shares, uniform, explain)?;
-    Some(Drawn { segment: SegmentKey::new(key), allocation: published.id, position, propensity, features, basis })
+    let drawn = draw_projected(settings, request, spent, published.id, shares, uniform, explain)?;
+    Some((features, drawn))
 }
 
-/// A position in order of keys, its propensity, and the numbers behind it if they are asked for.
+/// One draw from shares, and the numbers behind it if they are asked for.
 fn draw_projected(
     settings: &Settings,
     request: &Request<'_>,
     spent: bool,
+    allocation: AllocationId,
     shares: Vec<f64>,
     uniform: f64,
     explain: Explain,
-) -> Option<(usize, f64, Option<Basis>)> {
+) -> Option<Drawn> {
     let variations = &settings.definition.variations;
     let eligible: Vec<bool> = (0..variations.len())
         .map(|position| eligible(&variations[settings.variation_at(position)], request, spent))
@@ -194,7 +202,7 @@ fn draw_projected(
     let position = draw(&propensities, uniform);
     let propensity = propensities[position];
     let basis = (explain == Explain::Yes).then_some(Basis { shares, propensities, uniform });
-    Some((position, propensity, basis))
+    Some(Drawn { allocation, position, propensity, basis })
 }
 
 /// Whether a variation may be shown: not what the request excludes, nor what costs once the budget is spent.

@@ -143,23 +143,28 @@ impl Engine {
     ///
     /// # Errors
     /// [`NoExperiment`]; every other obstacle is a reason beside the default variation.
-    pub fn decide(&self, experiment: &str, request: &Request<'_>, explain: Explain) -> Result<Decision, NoExperiment> {
+    pub fn decide(
+        &self,
+        experiment: &str,
+        request: &Request<'_>,
+        explain: Explain,
+    ) -> Result<Decision<'static>, NoExperiment> {
         self.experiments
             .with(experiment, |_, experiment| self.decide_in(experiment, &experiment.active(), request, None, explain))
             .ok_or_else(|| self.missing(experiment))
     }
 
-    /// The same where the experiment was looked up already, and what is in force of it. The bearing is of an earlier decision under the
-    /// same, with the same context.
+    /// The same where the experiment was looked up already, and what is in force of it. The bearing is of earlier decisions under the
+    /// same, with the same context; the decision borrows its record from there, if that is where the others' stands.
     #[must_use]
-    pub fn decide_in(
+    pub fn decide_in<'b>(
         &self,
         experiment: &Experiment,
         active: &Active,
         request: &Request<'_>,
-        bearing: Option<&mut Bearing>,
+        bearing: Option<&'b mut Bearing>,
         explain: Explain,
-    ) -> Decision {
+    ) -> Decision<'b> {
         decide::decide(experiment, active, request, bearing, explain, self.site)
     }
 

@@ -58,10 +58,14 @@ pub enum SeededBy<'a> {
 }
 
 /// What makes the id of a decision, and draws, where its caller gave a text: for another visitor the same text is another decision, in the
-/// same millisecond as well. `visitor` is what a receipt keeps of it.
+/// same millisecond as well. `visitor` is what a receipt keeps of it; `None` for whoever gave no id, and comes with another the next time:
+/// the text alone then says who it is.
 #[must_use]
-pub fn given_seed(text: &str, visitor: u64) -> Vec<u8> {
-    [text.as_bytes(), &[0], &visitor.to_le_bytes()].concat()
+pub fn given_seed(text: &str, visitor: Option<u64>) -> Vec<u8> {
+    match visitor {
+        Some(visitor) => [text.as_bytes(), &[0], &visitor.to_le_bytes()].concat(),
+        None => text.as_bytes().to_vec(),
+    }
 }
 
 impl Engine {
@@ -97,12 +101,12 @@ impl Active {
 }
 
 impl Settings {
-    /// What made the id of a decision, if it was a text that its caller gave, for a visitor of whom a receipt keeps so much. Earlier builds made
-    /// it of the text alone.
+    /// What made the id of a decision, if it was a text that its caller gave, for a visitor of whom a receipt keeps so much or for one that
+    /// gave no id. Earlier builds made all of the text alone.
     #[must_use]
     pub fn seed_of(&self, decision: DecisionId, text: &str, visitor: u64) -> Option<Vec<u8>> {
         let made = |seed: &Vec<u8>| DecisionId::new(decision.time(), self.groups.wide_bits(seed)) == decision;
-        [given_seed(text, visitor), text.as_bytes().to_vec()].into_iter().find(made)
+        [Some(visitor), None].into_iter().map(|visitor| given_seed(text, visitor)).find(made)
     }
 
     /// Draws again. `None` if every variation is excluded, or what it was drawn from or seeded by does not go with this definition.

@@ -203,7 +203,7 @@ fn metadata<'a>(answer: &'a Answer<'_>, role: Role) -> Metadata<'a> {
         receipt: answer.receipt.as_deref(),
         expires: answer.expires.map(rfc3339),
         // What a site knows of its visitors is not for whoever reads a page's source.
-        segment: answer.segment.as_ref().filter(|_| role >= Role::Write).map(SegmentKey::as_str),
+        segment: answer.segment.as_deref().filter(|_| role >= Role::Write).map(SegmentKey::as_str),
         ignored: None,
     }
 }

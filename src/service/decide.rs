@@ -20,12 +20,12 @@ use crate::engine::redraw::given_seed;
 use crate::service::Service;
 use crate::service::committer::{Beside, Pending, SharedPending};
 pub use crate::service::decide::answer::{Answer, DecisionName, Why};
-use crate::service::decide::round::{Brought, Found, Round, Way};
+use crate::service::decide::round::{Found, Round, Way};
 use crate::service::decide::settling::fallen_back;
 use crate::service::error::CommitError;
 use crate::service::visitors::Held;
 use crate::store::StoreError;
-use crate::store::record::About;
+use crate::store::record::{About, EncodedContext};
 
 /// What a site asks.
 #[derive(Debug, Clone)]
@@ -69,6 +69,11 @@ impl<'a> Query<'a> {
             explain: false,
             consent: true,
         }
+    }
+
+    /// Whether the visitor has an id that comes again.
+    pub(super) const fn brings_visitor(&self) -> bool {
+        self.visitor.is_some() && !self.minted
     }
 
     /// The id under which its answer is kept for a repeat, if it has one.
@@ -128,7 +133,7 @@ impl Service {
 
     /// The same among others.
     fn decide_among<'s>(&'s self, query: &'s Query<'s>, round: &mut Round<'s>) -> Result<Decided, NoExperiment> {
-        round.brought.bring(query.context);
+        round.bring(query.context);
         match query.kept_under() {
             None => self.decide_knowing(query, round).map(Decided::from),
             Some(decision_id) => self.decide_once(query, decision_id, round),
@@ -154,7 +159,8 @@ impl Service {
         round: &'a mut Round<'_>,
         profile_of: Option<VisitorToken>,
     ) -> Result<Made<'a>, NoExperiment> {
-        let Round { now, last, brought, way, ids, seals } = round;
+        let is_brought = round.is_brought(query.context);
+        let Round { now, last, bearings, contexts, way, ids, seals, .. } = round;
         let now = *now;
         let Found { experiment, active } = last.find(&self.engine, query.experiment)?;
         let given = query.visitor.filter(|_| query.consent);
@@ -178,7 +184,9 @@ impl Service {
             };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
-        let seed = query.decision_id.map(|text| given_seed(text, who.token.short()));
+        // Of whoever gave no id a decision is repeated by the text alone; without consent none is.
+        let is_known_by = (!query.consent || query.brings_visitor()).then(|| who.token.short());
+        let seed = query.decision_id.map(|text| given_seed(text, is_known_by));
         let request = Request {
             visitor: &visitor,
             token: Some(who.token),
@@ -205,14 +213,15 @@ impl Service {
         let bearing = match way {
             // Nothing comes after it.
             Way::AtOnce(_) => None,
-            Way::Together(_) => brought.bearing(query.context, active),
+            Way::Together(_) => is_brought.then(|| bearings.under(active)),
         };
         let decision = self.engine.decide_in(experiment, active, &request, bearing, explain);
         if query.explain {
             return Ok(Made::at_once(self.answer(query, active, decision, &who, seals, receipt_refused)));
         }
         let assigns = decision.assigns();
-        let handed_over = self.hand_over(query, active, &decision, &who, way, brought);
+        let handed_over =
+            self.hand_over(query, active, &decision, &who, way, || contexts.encoded(query.context, is_brought));
         let answer = self.answer(query, active, decision, &who, seals, receipt_refused);
         Ok(match handed_over {
             Ok(pending) => Made { answer, pending, assigns },
@@ -254,14 +263,14 @@ impl Service {
     }
 
     /// Hands over what a decision makes happen, if anything.
-    fn hand_over(
+    fn hand_over<'c>(
         &self,
         query: &Query<'_>,
         active: &Active,
-        decision: &Decision,
+        decision: &Decision<'_>,
         who: &Who<'_>,
         way: &mut Way<'_>,
-        brought: &mut Brought<'_>,
+        encoded: impl FnOnce() -> &'c EncodedContext,
     ) -> Result<Option<SharedPending>, CommitError> {
         let activates = decision.activates();
         let happens =
@@ -272,7 +281,7 @@ impl Service {
         // What a profile says goes with whose profile it is, under whatever id it was looked at.
         let token = who.profile_of.unwrap_or(who.token);
         let named = who.visitor.filter(|_| self.companions && query.consent && !activates);
-        let about = named.map(|visitor| About { token, visitor, context: brought.encoded(query.context) });
+        let about = named.map(|visitor| About { token, visitor, context: encoded() });
         let awaited = decision.assigns() || active.settings.definition.durability == Durability::Sync;
         let offered = if self.health.failing() {
             Err(CommitError::Unavailable(String::new()))
@@ -292,7 +301,7 @@ impl Service {
         &self,
         query: &Query<'_>,
         active: &'a Arc<Active>,
-        decision: Decision,
+        decision: Decision<'a>,
         who: &Who<'_>,
         seals: &mut Seals<'_>,
         receipt_refused: Option<ReceiptError>,
@@ -313,19 +322,22 @@ impl Service {
             (_, None) => DecisionName::Minted(DecisionId::new(who.now, self.entropy.wide_bits())),
         };
         let control = record.as_ref().is_some_and(|record| record.control);
-        let decided_at = record.as_ref().filter(|_| receipt.is_some()).map(DecisionRecord::decided_at);
+        let decided_at = record.as_deref().filter(|_| receipt.is_some()).map(DecisionRecord::decided_at);
         Answer {
             active: Cow::Borrowed(active),
             variation,
             why: Why::Decided(reason),
-            minted: who.visitor.filter(|_| query.visitor.is_none() || query.minted).map(VisitorId::known),
+            minted: who.visitor.filter(|_| !query.brings_visitor()).map(VisitorId::known),
             decision_id,
             receipt,
             control,
             holdout: control && self.engine.holds_out(who.token),
             propensity: record.as_ref().map_or(1.0, |record| record.propensity),
             expires: decided_at.map(|at| at + settings.longest_window()),
-            segment: record.map(|record| record.segment),
+            segment: record.map(|record| match record {
+                Cow::Borrowed(record) => Cow::Borrowed(&record.segment),
+                Cow::Owned(record) => Cow::Owned(record.segment),
+            }),
             receipt_refused,
             basis,
             known: query.explain.then(|| query.context.kept(|name| settings.uses(name))),

@@ -82,7 +82,7 @@ impl Recent {
 
 /// Neither a key nor a visitor's id has a control character.
 fn key(query: &Query<'_>, decision_id: &str) -> Arc<str> {
-    let visitor = query.visitor.filter(|_| !query.minted).unwrap_or_default();
+    let visitor = query.visitor.filter(|_| query.brings_visitor()).unwrap_or_default();
     format!("{}\0{visitor}\0{decision_id}", query.experiment).into()
 }
 

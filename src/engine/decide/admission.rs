@@ -1,10 +1,10 @@
 //! Whether an experiment takes a visitor, and what is the same for a visitor in all of them.
 
-use crate::domain::VisitorToken;
+use crate::domain::{Context, VisitorToken};
 use crate::engine::decide::{Reason, Request};
 use crate::engine::definition::Status;
 use crate::engine::draw::Placed;
-use crate::engine::experiment::Experiment;
+use crate::engine::experiment::{Active, Experiment};
 use crate::engine::secret::{KeyedHash, Secret};
 use crate::engine::settings::Settings;
 use crate::targeting::{Condition, Verdict};
@@ -36,7 +36,7 @@ impl Site {
 #[derive(Debug, Default)]
 pub struct Bearing {
     audience: Option<Verdict>,
-    pub(super) placed: Option<Placed>,
+    placed: Option<Option<Placed>>,
 }
 
 impl Bearing {
@@ -45,6 +45,11 @@ impl Bearing {
             Some(bearing) => *bearing.audience.get_or_insert_with(evaluate),
             None => evaluate(),
         }
+    }
+
+    /// The segment that decides, where one does.
+    pub(super) fn place(&mut self, active: &Active, context: &Context<'_>) -> Option<&mut Placed> {
+        self.placed.get_or_insert_with(|| Placed::find(active, context)).as_mut()
     }
 }
 

@@ -62,12 +62,12 @@ impl Driver {
         judgement
     }
 
-    pub(crate) fn decide(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision {
+    pub(crate) fn decide(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision<'static> {
         self.decide_explained(context, exclude, index, Explain::No)
     }
 
     /// The same with the numbers behind the draw.
-    pub(crate) fn explain(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision {
+    pub(crate) fn explain(&self, context: &Context<'_>, exclude: &[VariationKey], index: u64) -> Decision<'static> {
         self.decide_explained(context, exclude, index, Explain::Yes)
     }
 
@@ -77,7 +77,7 @@ impl Driver {
         exclude: &[VariationKey],
         index: u64,
         explain: Explain,
-    ) -> Decision {
+    ) -> Decision<'static> {
         let tail = u128::from(Seed(99).child(index).0) << 16 | u128::from(index & 0xffff);
         let visitor = format!("visitor-{index}");
         let now = START + Span::from_millis(index);
@@ -98,12 +98,12 @@ impl Driver {
     }
 
     /// Decides, applies the exposure, and a conversion with this probability.
-    pub(crate) fn play(&mut self, context: &Context<'_>, index: u64, rate: impl Fn(usize) -> f64) -> Decision {
+    pub(crate) fn play(&mut self, context: &Context<'_>, index: u64, rate: impl Fn(usize) -> f64) -> Decision<'static> {
         let decision = self.decide(context, &[], index);
         if let Some(event) = self.decide(context, &[], index).event() {
             self.apply(event);
         }
-        if let Some(record) = decision.record.clone()
+        if let Some(record) = decision.record.as_deref().cloned()
             && Seed(5).child(index).uniform() < rate(decision.variation)
         {
             let arrived_at = record.decided_at() + Span::SECOND;

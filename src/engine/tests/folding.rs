@@ -142,7 +142,7 @@ fn a_new_epoch_starts_afresh_and_older_receipts_count_in_their_own() {
     let experiment = driver.engine.experiment("hero").expect("there");
     assert_eq!((experiment.active().settings.epoch, experiment.active().settings.version), (1, 2));
     assert!(experiment.active().segments().is_empty());
-    let old = old.record.expect("recorded");
+    let old = old.record.expect("recorded").into_owned();
     let reward = crate::engine::event::Rewarded {
         record: old.clone(),
         deferred: false,

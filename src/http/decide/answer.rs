@@ -68,7 +68,7 @@ impl<'q> Common<'q> {
         let is_same = |written: &&Written<'_>| {
             std::ptr::eq(written.context, query.context)
                 && Arc::ptr_eq(&written.active, &answer.active)
-                && (written.expires, &written.segment) == (answer.expires, &answer.segment)
+                && (written.expires, written.segment.as_ref()) == (answer.expires, answer.segment.as_deref())
         };
         if let Some(written) = self.last.as_ref().filter(is_same) {
             return out.extend_from_within(written.at.clone());
@@ -79,7 +79,7 @@ impl<'q> Common<'q> {
             active: Arc::clone(&answer.active),
             context: query.context,
             expires: answer.expires,
-            segment: answer.segment.clone(),
+            segment: answer.segment.as_deref().cloned(),
             at: start..out.len(),
         });
     }

@@ -149,7 +149,7 @@ fn site(engine: &Engine, queue: &ModelQueue, site: u64) -> Seen {
             now: START + Span::SECOND,
         };
         let decision = engine.decide("hero", &request, Explain::No).expect("there is an experiment");
-        let record = decision.record.clone().expect("it runs");
+        let record = decision.record.as_deref().cloned().expect("it runs");
         if queue.offer(decision.event().expect("it counts"), None).is_err() {
             continue;
         }

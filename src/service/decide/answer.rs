@@ -80,7 +80,7 @@ pub struct Answer<'a> {
     /// After this no reward is learned; `None` without a receipt.
     pub expires: Option<Timestamp>,
     /// The visitor's segment; `None` where nothing is recorded.
-    pub segment: Option<SegmentKey>,
+    pub segment: Option<Cow<'a, SegmentKey>>,
     /// Why the given receipt was not followed.
     pub receipt_refused: Option<ReceiptError>,
     /// The numbers behind the draw, where they were asked for.
@@ -93,7 +93,8 @@ impl Answer<'_> {
     /// The same, to keep.
     #[must_use]
     pub fn kept(self) -> Answer<'static> {
-        Answer { active: Cow::Owned(self.active.into_owned()), ..self }
+        let segment = self.segment.map(|segment| Cow::Owned(segment.into_owned()));
+        Answer { active: Cow::Owned(self.active.into_owned()), segment, ..self }
     }
 
     /// The visitor decided for; `None` for one that gave no id and no consent to be given one.

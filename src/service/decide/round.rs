@@ -19,21 +19,23 @@ use crate::store::record::{About, EncodedContext, encode_context};
 pub(super) struct Round<'s> {
     pub(super) now: Timestamp,
     pub(super) last: Last,
-    pub(super) brought: Brought<'s>,
+    brought: Option<&'s Context<'s>>,
+    pub(super) bearings: Bearings,
+    pub(super) contexts: Contexts,
     pub(super) way: Way<'s>,
     pub(super) ids: Several<'s>,
     pub(super) seals: Seals<'s>,
 }
 
-/// The context that was brought last, and what was worked out of it.
+/// What the context that was brought last comes to under what is in force of an experiment.
 #[derive(Default)]
-pub(super) struct Brought<'s> {
-    context: Option<&'s Context<'s>>,
-    encoded: Option<EncodedContext>,
-    /// Of what became of it with a profile under it.
+pub(super) struct Bearings(Option<(Arc<Active>, Bearing)>);
+
+/// The stored form of the context that was brought last, and of the last that became of one with a profile under it.
+#[derive(Default)]
+pub(super) struct Contexts {
+    brought: Option<EncodedContext>,
     merged: Option<EncodedContext>,
-    /// What it comes to under what is in force of an experiment.
-    bearing: Option<(Arc<Active>, Bearing)>,
 }
 
 /// The experiment that was looked up last.
@@ -63,11 +65,26 @@ impl<'s> Round<'s> {
         Self::of(service, queries, Way::Together(service.queue.room(queries)))
     }
 
+    /// A query brings a context; that of the query before, or another.
+    pub(super) fn bring(&mut self, context: &'s Context<'s>) {
+        if !self.is_brought(context) {
+            self.brought = Some(context);
+            (self.bearings, self.contexts) = (Bearings::default(), Contexts::default());
+        }
+    }
+
+    /// Whether it is what the last query brought, and not what became of it with a profile under it.
+    pub(super) fn is_brought(&self, context: &Context<'_>) -> bool {
+        self.brought.is_some_and(|brought| std::ptr::eq(brought, context))
+    }
+
     fn of(service: &'s Service, queries: usize, way: Way<'s>) -> Self {
         Self {
             now: service.clock.now(),
             last: Last::default(),
-            brought: Brought::default(),
+            brought: None,
+            bearings: Bearings::default(),
+            contexts: Contexts::default(),
             way,
             ids: service.entropy.several(queries),
             seals: service.engine.seals(queries),
@@ -75,34 +92,19 @@ impl<'s> Round<'s> {
     }
 }
 
-impl<'s> Brought<'s> {
-    /// A query brings a context; that of the query before, or another.
-    pub(super) fn bring(&mut self, context: &'s Context<'s>) {
-        if !self.context.is_some_and(|known| std::ptr::eq(known, context)) {
-            *self = Self { context: Some(context), ..Self::default() };
-        }
+impl Bearings {
+    pub(super) fn under(&mut self, active: &Arc<Active>) -> &mut Bearing {
+        drop(self.0.take_if(|(known, _)| !Arc::ptr_eq(known, active)));
+        &mut self.0.get_or_insert_with(|| (Arc::clone(active), Bearing::default())).1
     }
+}
 
-    /// The stored form of what the last query brought, or of what became of it with a profile under it.
-    pub(super) fn encoded(&mut self, context: &Context<'_>) -> &EncodedContext {
-        if !self.is(context) {
+impl Contexts {
+    pub(super) fn encoded(&mut self, context: &Context<'_>, is_brought: bool) -> &EncodedContext {
+        if !is_brought {
             return self.merged.insert(encode_context(context));
         }
-        self.encoded.get_or_insert_with(|| encode_context(context))
-    }
-
-    /// What the last query's context comes to; `None` where a profile is under it.
-    pub(super) fn bearing(&mut self, context: &Context<'_>, active: &Arc<Active>) -> Option<&mut Bearing> {
-        if !self.is(context) {
-            return None;
-        }
-        let known = self.bearing.take_if(|(known, _)| Arc::ptr_eq(known, active));
-        let known = known.unwrap_or_else(|| (Arc::clone(active), Bearing::default()));
-        Some(&mut self.bearing.insert(known).1)
-    }
-
-    fn is(&self, context: &Context<'_>) -> bool {
-        self.context.is_some_and(|brought| std::ptr::eq(brought, context))
+        self.brought.get_or_insert_with(|| encode_context(context))
     }
 }
 

@@ -58,8 +58,8 @@ impl Service {
             let decided = if query.kept_under().is_some() {
                 self.decide_among(query, &mut round)
             } else {
-                round.brought.bring(query.context);
-                // Told where it is made: an answer is large.
+                round.bring(query.context);
+                // Told where it is made: an answer is large, and borrows what others have as well.
                 match self.decide_knowing(query, &mut round) {
                     Ok(Made { answer, pending: None, .. }) if waiting.is_empty() => {
                         tell(query, Ok(&answer));

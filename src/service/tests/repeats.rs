@@ -53,6 +53,25 @@ fn an_id_of_another_visitor_is_another_id() {
 }
 
 #[test]
+fn an_id_seeds_the_draw_of_its_visitor_and_of_whoever_brings_none() {
+    let service = saved(&faulty(), quick(), Durability::Group);
+    let context = Context::new();
+    let uniform = |visitor, consent| {
+        let query = Query { explain: true, consent, ..ask(visitor, &context) };
+        let answer = run(service.decide(&query)).expect("there is an experiment");
+        answer.basis.as_ref().expect("explained").uniform.to_bits()
+    };
+    let drawn = [Some("alice"), Some("mallory"), None].map(|visitor| {
+        let drawn = uniform(visitor, true);
+        assert_eq!(uniform(visitor, true), drawn, "{visitor:?}: whenever it is asked");
+        drawn
+    });
+    let others = [None, None].map(|visitor| uniform(visitor, false));
+    let all: std::collections::BTreeSet<u64> = drawn.into_iter().chain(others).collect();
+    assert_eq!(all.len(), 5, "without consent each stands alone: {all:?}");
+}
+
+#[test]
 fn what_nobody_asks_for_again_is_forgotten_after_a_minute() {
     let clock = Arc::new(ManualClock::new(START));
     let service = Service::start(faulty(), Secret::new([5; 32]), 6, clock.clone(), quick()).expect("starts");

@@ -69,7 +69,7 @@ fn what_is_asked_together_is_decided_recorded_and_told_as_if_it_came_alone() {
     run(service.decide_all(&queries, |query, answer| {
         told.push((
             query.visitor,
-            answer.map(|answer| (answer.why, answer.decision_id.clone(), answer.segment.clone())),
+            answer.map(|answer| (answer.why, answer.decision_id.clone(), answer.segment.as_deref().cloned())),
         ));
     }));
     assert_eq!(
