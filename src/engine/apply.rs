@@ -38,7 +38,7 @@ impl Engine {
         record: &DecisionRecord,
         times: u32,
         last: &mut Option<InForce>,
-        jobs: &mut Vec<RefreshJob>,
+        jobs: Option<&mut Vec<RefreshJob>>,
     ) {
         if last.as_ref().is_none_or(|last| *last.experiment.key() != record.experiment) {
             *last = self.experiment(record.experiment.as_str()).ok().map(InForce::of);
@@ -57,7 +57,7 @@ impl Engine {
                 }
             }
             Event::ExperimentDeleted { experiment, at: _ } => self.bury(experiment),
-            Event::Exposed(exposed) => self.apply_exposed(&exposed.record, 1, last, jobs),
+            Event::Exposed(exposed) => self.apply_exposed(&exposed.record, 1, last, Some(jobs)),
             Event::Assigned(assigned) => {
                 if judgement.outcome == Outcome::Recorded && !assigned.deferred {
                     let at = assigned.record.decided_at();
@@ -162,7 +162,7 @@ impl Engine {
         experiment.mark_changed();
         if judgement.outcome == Outcome::Recorded {
             let happened = Happened::Rewarded { goal: rewarded.goal, at: rewarded.arrived_at };
-            experiment.count(&in_force, &rewarded.record, happened, &judgement.changes, jobs);
+            experiment.count(&in_force, &rewarded.record, happened, &judgement.changes, Some(jobs));
         }
     }
 
@@ -206,7 +206,7 @@ impl Engine {
     fn count(&self, record: &DecisionRecord, happened: Happened, changes: &[Change], jobs: &mut Vec<RefreshJob>) {
         let Ok(experiment) = self.experiment(record.experiment.as_str()) else { return };
         let in_force = InForce::of(experiment);
-        in_force.experiment.count(&in_force, record, happened, changes, jobs);
+        in_force.experiment.count(&in_force, record, happened, changes, Some(jobs));
     }
 
     fn apply_computed(&self, computed: &AllocationComputed, jobs: &mut Vec<RefreshJob>) {
@@ -255,11 +255,16 @@ impl Applying<'_> {
         self.engine.apply_next(event, judgement, &mut self.last, self.jobs);
     }
 
-    /// The same of so many [`Event::Exposed`], of which nothing but the decision matters, and of these nothing but the random bits of
-    /// their ids differs. They have no features: a model learns one after the other.
-    pub fn expose(&mut self, record: &DecisionRecord, times: u32) {
-        debug_assert!(times == 1 || record.features.entries().is_empty(), "learned out of order: {record:?}");
-        self.engine.apply_exposed(record, times, &mut self.last, self.jobs);
+    /// The same of [`Event::Exposed`], of which nothing but the decision matters.
+    pub fn expose(&mut self, record: &DecisionRecord) {
+        self.engine.apply_exposed(record, 1, &mut self.last, Some(&mut *self.jobs));
+    }
+
+    /// Counts so many of them of which nothing but the random bits of their ids differs, and asks for nothing that is due: others of their
+    /// segment follow, and the last of them is [applied](Self::expose). They have no features: a model learns one after the other.
+    pub fn count_exposures(&mut self, record: &DecisionRecord, times: u32) {
+        debug_assert!(record.features.entries().is_empty(), "learned out of order: {record:?}");
+        self.engine.apply_exposed(record, times, &mut self.last, None);
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Request<'a> {
 pub enum RequestId<'a> {
     /// 80 random bits (higher ones are ignored).
     Minted(u128),
-    /// The caller's own text and the visitor it came for: [`given_seed`](crate::engine::redraw::given_seed).
+    /// The caller's own text and the visitor it came for, if it has an id: [`given_seed`](crate::engine::redraw::given_seed).
     Given(&'a [u8]),
 }
 

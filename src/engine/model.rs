@@ -78,13 +78,13 @@ impl Model {
     }
 
     /// Learns from a decision; for the writer alone. Publishes if enough has been learned since.
-    fn learn(&self, record: &DecisionRecord, exposures: u64, rewards: impl Iterator<Item = f64>) {
+    fn learn(&self, record: &DecisionRecord, exposure: bool, rewards: impl Iterator<Item = f64>) {
         if record.definition < self.since {
             return;
         }
         let mut writer = self.writer();
         let arm = record.variation.index();
-        for _ in 0..exposures {
+        if exposure {
             writer.model.expose(arm, &record.features);
             writer.events += 1;
         }
@@ -159,12 +159,12 @@ impl Active {
     /// Learns from an exposure, rewards of the primary goal, or both, where the policy is a contextual one. What is
     /// learned of features is a sum of floats, from which nothing can be taken back to the bit: definitions and amendments that
     /// would have to are refused.
-    pub(crate) fn learn(&self, record: &DecisionRecord, exposures: u64, rewards: &[Learned]) {
+    pub(crate) fn learn(&self, record: &DecisionRecord, exposure: bool, rewards: &[Learned]) {
         let Some(model) = &self.model else { return };
         let primary = self.settings.primary();
         let values =
             rewards.iter().filter(|reward| reward.goal == primary).map(|reward| (reward.after - reward.before) as f64);
-        model.learn(record, exposures, values);
+        model.learn(record, exposure, values);
     }
 }
 

@@ -143,7 +143,14 @@ impl Active {
         self.fit_if_due_after(self.fit_in_force(), |_| {})
     }
 
-    /// The same after some progress; `fit` is the one in force.
+    /// Counts some progress, where segments borrow from each other.
+    pub(crate) fn progress(&self, count: impl FnOnce(&mut Progress)) {
+        if self.settings.borrows() {
+            count(&mut self.current().pool.progress());
+        }
+    }
+
+    /// The same, and a fit if it is due then; `fit` is the one in force.
     pub(crate) fn fit_if_due_after(
         &self,
         fit: Option<AllocationId>,

@@ -35,10 +35,11 @@ use crate::service::visitors::Visitors;
 use crate::store::record;
 use crate::store::{CheckpointKind, StateRow, Store, StoreError};
 
-/// Most events of one commit, but for what its first and its last request bring together: bounds the time a lone reward waits behind others.
+/// Most events of one commit where somebody waits, but for what its first and its last request bring together: bounds the time that a lone reward
+/// waits for those beside it.
 const MAX_BATCH: usize = 4_096;
-/// The same where requests are [batches](BATCHES): what a commit takes whatever it holds, a sync and pages of the database, is then a good part of
-/// a decision.
+/// The same where nobody waits and requests are [batches](BATCHES): what a commit takes whatever it holds, a sync and pages of the database, is
+/// then a good part of a decision. Whoever comes to wait meanwhile waits for it.
 const MAX_BATCH_OF_BATCHES: usize = 16_384;
 /// Room that is kept from one commit to the next: for a batch and what a request brings together, so that none grows.
 const KEPT_EVENTS: usize = 2 * MAX_BATCH;
@@ -160,13 +161,14 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
             Next::Closed => return true,
         }
         let awaited = batch.last().is_some_and(Passing::is_awaited);
-        let (enough, most) =
-            if self.in_batches { (MAX_BATCH_OF_BATCHES, MAX_BATCH_OF_BATCHES) } else { (ENOUGH, MAX_BATCH) };
+        let unawaited = !awaited && self.answered == 0;
+        let most = if self.in_batches && unawaited { MAX_BATCH_OF_BATCHES } else { MAX_BATCH };
+        let enough = if self.in_batches { most } else { ENOUGH };
         self.events.call_at(enough);
         if !awaited && dozes && self.events.waiting() < enough {
             self.events.doze(moment() + self.options.commit_interval);
         }
-        if !awaited && self.answered == 0 && !self.in_batches {
+        if unawaited && !self.in_batches {
             self.tidy();
         }
         self.linger();
@@ -271,10 +273,17 @@ impl<I: Inbox, J: Jobs> Committer<I, J> {
                     self.visitors.saw(event, judgement);
                     ratios.saw(event, judgement);
                 }
-                Passing::Exposures(exposures) => exposures.for_each_kind(|record, times| {
-                    applying.expose(record, times);
-                    ratios.saw_exposures(record, times);
-                }),
+                Passing::Exposures(exposures) => {
+                    // What becomes due is computed from what all of them left, and not from those of one variation.
+                    exposures.for_each_kind(|record, times, is_last| {
+                        if is_last {
+                            applying.expose(record);
+                        } else {
+                            applying.count_exposures(record, times);
+                        }
+                        ratios.saw_exposures(record, times);
+                    });
+                }
             }
         }
         drop(ratios);

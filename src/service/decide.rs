@@ -171,7 +171,7 @@ impl Service {
         let grouped = definition.group.is_some();
         if definition.unit == Unit::Visitor {
             if !query.consent {
-                return Ok(self.kept_out(query, active, &who, Reason::NoConsent));
+                return Ok(self.default_shown(query, active, &who, Reason::NoConsent));
             }
             match self.visitors.find(experiment.key(), who.token) {
                 Ok(found) => (who.token, who.held) = (found.visitor, found.held),
@@ -205,7 +205,7 @@ impl Service {
                 |other: &ExperimentKey| Ok(query.consent && self.visitors.find(other, who.token)?.held.is_some());
             match self.engine.rival(experiment, &request, stays) {
                 Ok(None) => {}
-                Ok(Some(_)) => return Ok(self.kept_out(query, active, &who, Reason::InOtherExperiment)),
+                Ok(Some(_)) => return Ok(self.default_shown(query, active, &who, Reason::InOtherExperiment)),
                 Err(error) => return Ok(self.unreadable(query, active, &who, &error)),
             }
         }
@@ -230,7 +230,7 @@ impl Service {
     }
 
     /// The default, of which nothing is recorded.
-    fn kept_out<'a>(&self, query: &Query<'_>, active: &'a Arc<Active>, who: &Who<'_>, reason: Reason) -> Made<'a> {
+    fn default_shown<'a>(&self, query: &Query<'_>, active: &'a Arc<Active>, who: &Who<'_>, reason: Reason) -> Made<'a> {
         let decision = Decision::unrecorded(&active.settings, query.exclude, reason);
         Made::at_once(self.answer(query, active, decision, who, &mut self.engine.seals(0), None))
     }
@@ -245,7 +245,7 @@ impl Service {
     ) -> Made<'a> {
         tracing::error!(%error, "what is kept of a visitor could not be read");
         // Only what was in force is taken of this; why it is shown is said by the fall-back.
-        let Made { answer, .. } = self.kept_out(query, active, who, Reason::NotRunning);
+        let Made { answer, .. } = self.default_shown(query, active, who, Reason::NotRunning);
         Made::at_once(fallen_back(&answer, query, &CommitError::Unavailable(String::new())))
     }
 
@@ -307,6 +307,7 @@ impl Service {
         receipt_refused: Option<ReceiptError>,
     ) -> Answer<'a> {
         let settings = &active.settings;
+        let (control, propensity) = (decision.control(), decision.propensity());
         let Decision { variation, reason, record, basis, .. } = decision;
         let sticky = reason == Reason::Sticky;
         let receipt = match (&record, &who.held) {
@@ -321,7 +322,6 @@ impl Service {
             (_, Some(record)) => DecisionName::Minted(record.decision),
             (_, None) => DecisionName::Minted(DecisionId::new(who.now, self.entropy.wide_bits())),
         };
-        let control = record.as_ref().is_some_and(|record| record.control);
         let decided_at = record.as_deref().filter(|_| receipt.is_some()).map(DecisionRecord::decided_at);
         Answer {
             active: Cow::Borrowed(active),
@@ -332,7 +332,7 @@ impl Service {
             receipt,
             control,
             holdout: control && self.engine.holds_out(who.token),
-            propensity: record.as_ref().map_or(1.0, |record| record.propensity),
+            propensity,
             expires: decided_at.map(|at| at + settings.longest_window()),
             segment: record.map(|record| match record {
                 Cow::Borrowed(record) => Cow::Borrowed(&record.segment),

@@ -8,6 +8,7 @@ use crate::engine::definition::Delay;
 use crate::engine::epoch::Epoch;
 use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Active, Experiment};
+use crate::engine::pool::Progress;
 use crate::engine::refresh::RefreshJob;
 use crate::engine::segment::{Learned, Place, Segment};
 use crate::engine::settings::Settings;
@@ -115,7 +116,7 @@ impl InForce {
     }
 
     /// Counts an exposure so many times; the next one in the same segment finds it without looking.
-    pub(super) fn expose(&mut self, record: &DecisionRecord, times: u32, jobs: &mut Vec<RefreshJob>) {
+    pub(super) fn expose(&mut self, record: &DecisionRecord, times: u32, jobs: Option<&mut Vec<RefreshJob>>) {
         self.experiment.count(self, record, Happened::Exposed { at: record.decided_at(), times }, &[], jobs);
         let is_known =
             |(number, known): &(u32, Arc<Segment>)| *number == record.epoch && known.key() == Some(&record.segment);
@@ -128,16 +129,17 @@ impl InForce {
 }
 
 impl Experiment {
-    /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody.
+    /// Counts what happened to a decision in its cell. What belongs to an epoch whose receipts have expired counts for nobody. Without
+    /// `jobs` nothing is asked for that is due.
     pub(super) fn count(
         &self,
         InForce { active, fit, segment: known, .. }: &InForce,
         record: &DecisionRecord,
         happened: Happened,
         changes: &[Change],
-        jobs: &mut Vec<RefreshJob>,
+        jobs: Option<&mut Vec<RefreshJob>>,
     ) {
-        let fit = *fit;
+        let (fit, asks) = (*fit, jobs.is_some());
         let Some(epoch) = active.epoch(record.epoch) else { return };
         let place = Place {
             variation: record.variation,
@@ -157,23 +159,29 @@ impl Experiment {
             return;
         }
         let pools = active.settings.pools();
+        let mut due = Vec::new();
         let mut add_to = |segment: &Segment| {
-            jobs.extend(add(segment, place, happened, &learned, (current && !pools).then_some((&**active, fit))));
+            let by_itself = asks && current && !pools;
+            due.extend(add(segment, place, happened, &learned, by_itself.then_some((&**active, fit))));
         };
         match known.as_ref().filter(|(number, known)| *number == epoch.number && known.key() == Some(&record.segment)) {
             Some((_, segment)) => add_to(segment),
             None => epoch.with_segment(&record.segment, active, add_to),
         }
         if let Some(all) = active.all.as_ref().filter(|_| current) {
-            jobs.extend(add(all, place, happened, &learned, pools.then_some((&**active, fit))));
+            due.extend(add(all, place, happened, &learned, (asks && pools).then_some((&**active, fit))));
             self.watch_budget(active);
         }
         if current && !place.control {
-            active.learn(record, happened.exposures().try_into().unwrap_or(0), &learned);
-            jobs.extend(active.fit_if_due_after(fit, |progress| {
-                progress.count(place.decided, happened.exposures(), &learned);
-            }));
+            active.learn(record, happened.exposures() > 0, &learned);
+            let count = |progress: &mut Progress| progress.count(place.decided, happened.exposures(), &learned);
+            if asks {
+                due.extend(active.fit_if_due_after(fit, count));
+            } else {
+                active.progress(count);
+            }
         }
+        jobs.into_iter().for_each(|jobs| jobs.append(&mut due));
     }
 
     /// Counts decisions that are learned as the cap, and no more as such.

@@ -4,8 +4,9 @@ use crate::domain::{Context, Span, VariationKey};
 use crate::engine::Engine;
 use crate::engine::checkpoint::{Changes, RowName, StateRecord};
 use crate::engine::definition::*;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, Exposed};
 use crate::engine::ledger::{Judgement, Position, judge};
+use crate::engine::refresh::RefreshJob;
 use crate::engine::secret::Secret;
 use crate::engine::tests::driver::{Driver, START, definition};
 use crate::policy::{Parameter, Parameters, REGISTRY};
@@ -117,6 +118,39 @@ fn what_was_computed_for_other_variations_is_restored() {
         restored.restore(state(&driver.engine)).expect("fits together");
         assert_eq!(state(&driver.engine), state(&restored), "{pooling}");
         assert!(driver.decide(&device(1), &[], 1_000).variation < 2, "{pooling}");
+    }
+}
+
+/// Of exposures that come together those of one variation are counted first: an allocation that was computed then would take it for one
+/// that was shown and never paid, beside others that were not shown at all.
+#[test]
+fn what_becomes_due_by_several_exposures_is_computed_from_all_of_them() {
+    for pooling in ["none", "partial", "complete"] {
+        let parameters = Parameters::new().with("pooling", Parameter::Text(pooling.into()));
+        let [single, together] = [(); 2].map(|()| {
+            let mut driver = Driver::with(by_device("thompson", parameters.clone()));
+            (0..60).for_each(|index| drop(driver.play(&device(index), index, rate)));
+            driver
+        });
+        let decided = (1_000..1_040).map(|index| single.decide(&device(0), &[], index));
+        let mut records: Vec<_> = decided.map(|decision| decision.record.expect("it runs").into_owned()).collect();
+        let mut jobs = Vec::new();
+        for record in &records {
+            jobs.drain(..).for_each(|job| single.engine.abandon(&job));
+            let exposed = Event::Exposed(Exposed { record: record.clone(), excluded: Box::default() });
+            single.engine.apply(&exposed, &Judgement::PLAIN, &mut jobs);
+        }
+        let wanted: Vec<Event> = jobs.iter().map(RefreshJob::compute).collect();
+        let last = records.pop().expect("there are forty");
+        records.sort_by_key(|record| record.variation);
+        let mut jobs = Vec::new();
+        let mut applying = together.engine.applying(&mut jobs);
+        records.iter().for_each(|record| applying.count_exposures(record, 1));
+        applying.expose(&last);
+        let found: Vec<Event> = jobs.iter().map(RefreshJob::compute).collect();
+        assert!(!found.is_empty(), "{pooling}");
+        assert_eq!(found, wanted, "{pooling}");
+        assert_eq!(state(&single.engine), state(&together.engine), "{pooling}");
     }
 }
 

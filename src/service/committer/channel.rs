@@ -166,7 +166,8 @@ impl<'q> Room<'q> {
         match self.several.last_mut() {
             Some(Passing::Exposures(exposures)) if exposures.takes(record) => exposures.push(record, about),
             _ => {
-                let more = self.left + self.unasked;
+                // Most batches have but one kind of them; of many kinds there are few each.
+                let more = if self.several.is_empty() { self.left + self.unasked } else { 0 };
                 self.several.push(Passing::Exposures(Exposures::beginning(record, about, more)));
             }
         }

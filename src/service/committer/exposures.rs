@@ -92,10 +92,12 @@ impl Exposures {
         }
     }
 
-    /// Shows those that count as the same once, and how many they are: it may show them again.
-    pub(super) fn for_each_kind(&self, mut show: impl FnMut(&DecisionRecord, u32)) {
+    /// Shows all but the last, those that count as the same once, and how many they are: it may show them again. Then the last, which it says
+    /// is: whatever order the others were shown in, all that came before it is then counted.
+    pub(super) fn for_each_kind(&self, mut show: impl FnMut(&DecisionRecord, u32, bool)) {
+        let Some((last, before)) = self.each.split_last() else { return };
         let mut kinds: Vec<Kind> = Vec::new();
-        for One { own, .. } in &self.each {
+        for One { own, .. } in before {
             let at = own.decision.time();
             let is_same = |kind: &&mut Kind| {
                 (kind.own.variation, kind.own.propensity.to_bits(), kind.at)
@@ -110,8 +112,10 @@ impl Exposures {
         let mut record = self.record.clone();
         for Kind { own, times, .. } in kinds {
             record.become_another(own);
-            show(&record, times);
+            show(&record, times, false);
         }
+        record.become_another(last.own);
+        show(&record, 1, true);
     }
 }
 

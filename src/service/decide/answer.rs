@@ -100,6 +100,6 @@ impl Answer<'_> {
     /// The visitor decided for; `None` for one that gave no id and no consent to be given one.
     #[must_use]
     pub fn visitor<'v>(&'v self, query: &Query<'v>) -> Option<&'v str> {
-        self.minted.as_ref().map(VisitorId::as_str).or(query.visitor)
+        self.minted.as_ref().map(VisitorId::as_str).or(query.visitor.filter(|_| query.brings_visitor()))
     }
 }

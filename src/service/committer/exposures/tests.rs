@@ -48,7 +48,13 @@ proptest! {
         prop_assert!(wanted.next().is_none(), "all of them");
         let kind = |record: &DecisionRecord| (record.variation, record.propensity.to_bits(), record.decided_at());
         let (mut counted, mut all) = (BTreeMap::new(), BTreeMap::new());
-        exposures.for_each_kind(|record, times| *counted.entry(kind(record)).or_insert(0) += times);
+        let mut last = None;
+        exposures.for_each_kind(|record, times, is_last| {
+            *counted.entry(kind(record)).or_insert(0) += times;
+            assert!(last.is_none(), "nothing after the last");
+            last = is_last.then(|| record.clone());
+        });
+        prop_assert_eq!(last.as_ref(), came.last().map(|(record, _)| record));
         came.iter().for_each(|(record, _)| *all.entry(kind(record)).or_insert(0) += 1);
         prop_assert_eq!(counted, all);
     }
