@@ -103,7 +103,7 @@ fn readable(verified: &Verified) -> String {
         format!("ledger     {entries} entries compared, with assignments and aliases"),
         format!("tallies    {tallies}"),
         format!(
-            "allocated  {recomputed} allocations computed again; {not_recomputed} were computed from a moment no event stands for"
+            "allocated  {recomputed} allocations computed again; {not_recomputed} were computed from a moment no event stands for, or one too long before"
         ),
     ];
     for difference in differences {

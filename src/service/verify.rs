@@ -34,7 +34,8 @@ pub struct Verified {
     pub entries: u64,
     /// Allocations and fits that were computed again and came out the same.
     pub recomputed: u64,
-    /// Those computed from a moment that no event stands for: after a start, or when too many were waiting.
+    /// Those computed from a moment that no event stands for, after a start or when too many were waiting, or from one that more than
+    /// [`JOBS_KEPT`] events of their segment came after before they were recorded, as in batches.
     pub not_recomputed: u64,
     /// The digest of all tallies, by the journal.
     pub tallies: [u8; 32],
