@@ -98,7 +98,7 @@ fn whole(criterion: &mut Criterion) {
         bencher.iter(|| {
             let decision = world.decide();
             let record = decision.record.as_ref().expect("recorded");
-            black_box(world.engine.seal(record, false, world.engine.token("v-8f2c")));
+            black_box(world.engine.seals(1).seal(record, false, world.engine.token("v-8f2c")));
             world.apply(decision.event().expect("recorded"));
             // Refreshes are another thread's work, here never done: each segment has asked for one.
             world.jobs.clear();
@@ -108,9 +108,9 @@ fn whole(criterion: &mut Criterion) {
     let decision = world.decide();
     let record = decision.record.clone().expect("recorded");
     group.bench_function("part: seal the receipt", |bencher| {
-        bencher.iter(|| black_box(world.engine.seal(&record, false, world.engine.token("v-8f2c"))));
+        bencher.iter(|| black_box(world.engine.seals(1).seal(&record, false, world.engine.token("v-8f2c"))));
     });
-    let receipt = world.engine.seal(&record, false, world.engine.token("v-8f2c"));
+    let receipt = world.engine.seals(1).seal(&record, false, world.engine.token("v-8f2c"));
     group.bench_function("part: open a receipt", |bencher| {
         bencher.iter(|| black_box(world.engine.open_receipt(&receipt)));
     });

@@ -47,7 +47,6 @@ use crate::engine::checkpoint::{RowName, SegmentName};
 use crate::engine::decide::{Bearing, Decision, Explain, Request, Site};
 use crate::engine::epoch::Epoch;
 use crate::engine::error::NoExperiment;
-use crate::engine::event::DecisionRecord;
 use crate::engine::experiment::{Active, Experiment};
 use crate::engine::group::Groups;
 use crate::engine::model::Model;
@@ -168,13 +167,7 @@ impl Engine {
         decide::decide(experiment, active, request, bearing, explain, self.site)
     }
 
-    /// The receipt of a decision.
-    #[must_use]
-    pub fn seal(&self, record: &DecisionRecord, deferred: bool, visitor: VisitorToken) -> String {
-        self.seals(1).seal(record, deferred, visitor)
-    }
-
-    /// The same for so many.
+    /// What makes the receipts of so many decisions.
     #[must_use]
     pub fn seals(&self, count: usize) -> Seals<'_> {
         self.sealer.several(count)

@@ -184,7 +184,7 @@ impl Service {
             };
         }
         let (receipt, receipt_refused) = self.receipt(query, now);
-        // Of whoever gave no id a decision is repeated by the text alone; without consent none is.
+        // Whoever gave no id comes with another the next time: the text alone draws. Without consent each draw stands alone.
         let is_known_by = (!query.consent || query.brings_visitor()).then(|| who.token.short());
         let seed = query.decision_id.map(|text| given_seed(text, is_known_by));
         let request = Request {

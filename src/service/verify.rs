@@ -35,7 +35,7 @@ pub struct Verified {
     /// Allocations and fits that were computed again and came out the same.
     pub recomputed: u64,
     /// Those computed from a moment that no event stands for, after a start or when too many were waiting, or from one that more than
-    /// [`JOBS_KEPT`] events of their segment came after before they were recorded, as in batches.
+    /// 256 events of their segment came after before they were recorded, as in batches.
     pub not_recomputed: u64,
     /// The digest of all tallies, by the journal.
     pub tallies: [u8; 32],

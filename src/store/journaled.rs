@@ -42,7 +42,7 @@ const FILE_BYTES: u64 = if cfg!(test) { 60_000 } else { 8 << 20 };
 const FLUSH_BYTES: usize = if cfg!(test) { 40_000 } else { 256 << 10 };
 /// And when nobody waits, so many: requests that share a core with the committer stand still meanwhile.
 const TIDY_BYTES: usize = FLUSH_BYTES / 4;
-/// Memory that is kept from one change to the next: a commit of batches has about so much.
+/// Memory that is kept from one change to the next: room for a commit of batches.
 const KEPT_BYTES: usize = 2 << 20;
 /// Rows that are read at once to be forgotten.
 const FORGET_AT_ONCE: usize = 64;

@@ -15,7 +15,7 @@ use crate::policy::Parameters;
 fn sealed(driver: &Driver) -> (String, Timestamp) {
     let decision = driver.decide(&Context::new(), &[], 0);
     let record = decision.record.as_ref().expect("recorded");
-    (driver.engine.seal(record, false, driver.engine.token("v")), record.decided_at())
+    (driver.engine.seals(1).seal(record, false, driver.engine.token("v")), record.decided_at())
 }
 
 const REWARD: Reward<'_> =

@@ -27,7 +27,7 @@ impl Sale {
         let mut driver = Driver::with(selling(kind));
         let decision = driver.decide(&Context::new(), &[], 0);
         let record = decision.record.clone().expect("recorded");
-        let receipt = driver.engine.seal(&record, false, driver.engine.token("v"));
+        let receipt = driver.engine.seals(1).seal(&record, false, driver.engine.token("v"));
         driver.apply(decision.event().expect("an exposure"));
         Self { driver, receipt, now: record.decided_at() }
     }
